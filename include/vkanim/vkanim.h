@@ -1,0 +1,151 @@
+/* vkanim.h - AnimateDiff animations on any Vulkan GPU.
+ *
+ *     vka_error e = {0};
+ *     vka_context *cx = NULL;
+ *     vka_job *job = vka_job_create();
+ *     char *report = NULL;
+ *     if (vka_context_create(&cx, NULL, &e) == VKA_OK && vka_job_set(job, "prompt", "a red ball", &e) == VKA_OK &&
+ *         vka_job_set(job, "output", "ball.webp", &e) == VKA_OK && vka_render(cx, job, &report, &e) == VKA_OK)
+ *         puts(report);
+ *     else
+ *         fprintf(stderr, "%s\n%s\n", e.what, e.why);
+ *     vka_free(report);
+ *     vka_job_destroy(&job);
+ *     vka_context_destroy(&cx);
+ *
+ * vkanim does not download anything, print anything, install signal handlers, change the locale or end the process.
+ *
+ * Ownership: text that a call hands out through a char ** belongs to the caller, who returns it with vka_free.
+ * Strings handed in are copied.  Every destroy function takes the address of the handle, accepts NULL and handles that are
+ * NULL, and writes NULL back.  Reports are JSON, schema 1, as the manual page documents them; they are set on success, and
+ * where a call says so on failure.
+ *
+ * Threads: a context serves one call at a time; only vka_cancel may be called while another call runs, from any
+ * thread or signal handler.  Different contexts are independent. */
+#ifndef VKANIM_H
+#define VKANIM_H
+
+#include <stddef.h>
+#include <vkanim/status.h>
+
+#if defined(__GNUC__)
+#define VKA_API __attribute__((visibility("default")))
+#else
+#define VKA_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* "0.1.0" */
+VKA_API const char *vka_version(void);
+VKA_API void vka_free(void *text);
+
+/* ---- context ----------------------------------------------------------------------------------------- */
+
+typedef enum vka_level { VKA_LEVEL_ERROR, VKA_LEVEL_WARN, VKA_LEVEL_INFO, VKA_LEVEL_DEBUG } vka_level;
+
+/* Where a long call is.  Delivered on the thread that made the call, some times a second at most. */
+typedef struct vka_progress {
+    const char *stage; /* "load", "text", "steps", "decode", "encode" */
+    unsigned clip, clips; /* which of --count, from 0 */
+    unsigned done, total; /* steps, frames or files of the stage */
+    double elapsed_s;     /* since the call began */
+    double per_item_s;    /* mean over the stage so far; 0: not known */
+    double eta_s;         /* of the stage; negative: not known */
+    unsigned long long device_bytes, device_peak_bytes;
+} vka_progress;
+
+typedef struct vka_context_params {
+    void (*log)(void *user, vka_level level, const char *text); /* NULL: silence */
+    void (*progress)(void *user, const vka_progress *progress); /* NULL: none */
+    void *user;
+    vka_level level; /* messages above it are not made */
+    int validation;  /* nonzero: Vulkan's validation layers, where they are installed */
+} vka_context_params;
+
+typedef struct vka_context vka_context;
+/* `params` NULL: silent. */
+VKA_API vka_status vka_context_create(vka_context **out, const vka_context_params *params, vka_error *err);
+VKA_API void vka_context_destroy(vka_context **context);
+/* Asks the running call to end with VKA_E_STOPPED, within a step.  Safe in signal handlers. */
+VKA_API void vka_cancel(vka_context *context);
+
+/* ---- jobs: one description of the work ----------------------------------------------------------------- */
+
+typedef enum vka_option_kind {
+    VKA_OPTION_FLAG,   /* true or false; on a command line it takes no value */
+    VKA_OPTION_TEXT,
+    VKA_OPTION_PATH,
+    VKA_OPTION_LIST,   /* repeatable text */
+    VKA_OPTION_INT,
+    VKA_OPTION_REAL,
+    VKA_OPTION_SIZE,   /* bytes: 512M, 6G (powers of 1024) */
+    VKA_OPTION_CHOICE  /* one of `choices` */
+} vka_option_kind;
+
+enum { /* commands that an option belongs to */
+    VKA_FOR_RENDER = 1,
+    VKA_FOR_PLAN = 2,
+    VKA_FOR_NET = 4,
+    VKA_FOR_DEVICES = 8,
+    VKA_FOR_INSPECT = 16
+};
+
+enum { /* what else there is to say about an option */
+    VKA_MARK_COMMAND = 1, /* the command's own (--help, --json): no part of a job */
+    VKA_MARK_LATER = 2,   /* a reserved name: using it is VKA_E_USAGE; help leaves it out */
+    VKA_MARK_LOCAL = 4    /* about this machine (paths, devices, budgets): never read from or written to animations */
+};
+
+/* One row of the option table: the command line, --job files, metadata and the manual all come from it. */
+typedef struct vka_option {
+    const char *name;    /* long name, without dashes */
+    char letter;         /* short form, or 0 */
+    vka_option_kind kind;
+    const char *value;   /* what --help calls its value: "PATH" */
+    const char *initial; /* default as text; NULL: none, or the model's */
+    const char *choices; /* VKA_OPTION_CHOICE: separated by spaces; those behind a '|' are known but refused for now */
+    double least, most;  /* VKA_OPTION_INT and _REAL */
+    unsigned commands;   /* VKA_FOR_... */
+    const char *group;   /* heading in --help */
+    const char *help;    /* one sentence */
+    unsigned marks;      /* VKA_MARK_... */
+} vka_option;
+VKA_API const vka_option *vka_options(size_t *count);
+/* The row whose name a misspelt one most likely means, or NULL. */
+VKA_API const vka_option *vka_option_nearest(const char *name);
+
+typedef struct vka_job vka_job;
+VKA_API vka_job *vka_job_create(void); /* NULL when memory is short */
+VKA_API void vka_job_destroy(vka_job **job);
+/* Sets an option by its long name, as a command line would: the last value wins, lists append (but the first value
+ * replaces a list that came from vka_job_read or vka_job_read_animation).  Flags take "true" or "false", NULL being "true".
+ * Values are UTF-8; numbers have a point whatever the locale.  VKA_E_USAGE names the option, the value and what would do;
+ * the job is then as it was. */
+VKA_API vka_status vka_job_set(vka_job *job, const char *name, const char *value, vka_error *err);
+/* One JSON object with long names as keys (--job); lists are arrays.  VKA_E_INPUT when it is no JSON object, VKA_E_USAGE
+ * for unknown keys and bad values.  The command's own options may be in it and are passed over. */
+VKA_API vka_status vka_job_read(vka_job *job, const char *json, size_t size, vka_error *err);
+/* The settings inside a rendered animation (--from).  VKA_E_INPUT when it has none, or some that this version does not
+ * have. */
+VKA_API vka_status vka_job_read_animation(vka_job *job, const char *path, vka_error *err);
+/* What was set, as such an object; NULL when memory is short. */
+VKA_API char *vka_job_write(const vka_job *job);
+
+/* ---- work ------------------------------------------------------------------------------------------------ */
+
+VKA_API vka_status vka_render(vka_context *cx, const vka_job *job, char **report, vka_error *err);
+/* The memory plan and estimate of the same job.  With --device-memory no device is touched.  The report is set for
+ * VKA_E_MEMORY (does not fit) too. */
+VKA_API vka_status vka_plan(vka_context *cx, const vka_job *job, char **report, vka_error *err);
+/* Every Vulkan device. */
+VKA_API vka_status vka_devices(vka_context *cx, char **report, vka_error *err);
+/* What a file is; the report is one object. */
+VKA_API vka_status vka_inspect_file(vka_context *cx, const char *path, char **report, vka_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,11 @@
+/* machine.c - see machine.h.  _SC_PHYS_PAGES is not in POSIX, but Linux, the BSDs and macOS have it. */
+#define _DEFAULT_SOURCE
+#include "base/machine.h"
+
+#include <unistd.h>
+
+uint64_t vka_machine_memory(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
+}

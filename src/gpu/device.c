@@ -1,0 +1,319 @@
+/* device.c - the logical device, its queue, and what every call's result turns into.
+ *
+ * Invariant: once `lost` is set, no function of this room calls the device again but to destroy
+ * objects. */
+#include "gpu/gpu_internal.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct VolkDeviceTable *vka_gpu_table(vka_gpu *gpu)
+{
+    return &gpu->vk;
+}
+
+const vka_gpu_info *vka_gpu_describe(const vka_gpu *gpu)
+{
+    return &gpu->physical.info;
+}
+
+bool vka_gpu_is_lost(const vka_gpu *gpu)
+{
+    return atomic_load(&gpu->lost);
+}
+
+uint32_t vka_gpu_validation_messages(const vka_gpu *gpu)
+{
+    return atomic_load(&gpu->instance.messages);
+}
+
+uint64_t vka_gpu_device_free(const vka_gpu *gpu)
+{
+    return vka_physical_free(&gpu->instance, &gpu->physical);
+}
+
+const char *vka_result_name(VkResult r)
+{
+    switch (r) {
+#define NAME(x)                                                                                                        \
+    case x:                                                                                                            \
+        return #x
+        NAME(VK_SUCCESS);
+        NAME(VK_NOT_READY);
+        NAME(VK_TIMEOUT);
+        NAME(VK_INCOMPLETE);
+        NAME(VK_ERROR_OUT_OF_HOST_MEMORY);
+        NAME(VK_ERROR_OUT_OF_DEVICE_MEMORY);
+        NAME(VK_ERROR_INITIALIZATION_FAILED);
+        NAME(VK_ERROR_DEVICE_LOST);
+        NAME(VK_ERROR_MEMORY_MAP_FAILED);
+        NAME(VK_ERROR_LAYER_NOT_PRESENT);
+        NAME(VK_ERROR_EXTENSION_NOT_PRESENT);
+        NAME(VK_ERROR_FEATURE_NOT_PRESENT);
+        NAME(VK_ERROR_INCOMPATIBLE_DRIVER);
+        NAME(VK_ERROR_TOO_MANY_OBJECTS);
+        NAME(VK_ERROR_FRAGMENTATION);
+        NAME(VK_ERROR_INVALID_OPAQUE_CAPTURE_ADDRESS);
+        NAME(VK_ERROR_UNKNOWN);
+#undef NAME
+    default:
+        return "an unknown error";
+    }
+}
+
+/* ---- loss --------------------------------------------------------------------------------------- */
+
+static void append(char *text, size_t size, const char *part)
+{
+    size_t used = strlen(text);
+    snprintf(text + used, size - used, "%s", part);
+}
+
+/* What was in flight: the lists of every submission not known to be done, the first with its operators. */
+static void describe_flights(const vka_gpu *gpu, char *text, size_t size)
+{
+    uint32_t named = 0, more = 0;
+    for (size_t i = 0; i < gpu->flight_count; i++) {
+        for (uint32_t j = 0; j < gpu->flights[i].count; j++) {
+            const vka_list *list = gpu->flights[i].lists[j];
+            if (named == 4) {
+                more++;
+                continue;
+            }
+            append(text, size, named++ ? "; " : "");
+            append(text, size, list->label);
+            const char *last = NULL;
+            for (uint32_t k = 0, shown = 0; k < list->dispatches && shown < 12; k++) {
+                if (last && strcmp(last, list->labels[k]) == 0) /* the parts of one operator: name it once */
+                    continue;
+                last = list->labels[k];
+                append(text, size, shown++ ? ", " : " (");
+                append(text, size, last);
+            }
+            append(text, size, last ? ")" : "");
+        }
+    }
+    char rest[40] = "";
+    if (more)
+        snprintf(rest, sizeof rest, "; and %u lists more", more);
+    append(text, size, rest);
+}
+
+/* The driver's own word on the fault, where VK_EXT_device_fault gives one. */
+static void log_fault(vka_gpu *gpu)
+{
+    if (!gpu->fault_info || !gpu->vk.vkGetDeviceFaultInfoEXT)
+        return;
+    VkDeviceFaultInfoEXT info = {.sType = VK_STRUCTURE_TYPE_DEVICE_FAULT_INFO_EXT};
+    VkDeviceFaultCountsEXT counts = {.sType = VK_STRUCTURE_TYPE_DEVICE_FAULT_COUNTS_EXT};
+    if (gpu->vk.vkGetDeviceFaultInfoEXT(gpu->device, &counts, &info) >= VK_SUCCESS)
+        vka_logf(&gpu->log, VKA_LOG_ERROR, "the driver says about the fault: %.255s", info.description);
+}
+
+/* The only place that marks a device as lost. */
+static vka_status set_lost(vka_gpu *gpu, const char *file, int line, vka_error *err)
+{
+    if (atomic_exchange(&gpu->lost, true))
+        return vka_gpu_alive(gpu, err);
+    gpu->lost_file = file;
+    gpu->lost_line = line;
+    char flights[400] = "";
+    describe_flights(gpu, flights, sizeof flights);
+    vka_logf(&gpu->log, VKA_LOG_ERROR, "device lost, seen at %s:%d; in flight: %s", file, line,
+             flights[0] ? flights : "nothing");
+    log_fault(gpu);
+    vka_fail(err, VKA_E_LOST, "the device '%.200s' was lost (%s:%d)", gpu->physical.info.name, file, line);
+    if (flights[0])
+        vka_error_why(err, "it was running: %s", flights);
+    vka_error_hint(err,
+                   "the driver's time limit or a full host memory are the usual reasons; dmesg may tell; a smaller "
+                   "--vram makes shorter dispatches");
+    return VKA_E_LOST;
+}
+
+vka_status vka_gpu_alive(const vka_gpu *gpu, vka_error *err)
+{
+    if (!atomic_load(&gpu->lost))
+        return VKA_OK;
+    return vka_fail(err, VKA_E_LOST, "the device '%.200s' was lost earlier (%s:%d)", gpu->physical.info.name,
+                    gpu->lost_file, gpu->lost_line);
+}
+
+vka_status vka_gpu_check(vka_gpu *gpu, VkResult r, const char *what, const char *file, int line, vka_error *err)
+{
+    if (r >= VK_SUCCESS)
+        return VKA_OK;
+    if (r == VK_ERROR_DEVICE_LOST)
+        return set_lost(gpu, file, line, err);
+    vka_status s = r == VK_ERROR_OUT_OF_HOST_MEMORY || r == VK_ERROR_OUT_OF_DEVICE_MEMORY ? VKA_E_MEMORY : VKA_E_DEVICE;
+    vka_fail(err, s, "cannot %s", what);
+    vka_error_why(err, "the driver of '%.200s' answered %s", gpu->physical.info.name, vka_result_name(r));
+    return s;
+}
+
+/* ---- creation ----------------------------------------------------------------------------------- */
+
+static vka_status open_device(vka_gpu *gpu, vka_error *err)
+{
+    const struct vka_physical *p = &gpu->physical;
+    const vka_gpu_info *info = &p->info;
+    const char *extensions[4];
+    uint32_t extension_count = 0;
+    VkPhysicalDeviceFaultFeaturesEXT fault = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FAULT_FEATURES_EXT,
+                                              .deviceFault = VK_TRUE};
+    VkPhysicalDeviceSubgroupSizeControlFeatures sizes = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
+        .subgroupSizeControl = VK_TRUE,
+        .computeFullSubgroups = p->full_subgroups,
+    };
+    VkPhysicalDeviceVulkan12Features v12 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+        .bufferDeviceAddress = VK_TRUE,
+        .timelineSemaphore = VK_TRUE,
+        .scalarBlockLayout = VK_TRUE,
+        .shaderFloat16 = info->arithmetic_f16,
+        .shaderInt8 = info->storage_8bit,
+        .storageBuffer8BitAccess = info->storage_8bit,
+        .uniformAndStorageBuffer8BitAccess = info->storage_8bit && p->storage_u8,
+        .vulkanMemoryModel = p->memory_model,
+        .vulkanMemoryModelDeviceScope = p->memory_model,
+    };
+    VkPhysicalDeviceVulkan11Features v11 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,
+        .pNext = &v12,
+        .storageBuffer16BitAccess = info->storage_f16,
+        .uniformAndStorageBuffer16BitAccess = info->storage_f16 && p->storage_u16,
+    };
+    VkPhysicalDeviceFeatures2 features = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
+        .pNext = &v11,
+        .features.shaderInt16 = p->int16,
+    };
+    void **tail = &v12.pNext;
+    if (info->subgroup_control) {
+        *tail = &sizes;
+        tail = &sizes.pNext;
+        if (p->api < VK_API_VERSION_1_3)
+            extensions[extension_count++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
+    }
+    if (p->ext_fault) {
+        *tail = &fault;
+        extensions[extension_count++] = VK_EXT_DEVICE_FAULT_EXTENSION_NAME;
+        gpu->fault_info = true;
+    }
+    if (p->ext_budget)
+        extensions[extension_count++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
+    float priority = 1.0f;
+    VkDeviceQueueCreateInfo queue = {
+        .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+        .queueFamilyIndex = p->queue_family,
+        .queueCount = 1,
+        .pQueuePriorities = &priority,
+    };
+    VkDeviceCreateInfo create = {
+        .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+        .pNext = &features,
+        .queueCreateInfoCount = 1,
+        .pQueueCreateInfos = &queue,
+        .enabledExtensionCount = extension_count,
+        .ppEnabledExtensionNames = extensions,
+    };
+    VkResult r = gpu->instance.vk.CreateDevice(p->handle, &create, NULL, &gpu->device);
+    if (r != VK_SUCCESS) {
+        gpu->device = VK_NULL_HANDLE;
+        return VKA_CHECK(gpu, r, "open the device", err);
+    }
+    vka_loader_device_table(gpu->instance.handle, gpu->device, &gpu->vk);
+    gpu->vk.vkGetDeviceQueue(gpu->device, p->queue_family, 0, &gpu->queue);
+    return VKA_OK;
+}
+
+static vka_status open_objects(vka_gpu *gpu, vka_error *err)
+{
+    VkSemaphoreTypeCreateInfo type = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
+                                      .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
+    VkSemaphoreCreateInfo semaphore = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type};
+    vka_status s = VKA_CHECK(gpu, gpu->vk.vkCreateSemaphore(gpu->device, &semaphore, NULL, &gpu->timeline),
+                             "make a timeline semaphore", err);
+    if (s != VKA_OK)
+        return s;
+    VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+                                    .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
+                                    .queueFamilyIndex = gpu->physical.queue_family};
+    s = VKA_CHECK(gpu, gpu->vk.vkCreateCommandPool(gpu->device, &pool, NULL, &gpu->pool), "make a command pool", err);
+    if (s != VKA_OK)
+        return s;
+    VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = VKA_PUSH_BYTES};
+    VkPipelineLayoutCreateInfo layout = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+                                         .pushConstantRangeCount = 1,
+                                         .pPushConstantRanges = &range};
+    return VKA_CHECK(gpu, gpu->vk.vkCreatePipelineLayout(gpu->device, &layout, NULL, &gpu->layout),
+                     "make a pipeline layout", err);
+}
+
+vka_status vka_gpu_create(vka_gpu **out, const vka_gpu_params *params, vka_error *err)
+{
+    *out = NULL;
+    vka_gpu *gpu = vka_calloc(1, sizeof *gpu);
+    if (!gpu)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    gpu->log = params->log;
+    gpu->timers = params->timers;
+    struct vka_physical *list = NULL;
+    uint32_t count = 0, chosen = 0;
+    vka_status s = vka_instance_open(&gpu->instance, params->validation, &gpu->log, err);
+    if (s == VKA_OK)
+        s = vka_physical_list(&gpu->instance, &list, &count, err);
+    if (s == VKA_OK)
+        s = vka_physical_choose(list, count, params->device, &gpu->log, &chosen, err);
+    if (s == VKA_OK) {
+        gpu->physical = list[chosen];
+        s = open_device(gpu, err);
+    }
+    free(list);
+    if (s == VKA_OK)
+        s = open_objects(gpu, err);
+    if (s == VKA_OK)
+        s = vka_cache_open(gpu, params->cache_dir, err);
+    if (s != VKA_OK) {
+        vka_gpu_destroy(&gpu);
+        return s;
+    }
+    gpu->timers = gpu->timers && gpu->physical.info.timestamps;
+    vka_logf(&gpu->log, VKA_LOG_INFO, "device %u: %s (%s)", gpu->physical.info.index, gpu->physical.info.name,
+             gpu->physical.info.driver);
+    *out = gpu;
+    return VKA_OK;
+}
+
+void vka_gpu_destroy(vka_gpu **pgpu)
+{
+    if (!pgpu || !*pgpu)
+        return;
+    vka_gpu *gpu = *pgpu;
+    if (gpu->device) {
+        vka_settle(gpu, gpu->last_ticket, NULL);
+        vka_block *staging = (vka_block *)gpu->staging;
+        gpu->staging = NULL;
+        vka_block_destroy(gpu, &staging);
+        if (gpu->blocks || gpu->lists)
+            vka_logf(&gpu->log, VKA_LOG_WARN, "%u memory blocks and %u lists outlive their device", gpu->blocks,
+                     gpu->lists);
+        vka_cache_close(gpu);
+        vka_pipelines_free(gpu);
+        vka_flights_free(gpu);
+        if (gpu->layout)
+            gpu->vk.vkDestroyPipelineLayout(gpu->device, gpu->layout, NULL);
+        if (gpu->pool)
+            gpu->vk.vkDestroyCommandPool(gpu->device, gpu->pool, NULL); /* frees its command buffers */
+        if (gpu->timeline)
+            gpu->vk.vkDestroySemaphore(gpu->device, gpu->timeline, NULL);
+        gpu->vk.vkDestroyDevice(gpu->device, NULL);
+    }
+    vka_instance_close(&gpu->instance);
+    free(gpu);
+    *pgpu = NULL;
+}

@@ -1,0 +1,162 @@
+/* gpu.h - the only room that sees Vulkan.  It hands out four things: a block of memory with an
+ * address, a pipeline for a key, a recorded list, a submission to wait on.
+ *
+ * Kernels take buffer addresses (VK_KHR_buffer_device_address) and a push block of at most 128 bytes;
+ * there are no descriptor sets.  One device, one compute queue, one timeline semaphore.  One thread
+ * owns a vka_gpu and everything made from it; nothing here is safe to call from two threads at once
+ * but vka_gpu_is_lost.
+ *
+ * Device loss is sticky: the first call that sees it returns VKA_E_LOST and names the operators that
+ * were in flight; every later call returns VKA_E_LOST at once. */
+#ifndef VKA_GPU_GPU_H
+#define VKA_GPU_GPU_H
+
+#include "base/error.h"
+#include "base/log.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct vka_gpu vka_gpu;
+
+/* What a device is and what it offers.  Plain data; lives as long as its owner. */
+typedef struct vka_gpu_info {
+    uint32_t index; /* position in the enumeration: --device INDEX */
+    char name[256];
+    char driver[256]; /* driver name and version text */
+    uint32_t vendor, device, driver_version, api_version;
+    uint8_t driver_uuid[16];
+    bool cpu; /* a software device */
+    bool integrated;
+    bool usable;
+    char reason[256];     /* why it is not usable, one sentence; empty when it is */
+    uint64_t device_heap; /* bytes of the largest device-local heap; on a CPU device half of the machine's memory */
+    uint64_t device_free; /* VK_EXT_memory_budget's word on it, else device_heap */
+    uint32_t heap_count;
+    struct {
+        uint64_t bytes;
+        bool device_local;
+    } heaps[16];
+    uint32_t subgroup_size, subgroup_min, subgroup_max; /* min/max: what can be required per pipeline */
+    bool subgroup_control;
+    uint32_t shared_bytes;    /* maxComputeSharedMemorySize */
+    uint32_t max_invocations; /* per workgroup */
+    uint32_t max_groups[3];
+    uint64_t max_block; /* bytes of the largest block the driver allows, slack included */
+    bool storage_f16;   /* 16-bit storage through addresses */
+    bool storage_8bit;  /* 8-bit storage through addresses, and 8-bit integers in shaders */
+    bool arithmetic_f16;
+    bool subgroup_arithmetic, subgroup_shuffle;
+    bool timestamps;
+    float timestamp_ns;          /* nanoseconds per tick */
+    bool matrix_khr, matrix_nv2; /* offered by the driver; not yet a promise that a path uses them */
+} vka_gpu_info;
+
+/* Every Vulkan device of the machine, in the order --device counts them.  *list is malloc'ed.  No
+ * loader or no driver at all is VKA_E_DEVICE with a sentence that says what to install. */
+vka_status vka_gpu_enumerate(vka_gpu_info **list, uint32_t *count, const vka_log *log, vka_error *err);
+
+typedef struct vka_gpu_params {
+    const char *device;    /* index, or part of a name (case ignored); NULL: $VKANIM_DEVICE, else the best GPU,
+                              else, when there is no GPU at all, a software device with a word in the log */
+    bool validation;       /* VK_LAYER_KHRONOS_validation where installed; its messages go to the log as errors */
+    bool timers;           /* timestamps around every dispatch, not only around lists */
+    const char *cache_dir; /* pipeline cache; NULL: none */
+    vka_log log;
+} vka_gpu_params;
+
+vka_status vka_gpu_create(vka_gpu **out, const vka_gpu_params *params, vka_error *err);
+void vka_gpu_destroy(vka_gpu **gpu); /* waits for the device, saves the pipeline cache; NULL and &NULL are fine */
+const vka_gpu_info *vka_gpu_describe(const vka_gpu *gpu);
+bool vka_gpu_is_lost(const vka_gpu *gpu);
+/* Messages of the validation layers so far (0 without them). */
+uint32_t vka_gpu_validation_messages(const vka_gpu *gpu);
+
+/* ---- memory ------------------------------------------------------------------------------------- */
+
+enum vka_memory {
+    VKA_MEMORY_DEVICE, /* device-local; host-visible too where that is free (CPU and integrated devices, ReBAR) */
+    VKA_MEMORY_HOST    /* host-visible, coherent, for step buffers and staging */
+};
+
+enum { VKA_BLOCK_SLACK = 64 * 1024 }; /* readable and writable bytes behind the end of every block */
+
+typedef struct vka_block {
+    uint64_t address; /* device address, at least 256-byte aligned */
+    uint64_t size;    /* bytes asked for, without the slack */
+    void *map;        /* host pointer, or NULL where the host cannot see it */
+} vka_block;
+
+/* A block of `bytes` (at most 1 GiB less the slack is wise, and its footprint at most info.max_block).
+ * VKA_E_MEMORY when the device has no room.
+ * New memory is zeroed on creation only when `zero`. */
+vka_status vka_block_create(vka_gpu *gpu, uint64_t bytes, enum vka_memory kind, bool zero, vka_block **out,
+                            vka_error *err);
+void vka_block_destroy(vka_gpu *gpu, vka_block **block);
+/* Bytes that creating a block of `bytes` takes from the device (slack and alignment included): the
+ * planner's own arithmetic, the same on every device. */
+uint64_t vka_block_footprint(uint64_t bytes);
+/* Copy from and to the host; blocking; staged in chunks where the block is not host-visible.  The
+ * device must not be using the range. */
+vka_status vka_block_write(vka_gpu *gpu, vka_block *block, uint64_t offset, const void *data, uint64_t bytes,
+                           vka_error *err);
+vka_status vka_block_read(vka_gpu *gpu, vka_block *block, uint64_t offset, void *data, uint64_t bytes, vka_error *err);
+/* Bytes the device could still give this process now, by VK_EXT_memory_budget where it is there. */
+uint64_t vka_gpu_device_free(const vka_gpu *gpu);
+/* Sum of the footprints of device-local blocks alive now, and the most it ever was. */
+uint64_t vka_gpu_device_bytes(const vka_gpu *gpu, uint64_t *peak);
+void vka_gpu_reset_peak(vka_gpu *gpu);
+
+/* ---- pipelines ---------------------------------------------------------------------------------- */
+
+enum { VKA_MAX_CONSTANTS = 24, VKA_PUSH_BYTES = 128 };
+
+/* Everything that picks a pipeline.  Zero it first: keys are compared as bytes. */
+typedef struct vka_pipeline_key {
+    uint32_t shader;                       /* index into the embedded table, shaders/shaders.h */
+    uint32_t subgroup_size;                /* 0: the driver's choice */
+    uint32_t count;                        /* constants used */
+    uint32_t constants[VKA_MAX_CONSTANTS]; /* specialization constants with ids 0 .. count-1 */
+    uint32_t full_subgroups; /* 1: every subgroup is full (needs subgroup_size, and a local x that is a multiple of it);
+                                without effect where the device cannot promise it */
+} vka_pipeline_key;
+
+typedef struct vka_pipeline vka_pipeline;
+/* Made on first use and kept until the device goes. */
+vka_status vka_gpu_pipeline(vka_gpu *gpu, const vka_pipeline_key *key, vka_pipeline **out, vka_error *err);
+uint32_t vka_gpu_pipeline_count(const vka_gpu *gpu);
+/* Writes the pipeline cache now where it grew; never fails louder than a word in the log.  Worth a call
+ * after the first step, so that a killed render keeps what it compiled. */
+void vka_gpu_save_cache(vka_gpu *gpu);
+
+/* ---- lists -------------------------------------------------------------------------------------- */
+
+typedef struct vka_list vka_list;
+/* A list is recorded once and submitted any number of times.  It begins with a barrier against
+ * everything submitted before it. */
+vka_status vka_list_begin(vka_gpu *gpu, const char *label, vka_list **out, vka_error *err);
+/* push_bytes <= VKA_PUSH_BYTES and a multiple of 4; groups within the device's limits; `label` must
+ * outlive the list (it names the operator in timings and loss reports). */
+void vka_list_dispatch(vka_list *list, vka_pipeline *pipeline, const void *push, uint32_t push_bytes,
+                       const uint32_t groups[3], const char *label);
+/* Compute writes before become visible to compute reads and writes after. */
+void vka_list_barrier(vka_list *list);
+vka_status vka_list_end(vka_list *list, vka_error *err);
+void vka_list_destroy(vka_gpu *gpu, vka_list **list);
+/* GPU time of the list's last completed run in ns; 0 when the device has no timestamps. */
+uint64_t vka_list_time(vka_gpu *gpu, vka_list *list);
+/* With vka_gpu_params.timers: calls `visit` for each dispatch of the last completed run. */
+void vka_list_times(vka_gpu *gpu, vka_list *list, void (*visit)(void *user, const char *label, uint64_t ns),
+                    void *user);
+
+/* ---- submission --------------------------------------------------------------------------------- */
+
+/* Submits the lists in order as one submission; *ticket is its number.  A list may not be in it twice;
+ * where a list's former run is still under way the call waits for that first. */
+vka_status vka_gpu_submit(vka_gpu *gpu, vka_list *const *lists, uint32_t count, uint64_t *ticket, vka_error *err);
+/* Waits until the submission is done, at most `seconds`; *done says whether it is. */
+vka_status vka_gpu_wait(vka_gpu *gpu, uint64_t ticket, double seconds, bool *done, vka_error *err);
+/* Waits for everything, without limit but in finite slices. */
+vka_status vka_gpu_idle(vka_gpu *gpu, vka_error *err);
+
+#endif

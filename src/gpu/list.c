@@ -1,0 +1,262 @@
+/* list.c - recorded lists.
+ *
+ * Dispatches are first gathered in host memory and become Vulkan commands in vka_list_end: only then
+ * is it known how many timestamps the list needs, and recording has one place that can fail.
+ *
+ * Shape of a list: [reset queries] [barrier against all before] [timestamp] dispatches and barriers
+ * [timestamp] [barrier towards the host].  With timers every dispatch is followed by a barrier and a
+ * timestamp, so that dispatch i took ticks[i+1] - ticks[i]; without, there are two timestamps. */
+#include "gpu/gpu_internal.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+vka_status vka_list_begin(vka_gpu *gpu, const char *label, vka_list **out, vka_error *err)
+{
+    *out = NULL;
+    vka_status s = vka_gpu_alive(gpu, err);
+    if (s != VKA_OK)
+        return s;
+    vka_list *list = vka_calloc(1, sizeof *list);
+    if (!list)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    list->gpu = gpu;
+    snprintf(list->label, sizeof list->label, "%s", label ? label : "list");
+    VkCommandBufferAllocateInfo alloc = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                         .commandPool = gpu->pool,
+                                         .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+                                         .commandBufferCount = 1};
+    s = VKA_CHECK(gpu, gpu->vk.vkAllocateCommandBuffers(gpu->device, &alloc, &list->cmd), "allocate a command buffer",
+                  err);
+    if (s != VKA_OK) {
+        free(list);
+        return s;
+    }
+    gpu->lists++;
+    *out = list;
+    return VKA_OK;
+}
+
+static struct vka_command *add(vka_list *list)
+{
+    if (list->error.status != VKA_OK)
+        return NULL;
+    if (list->ended) {
+        vka_fail(&list->error, VKA_E_INTERNAL, "the list '%s' is ended; nothing can be added", list->label);
+        return NULL;
+    }
+    struct vka_command *grown = vka_grow(list->commands, &list->capacity, list->count + 1, sizeof *list->commands);
+    if (!grown) {
+        vka_fail(&list->error, VKA_E_MEMORY, "out of memory");
+        return NULL;
+    }
+    list->commands = grown;
+    struct vka_command *c = &list->commands[list->count++];
+    memset(c, 0, sizeof *c);
+    return c;
+}
+
+void vka_list_dispatch(vka_list *list, vka_pipeline *pipeline, const void *push, uint32_t push_bytes,
+                       const uint32_t groups[3], const char *label)
+{
+    const uint32_t *most = list->gpu->physical.info.max_groups;
+    if (!pipeline || push_bytes > VKA_PUSH_BYTES || push_bytes % 4 || groups[0] > most[0] || groups[1] > most[1] ||
+        groups[2] > most[2]) {
+        vka_fail(&list->error, VKA_E_INTERNAL,
+                 "the dispatch '%s' of %u x %u x %u groups with %u push bytes is not possible", label ? label : "?",
+                 groups[0], groups[1], groups[2], push_bytes);
+        return;
+    }
+    struct vka_command *c = add(list);
+    if (!c)
+        return;
+    c->pipeline = pipeline;
+    c->label = label ? label : pipeline->name;
+    memcpy(c->groups, groups, sizeof c->groups);
+    c->push_bytes = push_bytes;
+    if (push_bytes)
+        memcpy(c->push, push, push_bytes);
+    list->dispatches++;
+}
+
+void vka_list_barrier(vka_list *list)
+{
+    add(list);
+}
+
+/* ---- recording ---------------------------------------------------------------------------------- */
+
+static void begin_label(vka_gpu *gpu, VkCommandBuffer cmd, const char *name)
+{
+    if (!gpu->instance.vk.CmdBeginDebugUtilsLabelEXT)
+        return;
+    VkDebugUtilsLabelEXT label = {.sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_LABEL_EXT, .pLabelName = name};
+    gpu->instance.vk.CmdBeginDebugUtilsLabelEXT(cmd, &label);
+}
+
+static void end_label(vka_gpu *gpu, VkCommandBuffer cmd)
+{
+    if (gpu->instance.vk.CmdEndDebugUtilsLabelEXT)
+        gpu->instance.vk.CmdEndDebugUtilsLabelEXT(cmd);
+}
+
+static void stamp(vka_list *list, uint32_t *next)
+{
+    if (list->queries)
+        list->gpu->vk.vkCmdWriteTimestamp(list->cmd, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, list->queries, (*next)++);
+}
+
+static void record_commands(vka_list *list)
+{
+    vka_gpu *gpu = list->gpu;
+    VkPipeline bound = VK_NULL_HANDLE;
+    uint32_t next = 0, labels = 0;
+    if (list->queries)
+        gpu->vk.vkCmdResetQueryPool(list->cmd, list->queries, 0, list->query_count);
+    begin_label(gpu, list->cmd, list->label);
+    vka_cmd_barrier(gpu, list->cmd);
+    stamp(list, &next);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct vka_command *c = &list->commands[i];
+        if (!c->pipeline) {
+            if (!gpu->timers) /* with timers there is one behind every dispatch */
+                vka_cmd_barrier(gpu, list->cmd);
+            continue;
+        }
+        list->labels[labels++] = c->label;
+        begin_label(gpu, list->cmd, c->label);
+        if (bound != c->pipeline->handle)
+            gpu->vk.vkCmdBindPipeline(list->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, c->pipeline->handle);
+        bound = c->pipeline->handle;
+        if (c->push_bytes)
+            gpu->vk.vkCmdPushConstants(list->cmd, gpu->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, c->push_bytes, c->push);
+        gpu->vk.vkCmdDispatch(list->cmd, c->groups[0], c->groups[1], c->groups[2]);
+        end_label(gpu, list->cmd);
+        if (gpu->timers) {
+            vka_cmd_barrier(gpu, list->cmd);
+            stamp(list, &next);
+        }
+    }
+    if (next < list->query_count)
+        stamp(list, &next);
+    vka_cmd_barrier_host(gpu, list->cmd);
+    end_label(gpu, list->cmd);
+}
+
+static vka_status make_queries(vka_list *list, vka_error *err)
+{
+    vka_gpu *gpu = list->gpu;
+    if (!gpu->physical.info.timestamps)
+        return VKA_OK;
+    list->query_count = gpu->timers && list->dispatches ? list->dispatches + 1 : 2;
+    list->ticks = vka_calloc(list->query_count, sizeof *list->ticks);
+    if (!list->ticks)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    VkQueryPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
+                                  .queryType = VK_QUERY_TYPE_TIMESTAMP,
+                                  .queryCount = list->query_count};
+    VkResult r = gpu->vk.vkCreateQueryPool(gpu->device, &info, NULL, &list->queries);
+    if (r != VK_SUCCESS)
+        list->queries = VK_NULL_HANDLE;
+    return VKA_CHECK(gpu, r, "make timestamp queries", err);
+}
+
+vka_status vka_list_end(vka_list *list, vka_error *err)
+{
+    vka_gpu *gpu = list->gpu;
+    vka_status s = vka_gpu_alive(gpu, err);
+    if (s != VKA_OK)
+        return s;
+    if (list->error.status != VKA_OK) {
+        vka_fail(err, list->error.status, "%s", list->error.what);
+        return list->error.status;
+    }
+    if (list->ended)
+        return vka_fail(err, VKA_E_INTERNAL, "the list '%s' is ended twice", list->label);
+    list->labels = vka_calloc(list->dispatches, sizeof *list->labels);
+    if (!list->labels)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    s = make_queries(list, err);
+    VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    if (s == VKA_OK)
+        s = VKA_CHECK(gpu, gpu->vk.vkBeginCommandBuffer(list->cmd, &begin), "record a list", err);
+    if (s == VKA_OK) {
+        record_commands(list);
+        s = VKA_CHECK(gpu, gpu->vk.vkEndCommandBuffer(list->cmd), "record a list", err);
+    }
+    if (s != VKA_OK) {
+        if (list->error.status == VKA_OK)
+            vka_fail(&list->error, s, "the list '%s' could not be recorded", list->label);
+        return s;
+    }
+    free(list->commands);
+    list->commands = NULL;
+    list->count = list->capacity = 0;
+    list->ended = true;
+    return VKA_OK;
+}
+
+void vka_list_destroy(vka_gpu *gpu, vka_list **plist)
+{
+    if (!plist || !*plist)
+        return;
+    vka_list *list = *plist;
+    if (list->ticket > gpu->done_ticket)
+        vka_settle(gpu, list->ticket, NULL);
+    /* On a lost device it may still be listed as in flight. */
+    for (size_t i = 0; i < gpu->flight_count; i++) {
+        struct vka_flight *f = &gpu->flights[i];
+        uint32_t kept = 0;
+        for (uint32_t j = 0; j < f->count; j++)
+            if (f->lists[j] != list)
+                f->lists[kept++] = f->lists[j];
+        f->count = kept;
+    }
+    if (list->queries)
+        gpu->vk.vkDestroyQueryPool(gpu->device, list->queries, NULL);
+    gpu->vk.vkFreeCommandBuffers(gpu->device, gpu->pool, 1, &list->cmd);
+    gpu->lists--;
+    free(list->commands);
+    free(list->labels);
+    free(list->ticks);
+    free(list);
+    *plist = NULL;
+}
+
+/* ---- timings ------------------------------------------------------------------------------------ */
+
+void vka_list_harvest(vka_list *list)
+{
+    vka_gpu *gpu = list->gpu;
+    if (!list->queries || vka_gpu_is_lost(gpu))
+        return;
+    VkResult r = gpu->vk.vkGetQueryPoolResults(gpu->device, list->queries, 0, list->query_count,
+                                               list->query_count * sizeof *list->ticks, list->ticks,
+                                               sizeof *list->ticks, VK_QUERY_RESULT_64_BIT);
+    list->ran = r == VK_SUCCESS; /* a loss shows again, and is handled, in the next wait */
+}
+
+static uint64_t ticks_between(const vka_list *list, uint32_t from, uint32_t to)
+{
+    uint32_t bits = list->gpu->physical.timestamp_bits;
+    uint64_t mask = bits >= 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1;
+    uint64_t ticks = (list->ticks[to] - list->ticks[from]) & mask;
+    return (uint64_t)((double)ticks * (double)list->gpu->physical.info.timestamp_ns);
+}
+
+uint64_t vka_list_time(vka_gpu *gpu, vka_list *list)
+{
+    (void)gpu;
+    return list->ran ? ticks_between(list, 0, list->query_count - 1) : 0;
+}
+
+void vka_list_times(vka_gpu *gpu, vka_list *list, void (*visit)(void *user, const char *label, uint64_t ns), void *user)
+{
+    if (!gpu->timers || !list->ran)
+        return;
+    for (uint32_t i = 0; i < list->dispatches; i++)
+        visit(user, list->labels[i], ticks_between(list, i, i + 1));
+}

@@ -1,0 +1,118 @@
+/* plan.h - where every byte of a run lies and in which pieces it runs, known before the first dispatch.
+ *
+ * A pass runs the whole graph for some branches (all together, or one at a time).  Inside a pass, a segment is
+ * a run of nodes that share a cut axis; it runs part by part, all its nodes for one part before the next part.
+ * Tensors that live only inside a segment have room for one part; those between segments are whole.
+ * The cuts change no bit of any result: see DESIGN "Same bits". */
+#ifndef VKA_GRAPH_PLAN_H
+#define VKA_GRAPH_PLAN_H
+
+#include "graph/graph.h"
+
+enum { VKA_PLAN_ALIGN = 256 };
+#define VKA_BLOCK_LIMIT (((uint64_t)1 << 30) - ((uint64_t)1 << 20)) /* with its slack below the 1 GiB that some drivers end at;
+                                                                      a block is larger only when one tensor is */
+
+struct vka_segment {
+    uint32_t first, end;   /* nodes */
+    uint32_t axis;         /* VKA_AXIS_SAMPLE, VKA_AXIS_PIXEL, or 0: whole */
+    uint32_t extent;       /* samples of a pass, or pixels */
+    uint32_t parts, step;  /* parts of `step` samples or pixels, the last may be smaller */
+    bool once;             /* runs once per prompt */
+};
+
+enum vka_space { VKA_SPACE_NONE, VKA_SPACE_ARENA, VKA_SPACE_WEIGHT, VKA_SPACE_BOUND };
+
+struct vka_place {
+    enum vka_space space;
+    uint32_t block;         /* arena or weight block */
+    uint64_t offset, bytes; /* in the block */
+    uint32_t sample_stride; /* elements */
+    bool local;             /* holds one part of its segment only */
+    int32_t born, dies;     /* first and last node index at which the bytes are taken */
+};
+
+struct vka_plan {
+    const struct vka_graph *graph;
+    uint32_t branches_per_pass, passes, pass_samples;
+    struct vka_segment *segments;
+    uint32_t segment_count;
+    struct vka_place *places; /* per tensor */
+    uint64_t *arena_blocks, *weight_blocks; /* sizes */
+    uint32_t arena_block_count, weight_block_count;
+    uint64_t arena_bytes, weight_bytes; /* sums of the blocks */
+    uint32_t peak_node;                 /* the node at which the arena is fullest */
+    double flop, bytes;                 /* of one run without the nodes that run once */
+};
+
+/* Plans `graph` with an arena of at most `limit` bytes, `branches_per_pass` branches at a time, cutting each
+ * segment into as few parts as that needs.  When it cannot be kept the plan is the smallest there is: compare
+ * arena_bytes with the limit.  NULL when memory is short. */
+struct vka_plan *vka_plan_make(const struct vka_graph *graph, uint32_t branches_per_pass, uint64_t limit, vka_error *err);
+void vka_plan_destroy(struct vka_plan **plan);
+
+/* ---- a plan as launches ---------------------------------------------------------------------------- */
+
+struct vka_range {
+    uint64_t begin, end; /* byte addresses */
+    bool write;
+    uint32_t tensor;
+};
+
+/* One node of one part: its launches run in any order; its ranges are what they touch. */
+struct vka_step {
+    const struct vka_node *node;
+    uint32_t launch, launches;
+    uint32_t range, ranges;
+    bool barrier; /* wait for what came before in the list */
+    double seconds; /* estimate */
+};
+
+struct vka_program_list {
+    uint32_t step, steps;
+    bool once;
+    double seconds; /* estimate */
+    char label[96];
+};
+
+struct vka_program {
+    const struct vka_plan *plan;
+    struct vka_dispatch *launches;
+    struct vka_step *steps;
+    struct vka_range *ranges;
+    struct vka_program_list *lists;
+    uint32_t launch_count, step_count, range_count, list_count;
+    size_t launch_capacity, step_capacity, range_capacity, list_capacity;
+    uint8_t *args; /* argument bytes, to lie at args_address */
+    size_t args_bytes, args_capacity;
+};
+
+struct vka_addresses {
+    const uint64_t *arena, *weights; /* of the plan's blocks */
+    const uint64_t *bound;           /* per tensor id: inputs and outputs */
+    uint64_t args;                   /* of the argument bytes */
+};
+
+/* Rates for the estimates that bound a list's time. */
+struct vka_rates {
+    double flop_per_second, bytes_per_second;
+    double list_seconds; /* a list is closed when its estimate passes this */
+};
+
+/* Records every part of the plan.  Barriers are put where a step touches bytes that an earlier step of the list,
+ * since the last barrier, wrote, or writes bytes it read. */
+struct vka_program *vka_program_record(const struct vka_plan *plan, const struct vka_kernel_table *table,
+                                       const struct vka_addresses *at, const struct vka_rates *rates, vka_error *err);
+void vka_program_destroy(struct vka_program **program);
+
+/* Addresses for a recording without a device: distinct ranges, as a device might give them.  free() `bound`. */
+vka_status vka_addresses_fake(const struct vka_plan *plan, struct vka_addresses *at, uint64_t **store, vka_error *err);
+
+/* ---- proof ----------------------------------------------------------------------------------------- */
+
+/* Proves a program free of hazards: (1) of any two steps of a list that touch a common byte, one of them writing,
+ * a barrier lies between; lists begin with a barrier; (2) every byte of a planned tensor that a step reads was last written
+ * by the producer of that very tensor.  VKA_E_INTERNAL names the first two steps at fault. Shares no code with the recorder. */
+vka_status vka_hazard_check(const struct vka_program *program, vka_error *err);
+
+#endif

@@ -1,0 +1,44 @@
+/* nets.h - the networks, as functions that build graphs.  Shapes as in graph/graph.h: [n, h, w, c].
+ *
+ * Names asked for are diffusers' (transformers' for the text encoder), within each part of a model. */
+#ifndef VKA_NETS_NETS_H
+#define VKA_NETS_NETS_H
+
+#include "base/arch.h"
+#include "graph/graph.h"
+
+/* Where GroupNorm statistics are taken over all frames of a branch instead of each frame alone. */
+struct vka_net_norms {
+    bool resnet_joint; /* UNet ResNets and the output norm: AnimateDiff v1 */
+    bool motion_joint; /* the motion modules' own norm: diffusers' rule */
+};
+
+struct vka_unet_inputs {
+    vka_tensor sample;   /* f32 SAMPLE [n, h, w, in_channels] */
+    vka_tensor timestep; /* f32 GLOBAL [1, 1, 1, 1] */
+    vka_tensor context;  /* f32 or storage GLOBAL [prompts, 1, T, cross_attention_dim] */
+    vka_tensor index;    /* i32 SAMPLE [n, 1, 1, 1]: the sample's prompt */
+};
+
+/* The noise prediction of an SD1.5-class UNet (Rombach et al. 2022), inflated with motion modules (Guo et al. 2023) where
+ * `motion` is not NULL: f32 [n, h, w, out_channels]. */
+vka_tensor vka_net_unet(vka_build *b, const vka_unet_config *c, const vka_motion_info *motion,
+                        const struct vka_net_norms *norms, const struct vka_unet_inputs *in);
+
+/* One AnimateDiff temporal transformer at `s`: x [n, h, w, C] -> the same, residual included. */
+vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *motion, bool joint_norm, vka_tensor x, vka_scope s);
+
+/* One ResNet block at `s`: x | x2 [n, h, w, C] -> [n, h, w, C'], C' from the weights.  temb f32 GLOBAL [1,1,1,T] or none. */
+vka_tensor vka_net_resnet(vka_build *b, vka_tensor x, vka_tensor x2, vka_tensor temb, uint32_t groups, float eps,
+                          bool joint_norm, vka_scope s);
+
+/* CLIP's text transformer (Radford et al. 2021): ids i32 SAMPLE [chunks, 1, T, 1] -> f32 [chunks, 1, T, D]; skip: how many of
+ * the last layers are left out (0: all run); the final layer norm is always applied. */
+vka_tensor vka_net_text(vka_build *b, const vka_text_config *c, vka_tensor ids, uint32_t skip);
+
+/* AutoencoderKL: latents in the VAE's own scale, f32 [n, h, w, latent] -> f32 [n, H, W, out_channels], not clamped. */
+vka_tensor vka_net_vae_decode(vka_build *b, const vka_vae_config *c, vka_tensor latents);
+/* Pictures in -1 .. 1, f32 [n, H, W, 3] -> f32 [n, h, w, 2 * latent]: means, then log variances. */
+vka_tensor vka_net_vae_encode(vka_build *b, const vka_vae_config *c, vka_tensor frames);
+
+#endif

@@ -1,0 +1,202 @@
+/* unet.c - the SD1.5-class UNet, inflated: every frame is a picture, and motion modules join them.
+ *
+ * down_blocks.i : layers x (ResNet, spatial transformer, motion), then a stride-2 convolution but in the last
+ * mid_block     : ResNet, spatial transformer, motion, ResNet
+ * up_blocks.i   : (layers + 1) x (ResNet over x | skip, spatial transformer, motion), then nearest enlargement to the size of
+ *                 the next skip and a convolution, but in the last */
+#include "nets/nets.h"
+
+#include "ops/ops.h"
+
+enum { MAX_SKIPS = 64 };
+
+struct unet {
+    vka_build *b;
+    const vka_unet_config *c;
+    const vka_motion_info *motion;
+    struct vka_net_norms norms;
+    vka_tensor temb, context, index;
+    vka_tensor skips[MAX_SKIPS];
+    uint32_t skip_count;
+};
+
+vka_tensor vka_net_resnet(vka_build *b, vka_tensor x, vka_tensor x2, vka_tensor temb, uint32_t groups, float eps,
+                          bool joint_norm, vka_scope s)
+{
+    vka_tensor bias = {0}, skip = x;
+    if (temb.id)
+        bias = vka_linear(b, temb, &(struct vka_linear_args){.at = vka_in(s, "time_emb_proj"), .act_in = VKA_ACT_SILU,
+                                                             .out_f32 = true});
+    vka_tensor norm = vka_group_norm(b, x, x2, vka_in(s, "norm1"), groups, eps, joint_norm);
+    vka_tensor h = vka_norm_apply(b, x, x2, norm, VKA_ACT_SILU);
+    h = vka_conv(b, h, &(struct vka_conv_args){.at = vka_in(s, "conv1"), .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1},
+                                               .sample_bias = bias});
+    norm = vka_group_norm(b, h, (vka_tensor){0}, vka_in(s, "norm2"), groups, eps, joint_norm);
+    h = vka_norm_apply(b, h, (vka_tensor){0}, norm, VKA_ACT_SILU);
+    if (vka_has_weight(b, s, "conv_shortcut.weight"))
+        skip = vka_linear(b, x, &(struct vka_linear_args){.at = vka_in(s, "conv_shortcut"), .x2 = x2});
+    else if (x2.id)
+        vka_build_fail(b, VKA_E_INPUT, "the model lacks '%s.conv_shortcut.weight'", s.path);
+    return vka_conv(b, h, &(struct vka_conv_args){.at = vka_in(s, "conv2"), .kernel = 3, .stride = 1,
+                                                  .pad = {1, 1, 1, 1}, .add = skip});
+}
+
+static uint32_t channels(vka_build *b, vka_tensor x) { return vka_info(b->graph, x)->c; }
+
+/* LayerNorm, attention, projection and residual: h [n, h, w, C] -> the same. */
+static vka_tensor self_attention(vka_build *b, vka_tensor h, vka_scope norm, vka_scope at, uint32_t heads,
+                                 enum vka_attention_kind kind, vka_tensor positions)
+{
+    if (b->err.status != VKA_OK)
+        return h;
+    uint32_t dim = channels(b, h) / heads, inner = heads * vka_pitch(dim);
+    vka_tensor n = vka_layer_norm(b, h, norm, 1e-5f, positions);
+    vka_tensor qkv = vka_linear(b, n, &(struct vka_linear_args){.at = vka_in(at, "to_q"), .stacked = 2,
+                                                               .stack = {vka_in(at, "to_k"), vka_in(at, "to_v")},
+                                                               .heads_out = heads});
+    vka_tensor o = vka_attention(b, &(struct vka_attention_args){.kind = kind, .q = qkv, .k = qkv, .v = qkv,
+                                                                 .k_channel = inner, .v_channel = 2 * inner,
+                                                                 .heads = heads, .head_dim = dim, .label = at});
+    return vka_linear(b, o, &(struct vka_linear_args){.at = vka_in(at, "to_out.0"), .heads_in = heads, .add = h});
+}
+
+static vka_tensor cross_attention(const struct unet *u, vka_tensor h, vka_scope norm, vka_scope at, uint32_t heads)
+{
+    vka_build *b = u->b;
+    if (b->err.status != VKA_OK)
+        return h;
+    uint32_t dim = channels(b, h) / heads;
+    vka_tensor n = vka_layer_norm(b, h, norm, 1e-5f, (vka_tensor){0});
+    vka_tensor q = vka_linear(b, n, &(struct vka_linear_args){.at = vka_in(at, "to_q"), .heads_out = heads});
+    vka_tensor kv = vka_linear(b, u->context, &(struct vka_linear_args){.at = vka_in(at, "to_k"), .stacked = 1,
+                                                                       .stack = {vka_in(at, "to_v")},
+                                                                       .heads_out = heads});
+    vka_tensor o = vka_attention(b, &(struct vka_attention_args){.kind = VKA_ATTENTION_CROSS, .q = q, .k = kv, .v = kv,
+                                                                 .v_channel = heads * vka_pitch(dim), .heads = heads,
+                                                                 .head_dim = dim, .index = u->index, .label = at});
+    return vka_linear(b, o, &(struct vka_linear_args){.at = vka_in(at, "to_out.0"), .heads_in = heads, .add = h});
+}
+
+/* GEGLU feed-forward with its norm and residual (Shazeer 2020). */
+static vka_tensor feed_forward(vka_build *b, vka_tensor h, vka_scope norm, vka_scope ff)
+{
+    vka_tensor n = vka_layer_norm(b, h, norm, 1e-5f, (vka_tensor){0});
+    vka_tensor m = vka_linear(b, n, &(struct vka_linear_args){.at = vka_in(ff, "net.0.proj"), .act = VKA_ACT_GEGLU});
+    return vka_linear(b, m, &(struct vka_linear_args){.at = vka_in(ff, "net.2"), .add = h});
+}
+
+static vka_tensor spatial_transformer(const struct unet *u, vka_tensor x, vka_scope s, uint32_t depth, uint32_t heads)
+{
+    vka_build *b = u->b;
+    if (b->err.status == VKA_OK && channels(b, x) % heads) {
+        vka_build_fail(b, VKA_E_INPUT, "%u channels do not divide into %u heads at '%s'", channels(b, x), heads, s.path);
+        return x;
+    }
+    vka_tensor norm = vka_group_norm(b, x, (vka_tensor){0}, vka_in(s, "norm"), u->c->norm_num_groups, 1e-6f, false);
+    vka_tensor h = vka_linear(b, x, &(struct vka_linear_args){.at = vka_in(s, "proj_in"), .norm = norm});
+    for (uint32_t i = 0; i < depth; i++) {
+        vka_scope t = vka_in_index(s, "transformer_blocks", i);
+        h = self_attention(b, h, vka_in(t, "norm1"), vka_in(t, "attn1"), heads, VKA_ATTENTION_SPATIAL, (vka_tensor){0});
+        h = cross_attention(u, h, vka_in(t, "norm2"), vka_in(t, "attn2"), heads);
+        h = feed_forward(b, h, vka_in(t, "norm3"), vka_in(t, "ff"));
+    }
+    return vka_linear(b, h, &(struct vka_linear_args){.at = vka_in(s, "proj_out"), .add = x});
+}
+
+vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *m, bool joint_norm, vka_tensor x, vka_scope s)
+{
+    if (b->err.status == VKA_OK && channels(b, x) % m->heads) {
+        vka_build_fail(b, VKA_E_INPUT, "%u channels do not divide into %u heads at '%s'", channels(b, x), m->heads, s.path);
+        return x;
+    }
+    vka_tensor norm = vka_group_norm(b, x, (vka_tensor){0}, vka_in(s, "norm"), m->norm_num_groups, 1e-6f, joint_norm);
+    vka_tensor h = vka_linear(b, x, &(struct vka_linear_args){.at = vka_in(s, "proj_in"), .norm = norm});
+    for (uint32_t i = 0; i < m->transformer_blocks; i++) {
+        vka_scope t = vka_in_index(s, "transformer_blocks", i);
+        vka_tensor positions = vka_weight_table(b, t, "pos_embed.pe");
+        h = self_attention(b, h, vka_in(t, "norm1"), vka_in(t, "attn1"), m->heads, VKA_ATTENTION_TEMPORAL, positions);
+        if (m->attention_blocks > 1)
+            h = self_attention(b, h, vka_in(t, "norm2"), vka_in(t, "attn2"), m->heads, VKA_ATTENTION_TEMPORAL, positions);
+        h = feed_forward(b, h, vka_in(t, "norm3"), vka_in(t, "ff"));
+    }
+    return vka_linear(b, h, &(struct vka_linear_args){.at = vka_in(s, "proj_out"), .add = x});
+}
+
+static vka_tensor resnet(const struct unet *u, vka_tensor x, vka_tensor x2, vka_scope s)
+{
+    return vka_net_resnet(u->b, x, x2, u->temb, u->c->norm_num_groups, u->c->norm_eps, u->norms.resnet_joint, s);
+}
+
+/* Spatial transformer and motion module number j of a block, where they are. */
+static vka_tensor transformers(const struct unet *u, vka_tensor x, vka_scope block, uint32_t j, uint32_t depth,
+                               uint32_t heads, uint32_t modules)
+{
+    if (depth)
+        x = spatial_transformer(u, x, vka_in_index(block, "attentions", j), depth, heads);
+    if (u->motion && j < modules)
+        x = vka_net_motion(u->b, u->motion, u->norms.motion_joint, x, vka_in_index(block, "motion_modules", j));
+    return x;
+}
+
+static void push(struct unet *u, vka_tensor x)
+{
+    if (u->skip_count == MAX_SKIPS)
+        vka_build_fail(u->b, VKA_E_INPUT, "the UNet has more than %d skip connections", MAX_SKIPS);
+    else
+        u->skips[u->skip_count++] = x;
+}
+
+vka_tensor vka_net_unet(vka_build *b, const vka_unet_config *c, const vka_motion_info *motion,
+                        const struct vka_net_norms *norms, const struct vka_unet_inputs *in)
+{
+    struct unet u = {.b = b, .c = c, .motion = motion, .norms = *norms, .context = in->context, .index = in->index};
+    vka_scope root = vka_scope_root("");
+    vka_tensor t = vka_timestep_embedding(b, in->timestep, c->channels[0], c->flip_sin_to_cos, c->freq_shift);
+    t = vka_linear(b, t, &(struct vka_linear_args){.at = vka_in(root, "time_embedding.linear_1"), .act = VKA_ACT_SILU,
+                                                   .out_f32 = true});
+    u.temb = vka_linear(b, t, &(struct vka_linear_args){.at = vka_in(root, "time_embedding.linear_2"), .out_f32 = true});
+
+    vka_tensor x = vka_conv(b, in->sample, &(struct vka_conv_args){.at = vka_in(root, "conv_in"), .kernel = 3, .stride = 1,
+                                                                   .pad = {1, 1, 1, 1}});
+    push(&u, x);
+    for (uint32_t i = 0; i < c->levels; i++) {
+        vka_scope block = vka_in_index(root, "down_blocks", i);
+        for (uint32_t j = 0; j < c->layers[i]; j++) {
+            x = resnet(&u, x, (vka_tensor){0}, vka_in_index(block, "resnets", j));
+            x = transformers(&u, x, block, j, c->depth[i], c->heads[i], motion ? motion->down_modules[i] : 0);
+            push(&u, x);
+        }
+        if (i + 1 < c->levels) {
+            uint32_t p = c->downsample_padding;
+            x = vka_conv(b, x, &(struct vka_conv_args){.at = vka_in(block, "downsamplers.0.conv"), .kernel = 3, .stride = 2,
+                                                       .pad = {p, p ? p : 1, p, p ? p : 1}});
+            push(&u, x);
+        }
+    }
+    if (c->mid_resnets) {
+        vka_scope mid = vka_scope_root("mid_block");
+        x = resnet(&u, x, (vka_tensor){0}, vka_in_index(mid, "resnets", 0));
+        if (c->mid_resnets > 1) {
+            x = transformers(&u, x, mid, 0, c->mid_depth, c->mid_heads, motion ? motion->mid_modules : 0);
+            x = resnet(&u, x, (vka_tensor){0}, vka_in_index(mid, "resnets", 1));
+        }
+    }
+    for (uint32_t i = 0; i < c->levels; i++) {
+        uint32_t level = c->levels - 1 - i;
+        vka_scope block = vka_in_index(root, "up_blocks", i);
+        for (uint32_t j = 0; j < c->layers[level] + 1 && u.skip_count; j++) {
+            x = resnet(&u, x, u.skips[--u.skip_count], vka_in_index(block, "resnets", j));
+            x = transformers(&u, x, block, j, c->up_depth[i], c->heads[level], motion ? motion->up_modules[i] : 0);
+        }
+        if (i + 1 < c->levels && u.skip_count) {
+            const struct vka_tensor_info *next = vka_info(b->graph, u.skips[u.skip_count - 1]);
+            x = vka_conv(b, x, &(struct vka_conv_args){.at = vka_in(block, "upsamplers.0.conv"), .kernel = 3, .stride = 1,
+                                                       .pad = {1, 1, 1, 1}, .upsample_h = next->h, .upsample_w = next->w});
+        }
+    }
+    vka_tensor norm = vka_group_norm(b, x, (vka_tensor){0}, vka_in(root, "conv_norm_out"), c->norm_num_groups, c->norm_eps,
+                                     u.norms.resnet_joint);
+    x = vka_norm_apply(b, x, (vka_tensor){0}, norm, VKA_ACT_SILU);
+    return vka_conv(b, x, &(struct vka_conv_args){.at = vka_in(root, "conv_out"), .kernel = 3, .stride = 1,
+                                                  .pad = {1, 1, 1, 1}, .out_f32 = true});
+}

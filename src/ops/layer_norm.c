@@ -1,0 +1,85 @@
+/* layer_norm.c - layer normalisation over the channels of each row, with a row of a table of positions added behind it.
+ *
+ * x [n, h, w, c] -> [n, h, w, c] of x's type.  Cut by samples and pixels: a row sees nothing but itself and its frame. */
+#include "ops/launch.h"
+#include "ops/ops.h"
+
+struct layer_norm_params {
+    float eps;
+};
+
+static void layer_norm_cost(const struct vka_graph *g, const struct vka_node *node, struct vka_cost *cost)
+{
+    cost->flop = 8.0 * vka_elements(vka_info(g, node->out[0]));
+    cost->bytes = vka_node_bytes(g, node);
+}
+
+static uint32_t layer_norm_axes(const struct vka_graph *g, const struct vka_node *node)
+{
+    return vka_axes_if_sample(g, node, VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL);
+}
+
+static void layer_norm_record(const struct vka_node *node, struct vka_recorder *r)
+{
+    const struct layer_norm_params *p = (const struct layer_norm_params *)(const void *)node->params;
+    const struct vka_view *x = &r->in[0], *out = &r->out[0];
+    bool placed = node->in[3].id != 0;
+    struct {
+        uint64_t x, gamma, beta, positions, result;
+        uint32_t x_stride, result_stride, x_pitch, result_pitch, positions_pitch, rows, total, c, frame, frames;
+        float eps;
+        uint32_t pad;
+    } push = {.x = x->address,
+              .gamma = r->in[1].address,
+              .beta = r->in[2].address,
+              .positions = placed ? r->in[3].address : 0,
+              .result = out->address,
+              .x_stride = x->sample_stride,
+              .result_stride = out->sample_stride,
+              .x_pitch = x->pitch,
+              .result_pitch = out->pitch,
+              .positions_pitch = placed ? r->in[3].pitch : 0,
+              .rows = out->pixels,
+              .total = out->n * out->pixels,
+              .c = x->c,
+              .frame = placed ? r->part.s0 % r->frames : 0,
+              .frames = placed ? r->frames : 1,
+              .eps = p->eps};
+    /* On a CPU device one lane per row: its loads cost the same wherever they fall, and there is no barrier. */
+    uint32_t constants[2] = {r->table->cpu ? 16 : 128, r->table->cpu ? 1 : 32};
+    uint32_t rows = constants[0] / constants[1];
+    vka_launch(r, vka_variant(x->dtype, VKA_SHADER_LAYER_NORM_F32, VKA_SHADER_LAYER_NORM_F16), constants, 2, &push,
+               sizeof push, (push.total + rows - 1) / rows, 1);
+}
+
+static const struct vka_op vka_op_layer_norm = {"layer_norm", layer_norm_cost, layer_norm_axes, layer_norm_record};
+
+vka_tensor vka_layer_norm(vka_build *b, vka_tensor x, vka_scope at, float eps, vka_tensor positions)
+{
+    const vka_tensor none = {0};
+    if (!vka_build_ok(b, x))
+        return none;
+    const struct vka_tensor_info info = *vka_info(b->graph, x);
+    vka_tensor gamma, beta;
+    if (!vka_norm_weights(b, at, info.c, &gamma, &beta))
+        return none;
+    if (positions.id) {
+        const struct vka_tensor_info *t = vka_info(b->graph, positions);
+        if (info.domain != VKA_SAMPLE || t->dtype != VKA_F32 || t->c != info.c || t->n * t->h != 1) {
+            vka_build_fail(b, VKA_E_INPUT, "%s: the table of positions is [%u, %u], which does not fit %u channels",
+                           at.path, t->w, t->c, info.c);
+            return none;
+        }
+        if (t->w < b->graph->frames) {
+            vka_build_fail(b, VKA_E_USAGE, "%u frames, but the motion module's table of positions ends at %u",
+                           b->graph->frames, t->w);
+            return none;
+        }
+    }
+    vka_tensor out =
+        vka_graph_tensor(b, at.path, info.domain, VKA_TEMP, info.dtype, info.n, info.h, info.w, info.c);
+    const vka_tensor in[4] = {x, gamma, beta, positions};
+    const struct layer_norm_params p = {eps};
+    vka_graph_node(b, &vka_op_layer_norm, at, in, 4, &out, 1, &p, sizeof p);
+    return b->err.status == VKA_OK ? out : none;
+}

@@ -1,0 +1,118 @@
+/* ops.h - the operators, as functions that append nodes to a graph.
+ *
+ * Shapes are [n, h, w, c] as in graph/graph.h.  Each function checks its inputs, asks the model for its
+ * weights by canonical name, and returns the output tensor (the null tensor after an error).  All kernels accumulate
+ * in fp32, whatever the storage. */
+#ifndef VKA_OPS_OPS_H
+#define VKA_OPS_OPS_H
+
+#include "graph/graph.h"
+
+enum vka_act {
+    VKA_ACT_NONE,
+    VKA_ACT_SILU,       /* x * sigmoid(x) */
+    VKA_ACT_GELU,       /* x * Phi(x), exact (erf) */
+    VKA_ACT_QUICK_GELU, /* x * sigmoid(1.702 x) */
+    VKA_ACT_GEGLU       /* outputs in two halves (a, g) of the weight's rows: a * GELU(g); halves c */
+};
+
+/* Matrix product y = act(x W^T + bias + sample_bias) + add, row by row.
+ * Weights: "<at>.weight" [N, K] or [N, K, 1, 1], "<at>.bias" [N] if it is there. */
+struct vka_linear_args {
+    vka_scope at;
+    vka_scope stack[2];     /* more weights of the same K, their outputs behind the first's (merged q, k, v); path[0] = 0: none */
+    uint32_t stacked;       /* 0, 1 or 2 */
+    uint32_t heads_out;     /* > 0: the N of each weight is `heads_out` slots of vka_pitch(N / heads_out), pads zero */
+    uint32_t heads_in;      /* > 0: x's channels are in such slots of K / heads_in each */
+    bool no_bias;           /* do not look for biases */
+    vka_tensor x2;          /* channels behind x's: K = x.c + x2.c (concatenation by addressing) */
+    vka_tensor norm;        /* scale and shift of vka_group_norm, applied to x (and x2) on load */
+    enum vka_act act_in;    /* on load, after norm: VKA_ACT_NONE or VKA_ACT_SILU */
+    enum vka_act act;
+    vka_tensor sample_bias; /* f32 [1 or n, 1, 1, N], added before act */
+    vka_tensor add;         /* [n, h, w, N], added last; may be written in place by the plan */
+    bool out_f32;           /* output in fp32, whatever the storage */
+};
+vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *a);
+
+/* Convolution, weights "<at>.weight" [N, C, k, k], "<at>.bias".  Output (h + pad[0] + pad[1] - k) / stride + 1 rows;
+ * with `upsample_h/w` > 0 the input is first enlarged to that size by nearest neighbour, by addressing:
+ * source row = floor(row * h / upsample_h). */
+struct vka_conv_args {
+    vka_scope at;
+    uint32_t kernel, stride; /* 1 or 3; 1 or 2 */
+    uint32_t pad[4];         /* top, bottom, left, right */
+    uint32_t upsample_h, upsample_w;
+    enum vka_act act;
+    vka_tensor sample_bias;
+    vka_tensor add;
+    bool out_f32;
+};
+vka_tensor vka_conv(vka_build *b, vka_tensor x, const struct vka_conv_args *a);
+
+/* Group normalisation (Wu and He, 2018), as scale and shift per channel: returns f32 [n, 1, 1, 2 * vka_pitch(C)], first
+ * all scales (gamma * rstd), then all shifts (beta - mean * scale), C = x.c + x2.c; zero in the pads.
+ * Statistics per sample over h, w and the channels of a group; with `joint` over all frames of a branch too.
+ * Weights "<at>.weight", "<at>.bias" [C]. */
+vka_tensor vka_group_norm(vka_build *b, vka_tensor x, vka_tensor x2, vka_scope at, uint32_t groups, float eps, bool joint);
+/* act(x * scale + shift) of x and x2 side by side: [n, h, w, x.c + x2.c]. */
+vka_tensor vka_norm_apply(vka_build *b, vka_tensor x, vka_tensor x2, vka_tensor norm, enum vka_act act);
+
+/* Layer normalisation over c; weights "<at>.weight", "<at>.bias" [c].  With `positions` (a weight or input
+ * f32 [1, 1, L, c], L >= frames) row `frame` of it is added afterwards. */
+vka_tensor vka_layer_norm(vka_build *b, vka_tensor x, vka_scope at, float eps, vka_tensor positions);
+
+/* softmax(q k^T * scale) v per head; q, k, v are channel ranges of tensors, `heads` slots of vka_pitch(head_dim)
+ * elements each, beginning at the given channel.  Output [n, h, w, heads * vka_pitch(head_dim)], pads zero. */
+enum vka_attention_kind {
+    VKA_ATTENTION_SPATIAL,  /* tokens are the pixels of a sample */
+    VKA_ATTENTION_CROSS,    /* k, v: [prompts, 1, T, ...] GLOBAL; sample s takes prompt index[s] */
+    VKA_ATTENTION_TEMPORAL  /* tokens are the frames of a branch, at each pixel; read in place */
+};
+struct vka_attention_args {
+    enum vka_attention_kind kind;
+    vka_tensor q, k, v;
+    uint32_t q_channel, k_channel, v_channel;
+    uint32_t heads, head_dim;
+    float scale;      /* 0: 1 / sqrt(head_dim) */
+    bool causal;      /* token t sees tokens 0 .. t */
+    vka_tensor index; /* VKA_ATTENTION_CROSS: i32, SAMPLE domain [n, 1, 1, 1] */
+    vka_scope label;
+};
+vka_tensor vka_attention(vka_build *b, const struct vka_attention_args *a);
+
+/* Sinusoidal timestep embedding (Vaswani et al. 2017; as DDPM): t f32 GLOBAL [1,1,1,1] -> f32 GLOBAL [1,1,1,dim];
+ * half = dim/2, f_i = exp(-ln(10000) i / (half - shift)); [cos, sin] when `flip`, else [sin, cos]. */
+vka_tensor vka_timestep_embedding(vka_build *b, vka_tensor t, uint32_t dim, bool flip_sin_to_cos, float shift);
+
+/* Rows of "<token>.weight" [V, D] at ids (i32 [n, 1, T, 1]) plus rows 0.. of "<position>.weight" [L, D]. */
+vka_tensor vka_token_embedding(vka_build *b, vka_tensor ids, vka_scope token, vka_scope position);
+
+/* out = sum over i of coefficient[first + i] * x[i]; 1 to 6 tensors of one shape, f32, in double-checked fp32; coefficients
+ * f32 GLOBAL [1,1,1,m].  Guidance, sampler updates and input scaling are this one operator. `branch[i]` shifts x[i]
+ * by that many branches (an x may hold more samples than the output: GLOBAL domain tensors [N, h, w, c] are allowed). */
+struct vka_combine_args {
+    vka_tensor x[6];
+    uint32_t skip[6]; /* x[i] starts at this sample */
+    uint32_t count;
+    vka_tensor coefficients;
+    uint32_t first;
+    vka_scope label;
+    bool to_samples; /* output in the domain SAMPLE even where every x is GLOBAL; an x with fewer samples repeats */
+};
+vka_tensor vka_combine(vka_build *b, const struct vka_combine_args *a);
+
+/* round((clamp(x, -1, 1) + 1) * 127.5) of channels 0..2, halves to even as torch: [n, h, w, >=3] -> U8X4 [n, h, w, 1], byte 3 = 255.
+ * NaN becomes 0 with byte 3 = 0, so that the reader can tell. */
+vka_tensor vka_picture(vka_build *b, vka_tensor x);
+
+/* A weight of its own: "<s>.<name>" converted to f32, [1, 1, rows, columns] (rank 1: rows = 1). For tables such as
+ * positions; leading dimensions of size 1 are dropped. */
+vka_tensor vka_weight_table(vka_build *b, vka_scope s, const char *name);
+
+/* ---- packing ------------------------------------------------------------------------------------- */
+
+/* Makes the bytes of a weight tensor: `dst` has room for vka_tensor_bytes(info).  Called once per weight at load. */
+vka_status vka_pack_weight(const struct vka_tensor_info *info, void *dst, vka_error *err);
+
+#endif

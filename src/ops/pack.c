@@ -1,0 +1,133 @@
+/* pack.c - packing weights.  See pack.h for the layout.
+ *
+ * A matrix is converted some rows at a time (one panel's worth, or fewer where rows are long), so that the room needed
+ * beside the packed bytes stays within a few megabytes whatever the size of the model. */
+#include "ops/pack.h"
+
+#include "base/half.h"
+#include "ops/ops.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK_FLOATS = 1 << 20 };
+
+static uint32_t slot(uint32_t i, uint32_t total, uint32_t heads)
+{
+    if (!heads)
+        return i;
+    uint32_t width = total / heads;
+    return i / width * vka_pitch(width) + i % width;
+}
+
+uint32_t vka_pack_columns(const struct vka_pack_matrix *m)
+{
+    return m->heads_out ? m->heads_out * vka_pitch(m->rows / m->heads_out) : m->rows;
+}
+
+/* Column of row `r` of source `i`. */
+static uint32_t column(const struct vka_pack_matrix *m, uint32_t i, uint32_t r)
+{
+    if (m->geglu)
+        return r < m->rows / 2 ? 2 * r : 2 * (r - m->rows / 2) + 1;
+    return i * vka_pack_columns(m) + slot(r, m->rows, m->heads_out);
+}
+
+/* Packed row of element `k` of a source's row. */
+static uint32_t packed_row(const struct vka_pack_matrix *m, uint32_t k)
+{
+    uint32_t c = k / m->taps, tap = k % m->taps;
+    if (m->heads_in)
+        return slot(c, m->c1, m->heads_in);
+    if (c >= m->c1)
+        return vka_pitch(m->c1) + c - m->c1;
+    return tap * vka_pitch(m->c1) + c;
+}
+
+static uint64_t place(const struct vka_pack_matrix *m, uint32_t n)
+{
+    return (uint64_t)(n / m->panel) * m->k_packed * m->panel + n % m->panel;
+}
+
+/* Writes `rows` rows of `k` floats, whose columns begin at at[], to the panels. */
+static void scatter_f32(float *dst, const float *src, const uint64_t *at, const uint64_t *down, uint32_t rows, uint32_t k)
+{
+    for (uint32_t i = 0; i < k; i++)
+        for (uint32_t r = 0; r < rows; r++)
+            dst[at[r] + down[i]] = src[(size_t)r * k + i];
+}
+
+static void scatter_f16(uint16_t *dst, const float *src, const uint64_t *at, const uint64_t *down, uint32_t rows, uint32_t k)
+{
+    for (uint32_t i = 0; i < k; i++)
+        for (uint32_t r = 0; r < rows; r++)
+            dst[at[r] + down[i]] = vka_float_to_half(src[(size_t)r * k + i]);
+}
+
+static vka_status pack_matrix(const struct vka_tensor_info *info, void *dst, vka_error *err)
+{
+    const struct vka_weight_recipe *recipe = info->recipe;
+    struct vka_pack_matrix m;
+    memcpy(&m, recipe->p, sizeof m);
+    memset(dst, 0, vka_tensor_bytes(info));
+    uint32_t k = (m.c1 + m.c2) * m.taps;
+    uint32_t most = vka_max_u32(1, vka_min_u32(m.panel, CHUNK_FLOATS / k));
+    float *chunk = malloc((size_t)most * k * sizeof *chunk);
+    uint64_t *down = malloc((size_t)k * sizeof *down), *at = malloc(most * sizeof *at);
+    vka_status s = VKA_OK;
+    if (!chunk || !down || !at)
+        s = vka_fail(err, VKA_E_MEMORY, "out of host memory packing '%s'", info->name);
+    for (uint32_t i = 0; s == VKA_OK && i < k; i++)
+        down[i] = (uint64_t)packed_row(&m, i) * m.panel;
+    for (uint32_t i = 0; s == VKA_OK && i < recipe->sources; i++)
+        for (uint32_t r = 0; r < m.rows; r += most) {
+            uint32_t rows = vka_min_u32(most, m.rows - r);
+            recipe->from->to_f32(recipe->from->user, &recipe->source[i], (uint64_t)r * k, (uint64_t)rows * k, chunk);
+            for (uint32_t j = 0; j < rows; j++)
+                at[j] = place(&m, column(&m, i, r + j));
+            if (info->dtype == VKA_F16)
+                scatter_f16(dst, chunk, at, down, rows, k);
+            else
+                scatter_f32(dst, chunk, at, down, rows, k);
+        }
+    free(chunk);
+    free(down);
+    free(at);
+    return s;
+}
+
+static vka_status pack_bias(const struct vka_tensor_info *info, float *dst, vka_error *err)
+{
+    const struct vka_weight_recipe *recipe = info->recipe;
+    struct vka_pack_matrix m;
+    memcpy(&m, recipe->p, sizeof m);
+    memset(dst, 0, vka_tensor_bytes(info));
+    float *rows = malloc(m.rows * sizeof *rows);
+    if (!rows)
+        return vka_fail(err, VKA_E_MEMORY, "out of host memory packing '%s'", info->name);
+    uint32_t have = 0;
+    for (uint32_t i = 0; m.present >> i; i++) {
+        if (!(m.present >> i & 1))
+            continue;
+        recipe->from->to_f32(recipe->from->user, &recipe->source[have++], 0, m.rows, rows);
+        for (uint32_t r = 0; r < m.rows; r++)
+            dst[column(&m, i, r)] = rows[r];
+    }
+    free(rows);
+    return VKA_OK;
+}
+
+vka_status vka_pack_weight(const struct vka_tensor_info *info, void *dst, vka_error *err)
+{
+    const struct vka_weight_recipe *recipe = info->recipe;
+    switch ((enum vka_pack_kind)recipe->kind) {
+    case VKA_PACK_TABLE:
+        recipe->from->to_f32(recipe->from->user, &recipe->source[0], 0, (uint64_t)info->n * info->h * info->w * info->c, dst);
+        return VKA_OK;
+    case VKA_PACK_MATRIX:
+        return pack_matrix(info, dst, err);
+    case VKA_PACK_BIAS:
+        return pack_bias(info, dst, err);
+    }
+    return vka_fail(err, VKA_E_INTERNAL, "'%s' has an unknown recipe", info->name);
+}

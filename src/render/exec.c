@@ -1,0 +1,364 @@
+/* exec.c - see exec.h. */
+#include "render/exec.h"
+
+#include "base/clock.h"
+#include "ops/ops.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct vka_rates vka_exec_rates(const vka_gpu_info *info)
+{
+    /* Pessimistic until measured: a weak integrated GPU; two cores of a software device. */
+    if (info && info->cpu)
+        return (struct vka_rates){8e9, 4e9, 0.5};
+    return (struct vka_rates){1e12, 30e9, 0.02};
+}
+
+uint64_t vka_exec_footprint(const struct vka_plan *plan, uint64_t args_bytes)
+{
+    uint64_t sum = vka_block_footprint(args_bytes ? args_bytes : 16);
+    for (uint32_t i = 0; i < plan->arena_block_count; i++)
+        sum += vka_block_footprint(plan->arena_blocks[i]);
+    for (uint32_t i = 0; i < plan->weight_block_count; i++)
+        sum += vka_block_footprint(plan->weight_blocks[i]);
+    return sum;
+}
+
+static vka_status footprint(const struct vka_plan *plan, const struct vka_kernel_table *table, uint64_t *need, vka_error *err)
+{
+    struct vka_addresses at;
+    uint64_t *store;
+    struct vka_rates rates = vka_exec_rates(NULL);
+    vka_status s = vka_addresses_fake(plan, &at, &store, err);
+    if (s != VKA_OK)
+        return s;
+    struct vka_program *p = vka_program_record(plan, table, &at, &rates, err);
+    free(store);
+    if (!p)
+        return VKA_E_MEMORY;
+    *need = vka_exec_footprint(plan, p->args_bytes);
+    vka_program_destroy(&p);
+    return VKA_OK;
+}
+
+vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kernel_table *table, uint64_t budget,
+                           uint64_t other, struct vka_plan **out, uint64_t *need, vka_error *err)
+{
+    uint32_t branches = graph->samples / graph->frames;
+    struct vka_plan *best = NULL;
+    uint64_t best_need = UINT64_MAX;
+    *out = NULL;
+    for (uint32_t together = branches; together >= 1; together = together > 1 ? 1 : 0) {
+        uint64_t limit = UINT64_MAX;
+        for (int round = 0; round < 24; round++) {
+            uint64_t bytes;
+            struct vka_plan *p = vka_plan_make(graph, together, limit, err);
+            vka_status s = p ? footprint(p, table, &bytes, err) : VKA_E_MEMORY;
+            if (s != VKA_OK) {
+                vka_plan_destroy(&p);
+                vka_plan_destroy(&best);
+                return s;
+            }
+            uint64_t arena = p->arena_bytes;
+            if (bytes < best_need) {
+                vka_plan_destroy(&best);
+                best = p;
+                best_need = bytes;
+            } else
+                vka_plan_destroy(&p);
+            if (other <= budget && best_need <= budget - other)
+                break;
+            if (limit == 0)
+                break;
+            uint64_t over = other >= budget ? bytes : bytes - (budget - other);
+            uint64_t next = over < arena ? arena - over : 0;
+            /* what cutting cannot reach any more: go on to the smallest plan of this kind at once */
+            limit = next < limit && arena <= limit ? next : 0;
+        }
+        if (other <= budget && best_need <= budget - other)
+            break;
+    }
+    *out = best;
+    *need = best_need;
+    return VKA_OK;
+}
+
+void vka_exec_destroy(struct vka_exec **exec)
+{
+    struct vka_exec *e = exec ? *exec : NULL;
+    if (!e)
+        return;
+    for (uint32_t i = 0; e->lists && i < e->program->list_count; i++)
+        vka_list_destroy(e->gpu, &e->lists[i]);
+    for (uint32_t i = 0; e->arena && i < e->plan->arena_block_count; i++)
+        vka_block_destroy(e->gpu, &e->arena[i]);
+    for (uint32_t i = 0; e->weights && i < e->plan->weight_block_count; i++)
+        vka_block_destroy(e->gpu, &e->weights[i]);
+    vka_block_destroy(e->gpu, &e->args);
+    vka_program_destroy(&e->program);
+    vka_plan_destroy(&e->plan);
+    free(e->lists);
+    free(e->arena);
+    free(e->weights);
+    free(e->addresses);
+    free(e->seconds);
+    free(e);
+    *exec = NULL;
+}
+
+static int stopped(const vka_ticker *t) { return t && t->tick ? t->tick(t->user) : 0; }
+
+static vka_status pack_all(struct vka_exec *e, const vka_ticker *ticker, vka_error *err)
+{
+    const struct vka_graph *g = e->plan->graph;
+    void *staging = NULL;
+    size_t capacity = 0;
+    vka_status s = VKA_OK;
+    for (uint32_t t = 1; t < g->tensor_count && s == VKA_OK; t++) {
+        if (g->tensors[t].role != VKA_WEIGHT)
+            continue;
+        const struct vka_place *at = &e->plan->places[t];
+        vka_block *block = e->weights[at->block];
+        uint64_t bytes = vka_tensor_bytes(&g->tensors[t]);
+        if (block->map)
+            s = vka_pack_weight(&g->tensors[t], (char *)block->map + at->offset, err);
+        else {
+            void *room = vka_grow(staging, &capacity, bytes, 1);
+            if (!room) {
+                s = vka_fail(err, VKA_E_MEMORY, "out of host memory packing '%s'", g->tensors[t].name);
+                break;
+            }
+            staging = room;
+            s = vka_pack_weight(&g->tensors[t], staging, err);
+            if (s == VKA_OK)
+                s = vka_block_write(e->gpu, block, at->offset, staging, bytes, err);
+        }
+        if (s == VKA_OK && stopped(ticker))
+            s = vka_fail(err, VKA_E_STOPPED, "stopped");
+    }
+    free(staging);
+    return s;
+}
+
+vka_status vka_exec_create(struct vka_exec **out, vka_gpu *gpu, struct vka_plan *plan,
+                           const struct vka_kernel_table *table, const vka_ticker *ticker, vka_error *err)
+{
+    struct vka_exec *e = calloc(1, sizeof *e);
+    *out = NULL;
+    if (!e) {
+        vka_plan_destroy(&plan);
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    }
+    e->gpu = gpu;
+    e->plan = plan;
+    e->table = *table;
+    e->arena = vka_calloc(plan->arena_block_count, sizeof *e->arena);
+    e->weights = vka_calloc(plan->weight_block_count, sizeof *e->weights);
+    e->addresses = vka_calloc((size_t)plan->arena_block_count + plan->weight_block_count + plan->graph->tensor_count,
+                              sizeof *e->addresses);
+    vka_status s = e->arena && e->weights && e->addresses ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    for (uint32_t i = 0; s == VKA_OK && i < plan->weight_block_count; i++) {
+        s = vka_block_create(gpu, plan->weight_blocks[i], VKA_MEMORY_DEVICE, false, &e->weights[i], err);
+        if (s == VKA_OK)
+            e->addresses[plan->arena_block_count + i] = e->weights[i]->address;
+    }
+    for (uint32_t i = 0; s == VKA_OK && i < plan->arena_block_count; i++) {
+        s = vka_block_create(gpu, plan->arena_blocks[i], VKA_MEMORY_DEVICE, false, &e->arena[i], err);
+        if (s == VKA_OK)
+            e->addresses[i] = e->arena[i]->address;
+    }
+    if (s == VKA_OK)
+        s = pack_all(e, ticker, err);
+    if (s != VKA_OK)
+        vka_exec_destroy(&e);
+    *out = e;
+    return s;
+}
+
+void vka_exec_bind(struct vka_exec *exec, vka_tensor t, uint64_t address)
+{
+    exec->addresses[exec->plan->arena_block_count + exec->plan->weight_block_count + t.id] = address;
+}
+
+static vka_status record_list(struct vka_exec *e, uint32_t index, vka_error *err)
+{
+    const struct vka_program *p = e->program;
+    const struct vka_program_list *l = &p->lists[index];
+    vka_status s = vka_list_begin(e->gpu, l->label, &e->lists[index], err);
+    for (uint32_t i = l->step; s == VKA_OK && i < l->step + l->steps; i++) {
+        const struct vka_step *step = &p->steps[i];
+        if (step->barrier)
+            vka_list_barrier(e->lists[index]);
+        for (uint32_t k = step->launch; k < step->launch + step->launches; k++) {
+            const struct vka_dispatch *d = &p->launches[k];
+            vka_pipeline_key key;
+            memset(&key, 0, sizeof key);
+            key.shader = d->shader;
+            key.subgroup_size = d->subgroup_size;
+            key.count = d->count;
+            memcpy(key.constants, d->constants, d->count * sizeof *d->constants);
+            vka_pipeline *pipeline;
+            s = vka_gpu_pipeline(e->gpu, &key, &pipeline, err);
+            if (s != VKA_OK)
+                return s;
+            vka_list_dispatch(e->lists[index], pipeline, d->push, d->push_bytes, d->groups, step->node->label);
+        }
+    }
+    return s == VKA_OK ? vka_list_end(e->lists[index], err) : s;
+}
+
+vka_status vka_exec_record(struct vka_exec *e, vka_error *err)
+{
+    const struct vka_plan *plan = e->plan;
+    struct vka_rates rates = vka_exec_rates(vka_gpu_describe(e->gpu));
+    struct vka_addresses at = {.arena = e->addresses, .weights = e->addresses + plan->arena_block_count};
+    at.bound = at.weights + plan->weight_block_count;
+    /* first to learn the size of the arguments, then with their address */
+    struct vka_program *count = vka_program_record(plan, &e->table, &at, &rates, err);
+    if (!count)
+        return VKA_E_MEMORY;
+    size_t args = count->args_bytes;
+    vka_program_destroy(&count);
+    vka_status s = vka_block_create(e->gpu, args ? args : 16, VKA_MEMORY_DEVICE, false, &e->args, err);
+    if (s != VKA_OK)
+        return s;
+    at.args = e->args->address;
+    e->program = vka_program_record(plan, &e->table, &at, &rates, err);
+    if (!e->program)
+        return VKA_E_MEMORY;
+    if (args)
+        s = vka_block_write(e->gpu, e->args, 0, e->program->args, args, err);
+    if (s == VKA_OK)
+        s = vka_hazard_check(e->program, err);
+    e->lists = vka_calloc(e->program->list_count, sizeof *e->lists);
+    e->seconds = vka_calloc(e->program->list_count, sizeof *e->seconds);
+    if (!e->lists || !e->seconds)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    for (uint32_t i = 0; s == VKA_OK && i < e->program->list_count; i++) {
+        e->seconds[i] = e->program->lists[i].seconds;
+        s = record_list(e, i, err);
+    }
+    return s;
+}
+
+/* Longest estimated time of one submission; on a software device only how late a cancel may be noticed. */
+static double submission_seconds(const vka_gpu_info *info) { return info->cpu ? 1.0 : 0.2; }
+
+static vka_status wait_for(struct vka_exec *e, uint64_t ticket, const vka_ticker *ticker, vka_error *err)
+{
+    bool done = false, stop = false;
+    vka_status s = VKA_OK;
+    while (s == VKA_OK && !done) { /* a stop is obeyed once the device is quiet */
+        s = vka_gpu_wait(e->gpu, ticket, 0.1, &done, err);
+        stop = stop || stopped(ticker);
+    }
+    if (s == VKA_OK && stop)
+        return vka_fail(err, VKA_E_STOPPED, "stopped");
+    return s;
+}
+
+vka_status vka_exec_run(struct vka_exec *e, bool first, const vka_ticker *ticker, vka_error *err)
+{
+    const struct vka_program *p = e->program;
+    const vka_gpu_info *info = vka_gpu_describe(e->gpu);
+    enum { MOST = 256 };
+    vka_list *batch[MOST];
+    uint64_t flying[2] = {0, 0}; /* submissions not waited for */
+    vka_status s = VKA_OK;
+    for (uint32_t i = 0; s == VKA_OK && i < p->list_count;) {
+        uint32_t n = 0;
+        double seconds = 0;
+        for (; i < p->list_count && n < MOST; i++) {
+            if (p->lists[i].once && !first)
+                continue;
+            if (n && seconds + e->seconds[i] > submission_seconds(info))
+                break;
+            batch[n++] = e->lists[i];
+            seconds += e->seconds[i];
+        }
+        if (!n)
+            break;
+        if (flying[0]) {
+            s = wait_for(e, flying[0], ticker, err);
+            flying[0] = flying[1];
+            flying[1] = 0;
+        }
+        uint64_t ticket = 0;
+        if (s == VKA_OK)
+            s = vka_gpu_submit(e->gpu, batch, n, &ticket, err);
+        if (s == VKA_OK) {
+            if (!flying[0])
+                flying[0] = ticket;
+            else
+                flying[1] = ticket;
+        }
+    }
+    for (int k = 0; k < 2; k++)
+        if (flying[k]) {
+            vka_status w = wait_for(e, flying[k], ticker, err);
+            s = s == VKA_OK ? w : s;
+        }
+    if (s != VKA_OK && s != VKA_E_LOST)
+        vka_gpu_idle(e->gpu, NULL);
+    if (s == VKA_OK) {
+        for (uint32_t i = 0; i < p->list_count; i++) {
+            uint64_t ns = p->lists[i].once && !first ? 0 : vka_list_time(e->gpu, e->lists[i]);
+            if (ns)
+                e->seconds[i] = 1e-9 * (double)ns;
+        }
+        e->runs++;
+    }
+    return s;
+}
+
+struct tally {
+    struct {
+        const char *name;
+        uint64_t ns;
+        uint32_t count;
+    } rows[64];
+    uint32_t count;
+    const struct vka_program *program;
+    uint32_t step, launch; /* the dispatch that the next visit is about */
+};
+
+static void tally_visit(void *user, const char *label, uint64_t ns)
+{
+    struct tally *t = user;
+    (void)label;
+    while (t->launch >= t->program->steps[t->step].launch + t->program->steps[t->step].launches)
+        t->step++;
+    const char *name = t->program->steps[t->step].node->op->name;
+    t->launch++;
+    uint32_t i = 0;
+    while (i < t->count && strcmp(t->rows[i].name, name) != 0)
+        i++;
+    if (i == sizeof t->rows / sizeof t->rows[0])
+        return;
+    if (i == t->count) {
+        t->rows[t->count++].name = name;
+        t->rows[i].ns = 0;
+        t->rows[i].count = 0;
+    }
+    t->rows[i].ns += ns;
+    t->rows[i].count++;
+}
+
+void vka_exec_times(struct vka_exec *e, const vka_log *log)
+{
+    struct tally t = {.program = e->program};
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < e->program->list_count; i++) {
+        if (e->program->lists[i].once)
+            continue;
+        t.step = e->program->lists[i].step;
+        t.launch = e->program->steps[t.step].launch;
+        vka_list_times(e->gpu, e->lists[i], tally_visit, &t);
+    }
+    for (uint32_t i = 0; i < t.count; i++)
+        sum += t.rows[i].ns;
+    for (uint32_t i = 0; i < t.count; i++)
+        vka_logf(log, VKA_LOG_INFO, "%s: %-20s %5u launches %9.3f ms %5.1f %%", e->plan->graph->name, t.rows[i].name,
+                 t.rows[i].count, 1e-6 * (double)t.rows[i].ns, sum ? 100.0 * (double)t.rows[i].ns / (double)sum : 0.0);
+}

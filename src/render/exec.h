@@ -1,0 +1,57 @@
+/* exec.h - a plan on a device: blocks, packed weights, recorded lists, runs.
+ *
+ * One executor holds one network: vka_exec_create takes the memory and packs the weights, vka_exec_record makes the
+ * lists for the addresses bound, vka_exec_run submits them.  Everything is planned: an executor takes exactly
+ * vka_exec_footprint bytes from the device. */
+#ifndef VKA_RENDER_EXEC_H
+#define VKA_RENDER_EXEC_H
+
+#include "gpu/gpu.h"
+#include "graph/plan.h"
+#include "ops/table.h"
+
+/* Called between submissions and while packing; a nonzero answer stops the run with VKA_E_STOPPED. */
+typedef struct vka_ticker {
+    int (*tick)(void *user);
+    void *user;
+} vka_ticker;
+
+struct vka_exec {
+    vka_gpu *gpu;
+    struct vka_plan *plan; /* owned */
+    struct vka_kernel_table table;
+    vka_block **arena, **weights, *args;
+    uint64_t *addresses; /* arena blocks, weight blocks, then per tensor */
+    struct vka_program *program;
+    vka_list **lists;
+    double *seconds; /* per list: measured, or the estimate */
+    bool ran_once;
+    uint64_t runs;
+};
+
+struct vka_rates vka_exec_rates(const vka_gpu_info *info);
+
+/* The plan that fits `budget` bytes of device memory together with `other` bytes that the caller takes: branches
+ * together if that fits, else one at a time; segments cut as far as needed.  *need is its footprint (without `other`).
+ * When nothing fits, the smallest plan is returned all the same: compare. */
+vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kernel_table *table, uint64_t budget,
+                           uint64_t other, struct vka_plan **plan, uint64_t *need, vka_error *err);
+
+/* Takes ownership of `plan` (also on failure). `table` is copied. */
+vka_status vka_exec_create(struct vka_exec **out, vka_gpu *gpu, struct vka_plan *plan,
+                           const struct vka_kernel_table *table, const vka_ticker *ticker, vka_error *err);
+void vka_exec_destroy(struct vka_exec **exec);
+
+/* Where an input or output of the graph lies. */
+void vka_exec_bind(struct vka_exec *exec, vka_tensor t, uint64_t address);
+/* Records the lists for what is bound, and proves them free of hazards. */
+vka_status vka_exec_record(struct vka_exec *exec, vka_error *err);
+/* One evaluation of the network; waits for the end.  The nodes that run once per prompt run when `first`. */
+vka_status vka_exec_run(struct vka_exec *exec, bool first, const vka_ticker *ticker, vka_error *err);
+/* GPU seconds of each operator in the last run, summed by name; needs vka_gpu_params.timers. */
+void vka_exec_times(struct vka_exec *exec, const vka_log *log);
+
+/* Bytes of device memory of a plan with `args_bytes` of arguments. */
+uint64_t vka_exec_footprint(const struct vka_plan *plan, uint64_t args_bytes);
+
+#endif

@@ -1,0 +1,60 @@
+/* job.h - a job: one struct, filled through one option table (options.c) by the command line, --job files, metadata and
+ * programs.  Values are checked when they are set; what depends on the model is resolved by the render. */
+#ifndef VKA_RENDER_JOB_H
+#define VKA_RENDER_JOB_H
+
+#include "base/error.h"
+#include "sample/sample.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <vkanim/vkanim.h>
+
+typedef struct vka_text_list {
+    char **items;
+    size_t count, capacity;
+} vka_text_list;
+
+struct vka_job {
+    /* what to draw */
+    char *prompt, *negative;
+    /* models */
+    char *model, *motion, *vae, *tokenizer;
+    vka_text_list lora, motion_lora, embedding;
+    /* the clip */
+    int64_t width, height, frames, count;
+    double fps;
+    /* sampling */
+    int64_t seed, steps, clip_skip;
+    double cfg;
+    char *sampler, *schedule, *beta, *rng, *noise_layout, *norm, *precision;
+    /* files */
+    vka_text_list output;
+    char *step_noise, *trace, *noise, *embeds, *verify;
+    bool overwrite, no_overwrite;
+    /* machine */
+    char *device, *path;
+    uint64_t vram, device_memory;
+    uint64_t set;  /* bit i: option i of the table was given */
+    uint64_t read; /* bit i: a list that vka_job_read filled; the next vka_job_set replaces it */
+};
+
+enum { VKA_OPTION_LIMIT = 64 };
+
+/* Whether an option was given, by long name. */
+bool vka_job_has(const vka_job *job, const char *name);
+
+/* A deep copy, for a render that fills in what the model decides; NULL when memory is short. */
+vka_job *vka_job_copy(const vka_job *job);
+/* Writes a text field of a job (&job->sampler ...); false when memory is short, the old text stays. */
+bool vka_job_text(char **field, const char *value);
+/* A job's options as a new JSON object: those given, or all that have a value (0, NULL and empty lists have none where
+ * the table has no default); without VKA_MARK_LOCAL ones when `portable`, as in an animation's settings.  NULL when
+ * memory is short. */
+enum vka_job_which { VKA_JOB_GIVEN, VKA_JOB_ALL };
+struct json_t *vka_job_json(const vka_job *job, enum vka_job_which which, bool portable);
+/* What --beta says: `*is_auto`, or kind and the two ends (0 and 0 where they were left out). */
+vka_status vka_beta_parse(const char *text, bool *is_auto, vka_beta_kind *kind, double *start, double *end,
+                          vka_error *err);
+
+#endif

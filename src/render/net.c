@@ -1,0 +1,241 @@
+/* net.c - one network alone, tensors in and tensors out: `vkanim net`.  See vkanim_lab.h. */
+#include "render/report.h"
+#include "render/setup.h"
+#include "render/stages.h"
+#include "render/tensors.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <vkanim/vkanim_lab.h>
+
+struct net_call {
+    vka_context *cx;
+    struct vka_setup setup;
+    vka_gpu *gpu;
+    struct vka_kernel_table table;
+    bool f16;
+    uint64_t budget, planned;
+    vka_safetensors in;
+    vka_tensor_file out;
+};
+
+static vka_status too_big(uint64_t need, uint64_t budget, vka_error *err)
+{
+    vka_fail(err, VKA_E_MEMORY, "this does not fit: the smallest plan takes %.1f MiB, the budget is %.1f MiB",
+             (double)need / 1048576, (double)budget / 1048576);
+    vka_error_hint(err, "--vram %.0fM, fewer frames, or a smaller picture", ceil((double)need / 1048576));
+    return VKA_E_MEMORY;
+}
+
+static bool all_finite(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return false;
+    return true;
+}
+
+static vka_status run_text(struct net_call *c, vka_error *err)
+{
+    struct vka_setup *s = &c->setup;
+    struct vka_text_stage stage = {0};
+    vka_text_chunks chunks = {0};
+    vka_status st = vka_setup_tokens(s, &chunks, NULL, err);
+    if (st == VKA_OK)
+        st = vka_text_stage_build(&stage, vka_model_weights(s->model, VKA_PART_TEXT, NULL), s->text, s->skip,
+                                  (uint32_t)chunks.count, chunks.length, c->f16, &c->table, err);
+    if (st == VKA_OK)
+        st = vka_text_stage_plan(&stage, c->budget, &c->planned, err);
+    if (st == VKA_OK && c->planned > c->budget)
+        st = too_big(c->planned, c->budget, err);
+    size_t rows = chunks.count * chunks.length;
+    float *out = st == VKA_OK ? vka_calloc(rows * s->text->hidden, sizeof *out) : NULL;
+    if (st == VKA_OK && !out)
+        st = vka_fail(err, VKA_E_MEMORY, "out of memory");
+    if (st == VKA_OK)
+        st = vka_text_stage_run(&stage, c->gpu, chunks.ids, out, &c->cx->ticker, &c->cx->log, err);
+    if (st == VKA_OK && !all_finite(out, rows * s->text->hidden))
+        st = vka_fail(err, VKA_E_VERIFY, "the text encoder's output holds NaN or Inf");
+    if (st == VKA_OK) {
+        vka_tensor_file_add(&c->out, "tokens", VKA_WEIGHT_I32, 2, (uint64_t[]){chunks.count, chunks.length}, chunks.ids);
+        vka_tensor_file_add(&c->out, "cond", VKA_WEIGHT_F32, 3, (uint64_t[]){1, rows, s->text->hidden}, out);
+    }
+    vka_text_stage_end(&stage);
+    vka_text_chunks_free(&chunks);
+    free(out);
+    return st;
+}
+
+static vka_status run_unet(struct net_call *c, vka_error *err)
+{
+    struct vka_setup *s = &c->setup;
+    uint32_t f = 0, ch = s->unet->in_channels, h = 0, w = 0, prompts = 0, tokens = 0, width = s->unet->cross_attention_dim;
+    float *sample = NULL, *cond = NULL, *eps = NULL, timestep = 0;
+    int32_t *index = NULL;
+    struct vka_unet_stage stage = {0};
+    vka_status st = vka_read_clip(&c->in, "sample", &f, &ch, &h, &w, &sample, err);
+    if (st == VKA_OK)
+        st = vka_read_embeds(&c->in, "cond", &prompts, &tokens, &width, &cond, err);
+    if (st == VKA_OK)
+        st = vka_read_scalar(&c->in, "timestep", &timestep, err);
+    if (st == VKA_OK && prompts != 1 && prompts != f)
+        st = vka_fail(err, VKA_E_INPUT, "'cond' has %u prompts for %u frames: 1 or %u are wanted", prompts, f, f);
+    uint32_t most = s->motion_info ? s->motion_info->pe_length : 0;
+    if (st == VKA_OK && most && f > most)
+        st = vka_fail(err, VKA_E_USAGE, "%u frames are more than the %u of the motion module's positional table", f, most);
+    if (st == VKA_OK) {
+        struct vka_unet_stage_params p = {
+            .weights = vka_model_weights(s->model, VKA_PART_UNET, NULL),
+            .motion_weights = s->motion ? vka_motion_weights(s->motion) : NULL,
+            .config = s->unet,
+            .motion = s->motion_info,
+            .norms = s->norms,
+            .frames = f,
+            .height = h,
+            .width = w,
+            .branches = 1,
+            .prompts = prompts,
+            .tokens = tokens,
+            .text_width = width,
+            .f16 = c->f16,
+            .table = c->table,
+        };
+        st = vka_unet_stage_build(&stage, &p, err);
+    }
+    if (st == VKA_OK)
+        st = vka_unet_stage_plan(&stage, c->budget, &c->planned, err);
+    if (st == VKA_OK && c->planned > c->budget)
+        st = too_big(c->planned, c->budget, err);
+    if (st == VKA_OK)
+        st = vka_unet_stage_start(&stage, c->gpu, &c->cx->ticker, err);
+    size_t count = (size_t)f * s->unet->out_channels * h * w;
+    if (st == VKA_OK) {
+        eps = vka_calloc(count, sizeof *eps);
+        index = vka_calloc(f, sizeof *index);
+        if (!eps || !index)
+            st = vka_fail(err, VKA_E_MEMORY, "out of memory");
+    }
+    if (st == VKA_OK) {
+        for (uint32_t i = 0; i < f; i++)
+            index[i] = prompts > 1 ? (int32_t)i : 0;
+        st = vka_unet_stage_prompt(&stage, cond, index, err);
+    }
+    if (st == VKA_OK)
+        st = vka_unet_stage_once(&stage, sample, timestep, eps, &c->cx->ticker, err);
+    if (st == VKA_OK) {
+        vka_exec_times(stage.unet.exec, &c->cx->log);
+        if (!all_finite(eps, count))
+            st = vka_fail(err, VKA_E_VERIFY, "the UNet's output holds NaN or Inf");
+        vka_tensor_file_add(&c->out, "eps", VKA_WEIGHT_F32, 4, (uint64_t[]){f, s->unet->out_channels, h, w}, eps);
+    }
+    vka_unet_stage_end(&stage);
+    free(sample);
+    free(cond);
+    free(eps);
+    free(index);
+    return st;
+}
+
+static vka_status run_vae(struct net_call *c, bool encode, vka_error *err)
+{
+    struct vka_setup *s = &c->setup;
+    uint32_t f = 0, ch = s->vae->latent_channels, h = 0, w = 0;
+    float *in = NULL, *out = NULL;
+    bool bad = false;
+    struct vka_vae_stage stage = {0};
+    vka_status st = encode ? vka_read_frames(&c->in, "frames", &f, &h, &w, &in, err)
+                           : vka_read_clip(&c->in, "latents", &f, &ch, &h, &w, &in, err);
+    if (st == VKA_OK && encode && (h % s->factor || w % s->factor))
+        st = vka_fail(err, VKA_E_INPUT, "frames of %u x %u pixels: both must be multiples of %u", w, h, s->factor);
+    if (st == VKA_OK)
+        st = vka_vae_stage_build(&stage, encode ? VKA_VAE_ENCODE : VKA_VAE_DECODE,
+                                 vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), s->vae, f, h, w, c->f16, &c->table, err);
+    if (st == VKA_OK)
+        st = vka_vae_stage_plan(&stage, c->budget, &c->planned, err);
+    if (st == VKA_OK && c->planned > c->budget)
+        st = too_big(c->planned, c->budget, err);
+    if (st == VKA_OK)
+        st = vka_vae_stage_start(&stage, c->gpu, &c->cx->ticker, err);
+    if (st == VKA_OK) {
+        out = vka_calloc((size_t)f * stage.out_h * stage.out_w * stage.out_c, sizeof *out);
+        st = out ? vka_vae_stage_run(&stage, in, out, &bad, &c->cx->ticker, err) : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    }
+    if (st == VKA_OK) {
+        vka_exec_times(stage.run.exec, &c->cx->log);
+        if (bad)
+            st = vka_fail(err, VKA_E_VERIFY, "the VAE's output holds NaN or Inf");
+        if (encode)
+            vka_tensor_file_add(&c->out, "latents", VKA_WEIGHT_F32, 4,
+                                (uint64_t[]){f, s->vae->latent_channels, stage.out_h, stage.out_w}, out);
+        else
+            vka_tensor_file_add(&c->out, "frames", VKA_WEIGHT_F32, 4, (uint64_t[]){f, stage.out_h, stage.out_w, stage.out_c},
+                                out);
+    }
+    vka_vae_stage_end(&stage);
+    free(in);
+    free(out);
+    return st;
+}
+
+vka_status vka_net(vka_context *cx, const vka_job *job, const char *net, const char *in, const char *out, char **report,
+                   vka_error *err)
+{
+    static const struct {
+        const char *name;
+        unsigned needs;
+    } nets[] = {{"text", VKA_NEED_TEXT}, {"unet", VKA_NEED_UNET}, {"vae-decode", VKA_NEED_VAE}, {"vae-encode", VKA_NEED_VAE}};
+    struct net_call c = {.cx = cx};
+    int which = -1;
+    *report = NULL;
+    for (int i = 0; i < 4; i++)
+        if (!strcmp(net, nets[i].name))
+            which = i;
+    if (which < 0) {
+        vka_fail(err, VKA_E_USAGE, "there is no network '%s'", net);
+        vka_error_hint(err, "text, unet, vae-decode or vae-encode");
+        return VKA_E_USAGE;
+    }
+    if (!out || !*out)
+        return vka_fail(err, VKA_E_USAGE, "net %s needs --out FILE", net);
+    if (which != 0 && (!in || !*in))
+        return vka_fail(err, VKA_E_USAGE, "net %s needs --in FILE", net);
+    vka_context_begin(cx);
+    vka_status st = vka_setup_open(&c.setup, job, nets[which].needs, &cx->log, err);
+    bool open = st == VKA_OK;
+    if (st == VKA_OK && which != 0)
+        st = vka_safetensors_open(&c.in, in, err);
+    if (st == VKA_OK)
+        st = vka_context_open_gpu(cx, job->device, &c.gpu, err);
+    if (st == VKA_OK) {
+        const vka_gpu_info *info = vka_gpu_describe(c.gpu);
+        vka_kernel_table_init(&c.table, info);
+        c.budget = vka_job_has(job, "vram") ? job->vram : info->device_free;
+        st = vka_setup_precision(&c.setup, &c.table, &c.f16, err);
+    }
+    if (st == VKA_OK)
+        st = which == 0 ? run_text(&c, err) : which == 1 ? run_unet(&c, err) : run_vae(&c, which == 3, err);
+    if (st == VKA_OK)
+        vka_setup_report_unused(&c.setup, &cx->log);
+    if (st == VKA_OK)
+        st = vka_tensor_file_write(&c.out, out, err);
+    if (st == VKA_OK) {
+        uint64_t peak;
+        json_t *r = vka_report_begin("net"), *models = vka_setup_models_json(&c.setup, true, err);
+        vka_gpu_device_bytes(c.gpu, &peak);
+        json_object_set_new(r, "net", json_string(net));
+        json_object_set_new(r, "out", json_string(out));
+        json_object_set_new(r, "precision", json_string(c.f16 ? "f16" : "f32"));
+        json_object_set_new(r, "models", models ? models : json_array());
+        json_object_set_new(r, "device", vka_report_device(vka_gpu_describe(c.gpu), c.f16));
+        json_object_set_new(r, "memory", vka_report_memory(c.budget, c.planned, peak));
+        *report = vka_report_end(r);
+    }
+    cx->gpu = NULL;
+    vka_gpu_destroy(&c.gpu);
+    vka_safetensors_close(&c.in);
+    vka_tensor_file_free(&c.out);
+    if (open)
+        vka_setup_close(&c.setup);
+    return st;
+}

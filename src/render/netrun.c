@@ -1,0 +1,130 @@
+/* netrun.c - see netrun.h. */
+#include "render/netrun.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void fill(struct vka_weight_data *out, const vka_weight *w)
+{
+    *out = (struct vka_weight_data){.name = w->name, .data = w->data, .dtype = w->dtype, .rank = w->rank};
+    memcpy(out->dims, w->dims, sizeof out->dims);
+}
+
+/* A positional table for the block that `name` belongs to: as wide as the block's first norm. */
+static bool make_positions(struct vka_name_source *s, const char *name, struct vka_weight_data *out)
+{
+    static const char suffix[] = "pos_embed.pe";
+    size_t n = strlen(name), tail = sizeof suffix - 1;
+    char norm[256];
+    if (n < tail || strcmp(name + n - tail, suffix) != 0 || n + 16 > sizeof norm)
+        return false;
+    memcpy(norm, name, n - tail);
+    memcpy(norm + n - tail, "norm1.weight", sizeof "norm1.weight");
+    const vka_weight *w = vka_weights_find(s->motion, norm);
+    if (!w || w->rank != 1)
+        return false;
+    if (!out)
+        return true;
+    size_t width = (size_t)w->dims[0];
+    float *table = vka_arena_alloc(&s->arena, s->positions * width * sizeof *table);
+    char *copy = vka_arena_strdup(&s->arena, name);
+    if (!table || !copy)
+        return false;
+    for (uint32_t t = 0; t < s->positions; t++)
+        for (size_t i = 0; i < width; i++) {
+            double angle = t * exp(-log(10000.0) * (double)(i / 2 * 2) / (double)width);
+            table[t * width + i] = (float)(i % 2 ? cos(angle) : sin(angle));
+        }
+    *out = (struct vka_weight_data){.name = copy, .data = table, .dtype = VKA_WEIGHT_F32, .rank = 2,
+                                    .dims = {s->positions, width}};
+    return true;
+}
+
+static bool find(void *user, const char *name, struct vka_weight_data *out)
+{
+    struct vka_name_source *s = user;
+    bool temporal = s->motion && strstr(name, "motion_modules.");
+    vka_weights *table = temporal ? s->motion : s->part;
+    const vka_weight *w = out ? vka_weights_use(table, name) : vka_weights_find(table, name);
+    if (!w)
+        return temporal && make_positions(s, name, out);
+    if (out)
+        fill(out, w);
+    return true;
+}
+
+static void to_f32(void *user, const struct vka_weight_data *w, uint64_t first, uint64_t count, float *out)
+{
+    (void)user;
+    enum vka_weight_dtype t = (enum vka_weight_dtype)w->dtype;
+    vka_dtype_to_f32(out, (const char *)w->data + first * vka_dtype_size(t), t, (size_t)count);
+}
+
+vka_status vka_netrun_begin(struct vka_netrun *run, const char *name, uint32_t branches, uint32_t frames,
+                            vka_weights *part, vka_weights *motion, bool f16, const struct vka_kernel_table *table,
+                            vka_error *err)
+{
+    *run = (struct vka_netrun){.names = {.part = part, .motion = motion, .positions = frames > 64 ? frames : 64},
+                               .table = *table};
+    run->graph = vka_graph_create(name, branches, frames);
+    if (!run->graph)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    run->build = (vka_build){.graph = run->graph, .source = {&run->names, find, to_f32}, .table = &run->table,
+                             .storage = f16 ? VKA_F16 : VKA_F32, .weights = f16 ? VKA_F16 : VKA_F32};
+    return VKA_OK;
+}
+
+vka_status vka_netrun_finish(struct vka_netrun *run, const vka_tensor *changing, uint32_t count, vka_error *err)
+{
+    return vka_build_finish(&run->build, changing, count, err);
+}
+
+vka_status vka_netrun_plan(struct vka_netrun *run, uint64_t budget, uint64_t other, vka_error *err)
+{
+    vka_plan_destroy(&run->plan);
+    return vka_exec_choose(run->graph, &run->table, budget, other, &run->plan, &run->need, err);
+}
+
+vka_status vka_netrun_start(struct vka_netrun *run, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err)
+{
+    struct vka_plan *plan = run->plan;
+    run->plan = NULL;
+    return vka_exec_create(&run->exec, gpu, plan, &run->table, ticker, err);
+}
+
+void vka_netrun_end(struct vka_netrun *run)
+{
+    vka_exec_destroy(&run->exec);
+    vka_plan_destroy(&run->plan);
+    vka_graph_destroy(&run->graph);
+    vka_arena_free(&run->names.arena);
+    *run = (struct vka_netrun){0};
+}
+
+uint64_t vka_io_add(struct vka_io *io, uint64_t bytes)
+{
+    uint64_t at = io->bytes;
+    io->bytes = vka_round_up(at + bytes, VKA_PLAN_ALIGN);
+    return at;
+}
+
+void vka_planes_to_pixels(float *dst, const float *src, uint32_t n, uint32_t c, uint32_t h, uint32_t w)
+{
+    size_t pixels = (size_t)h * w, pitch = vka_pitch(c);
+    memset(dst, 0, n * pixels * pitch * sizeof *dst);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < c; k++)
+            for (size_t p = 0; p < pixels; p++)
+                dst[(i * pixels + p) * pitch + k] = src[(i * c + k) * pixels + p];
+}
+
+void vka_pixels_to_planes(float *dst, const float *src, uint32_t n, uint32_t c, uint32_t h, uint32_t w)
+{
+    size_t pixels = (size_t)h * w, pitch = vka_pitch(c);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < c; k++)
+            for (size_t p = 0; p < pixels; p++)
+                dst[(i * c + k) * pixels + p] = src[(i * pixels + p) * pitch + k];
+}

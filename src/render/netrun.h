@@ -1,0 +1,48 @@
+/* netrun.h - one network of a job: its graph, the model's view of it, its plan, and where it runs.
+ *
+ * Life: vka_netrun_begin, network functions on run->build, vka_netrun_finish, vka_netrun_plan, vka_netrun_start, bind,
+ * record, run, vka_netrun_end.  Everything up to the plan needs no device. */
+#ifndef VKA_RENDER_NETRUN_H
+#define VKA_RENDER_NETRUN_H
+
+#include "render/exec.h"
+#include "weights/weights.h"
+
+/* Names to tensors for a network: a part's table, a motion module's table behind it, and positional tables made from their
+ * formula where the file has none (Vaswani et al. 2017: sin and cos of t / 10000^(2i/C)). */
+struct vka_name_source {
+    vka_weights *part, *motion;
+    uint32_t positions; /* rows of a made table */
+    vka_arena arena;
+};
+
+struct vka_netrun {
+    vka_build build;
+    struct vka_graph *graph;
+    struct vka_name_source names;
+    struct vka_kernel_table table;
+    struct vka_plan *plan; /* owned until the start, then the executor's */
+    uint64_t need;         /* footprint of the plan */
+    struct vka_exec *exec;
+};
+
+vka_status vka_netrun_begin(struct vka_netrun *run, const char *name, uint32_t branches, uint32_t frames,
+                            vka_weights *part, vka_weights *motion, bool f16, const struct vka_kernel_table *table,
+                            vka_error *err);
+vka_status vka_netrun_finish(struct vka_netrun *run, const vka_tensor *changing, uint32_t count, vka_error *err);
+/* Plans within `budget` bytes, `other` of which the caller needs itself; run->need tells what came out. */
+vka_status vka_netrun_plan(struct vka_netrun *run, uint64_t budget, uint64_t other, vka_error *err);
+vka_status vka_netrun_start(struct vka_netrun *run, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err);
+void vka_netrun_end(struct vka_netrun *run); /* zeroed ones are fine */
+
+/* Offsets in a block that holds the inputs and outputs of networks. */
+struct vka_io {
+    uint64_t bytes;
+};
+uint64_t vka_io_add(struct vka_io *io, uint64_t bytes);
+
+/* Clip tensors between files, [n, c, h, w], and the device, [n, h, w, pitch(c)] (pads zero). */
+void vka_planes_to_pixels(float *dst, const float *src, uint32_t n, uint32_t c, uint32_t h, uint32_t w);
+void vka_pixels_to_planes(float *dst, const float *src, uint32_t n, uint32_t c, uint32_t h, uint32_t w);
+
+#endif

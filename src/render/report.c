@@ -1,0 +1,122 @@
+/* report.c - see report.h; and the reports that are all there is to a call: devices, inspect. */
+#include "render/report.h"
+
+#include "media/media.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+json_t *vka_report_begin(const char *command) { return json_pack("{s:i, s:s}", "schema", 1, "command", command); }
+
+char *vka_report_end(json_t *report)
+{
+    char *text = json_dumps(report, JSON_COMPACT | JSON_REAL_PRECISION(10));
+    json_decref(report);
+    return text;
+}
+
+static void api_text(char out[32], uint32_t v) { snprintf(out, 32, "%u.%u.%u", v >> 22 & 127, v >> 12 & 1023, v & 4095); }
+
+json_t *vka_report_device(const vka_gpu_info *info, bool f16)
+{
+    char api[32];
+    api_text(api, info->api_version);
+    return json_pack("{s:s, s:s, s:s, s:s}", "name", info->name, "driver", info->driver, "api", api, "path",
+                     f16 ? "fp16" : "fp32");
+}
+
+json_t *vka_report_memory(uint64_t budget, uint64_t planned, uint64_t peak)
+{
+    return json_pack("{s:I, s:I, s:I}", "budget_bytes", (json_int_t)budget, "planned_bytes", (json_int_t)planned,
+                     "peak_bytes", (json_int_t)peak);
+}
+
+vka_status vka_devices(vka_context *cx, char **report, vka_error *err)
+{
+    vka_gpu_info *list;
+    uint32_t count;
+    *report = NULL;
+    vka_status st = vka_gpu_enumerate(&list, &count, &cx->log, err);
+    if (st != VKA_OK)
+        return st;
+    json_t *r = vka_report_begin("devices"), *devices = json_array();
+    bool gpu = false;
+    for (uint32_t i = 0; i < count; i++)
+        gpu = gpu || !list[i].cpu;
+    for (uint32_t i = 0; i < count; i++) {
+        const vka_gpu_info *d = &list[i];
+        char api[32];
+        api_text(api, d->api_version);
+        json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:s, s:b}", "index", (int)d->index, "name", d->name, "driver", d->driver,
+                              "api", api, "type", d->cpu ? "software" : d->integrated ? "integrated" : "discrete", "usable",
+                              d->usable);
+        if (!d->usable)
+            json_object_set_new(o, "reason", json_string(d->reason));
+        else if (d->cpu && gpu)
+            json_object_set_new(o, "reason", json_string("a software device: taken only when asked for with --device"));
+        json_t *heaps = json_array();
+        for (uint32_t h = 0; h < d->heap_count; h++)
+            json_array_append_new(heaps, json_pack("{s:I, s:b}", "bytes", (json_int_t)d->heaps[h].bytes, "device_local",
+                                                   d->heaps[h].device_local));
+        json_object_set_new(o, "heaps", heaps);
+        json_object_set_new(o, "memory_bytes", json_integer((json_int_t)d->device_heap));
+        json_object_set_new(o, "free_bytes", json_integer((json_int_t)d->device_free));
+        json_object_set_new(o, "path", d->usable ? json_string(d->storage_f16 ? "fp16" : "fp32") : json_null());
+        json_object_set_new(o, "features",
+                            json_pack("{s:b, s:b, s:i, s:i, s:b, s:b, s:b}", "storage_f16", d->storage_f16, "arithmetic_f16",
+                                      d->arithmetic_f16, "subgroup_size", (int)d->subgroup_size, "shared_bytes",
+                                      (int)d->shared_bytes, "matrix_khr", d->matrix_khr, "matrix_nv2", d->matrix_nv2,
+                                      "timestamps", d->timestamps));
+        json_array_append_new(devices, o);
+    }
+    json_object_set_new(r, "devices", devices);
+    free(list);
+    *report = vka_report_end(r);
+    return *report ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
+}
+
+static json_t *inspect_animation(const char *path, vka_media_info *info)
+{
+    json_t *o = json_pack("{s:s, s:s, s:n, s:n, s:i, s:i, s:[], s:[]}", "path", path, "kind", "animation", "family", "variant",
+                          "tensors", 0, "parameters", 0, "dtypes", "notes");
+    json_object_set_new(o, "format", json_string(vka_media_format_name(info->format)));
+    json_object_set_new(o, "width", json_integer(info->width));
+    json_object_set_new(o, "height", json_integer(info->height));
+    json_object_set_new(o, "frames", json_integer(info->frames));
+    json_object_set_new(o, "duration_s", json_real(info->duration));
+    json_t *meta = info->metadata ? json_loads(info->metadata, 0, NULL) : NULL;
+    json_object_set_new(o, "metadata", meta ? meta : json_null());
+    return o;
+}
+
+vka_status vka_inspect_file(vka_context *cx, const char *path, char **report, vka_error *err)
+{
+    (void)cx;
+    *report = NULL;
+    vka_media_info info = {0};
+    vka_status st = VKA_OK;
+    json_t *o = NULL;
+    st = vka_media_info_read(path, &info, NULL);
+    if (st == VKA_OK && info.format != VKA_MEDIA_NONE)
+        o = inspect_animation(path, &info);
+    vka_media_info_free(&info);
+    if (!o) {
+        vka_inspection x = {0};
+        st = vka_inspect(&x, path, err);
+        if (st != VKA_OK)
+            return st;
+        o = json_pack("{s:s, s:s, s:s?, s:s?, s:I, s:I}", "path", path, "kind", vka_file_kind_name(x.kind), "family", x.family,
+                      "variant", x.variant, "tensors", (json_int_t)x.tensors, "parameters", (json_int_t)x.parameters);
+        json_t *dtypes = json_array(), *notes = json_array();
+        for (int t = 0; t < VKA_WEIGHT_DTYPES; t++)
+            if (x.dtypes >> t & 1)
+                json_array_append_new(dtypes, json_string(vka_dtype_name((enum vka_weight_dtype)t)));
+        for (size_t i = 0; i < x.note_count; i++)
+            json_array_append_new(notes, json_string(x.notes[i]));
+        json_object_set_new(o, "dtypes", dtypes);
+        json_object_set_new(o, "notes", notes);
+        vka_inspection_free(&x);
+    }
+    *report = vka_report_end(o);
+    return *report ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
+}

@@ -1,0 +1,69 @@
+/* setup.h - a job with everything decided: files open, families known, defaults filled in.  No device is needed. */
+#ifndef VKA_RENDER_SETUP_H
+#define VKA_RENDER_SETUP_H
+
+#include "base/rng.h"
+#include "nets/nets.h"
+#include "render/context.h"
+#include "render/job.h"
+#include "sample/sample.h"
+#include "text/tokenizer.h"
+#include "weights/weights.h"
+
+#include <jansson.h>
+
+struct vka_setup {
+    const struct vka_job *job;
+    vka_model *model, *vae_model; /* vae_model: --vae, else the model */
+    vka_motion *motion;           /* NULL: none */
+    vka_tokenizer *tokenizer;     /* opened when first needed */
+    const vka_unet_config *unet;
+    const vka_vae_config *vae;
+    const vka_text_config *text;
+    const vka_scheduler_config *scheduler;
+    const vka_motion_info *motion_info;
+    struct vka_net_norms norms;
+    uint32_t factor;                /* picture pixels per latent pixel */
+    uint32_t width, height, frames; /* picture pixels */
+    uint32_t count;
+    double fps, cfg;
+    uint64_t seed;
+    uint32_t skip; /* layers of the text encoder left out */
+    vka_rng_kind rng;
+    vka_noise_layout layout;
+    vka_sampler_params sampling;
+    vka_sampler *sampler;
+    json_t *manifest; /* vkanim.json of the model's folder, or NULL */
+    char *model_path, *motion_path;
+};
+
+enum { /* what a command needs of a setup */
+    VKA_NEED_UNET = 1,
+    VKA_NEED_VAE = 2,
+    VKA_NEED_TEXT = 4,
+    VKA_NEED_CLIP = 8 /* size, frames, sampler: a render */
+};
+
+/* Opens and decides; `manifest` lets the model's own vkanim.json choose motion module and defaults. */
+vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned needs, const vka_log *log, vka_error *err);
+void vka_setup_close(struct vka_setup *s);
+
+/* Whether networks store fp16: --precision, else what `table` offers. */
+vka_status vka_setup_precision(const struct vka_setup *s, const struct vka_kernel_table *table, bool *f16, vka_error *err);
+
+/* Token rows of prompt and negative prompt, padded alike; chunks of either have equal counts. */
+vka_status vka_setup_tokens(struct vka_setup *s, vka_text_chunks *cond, vka_text_chunks *uncond, vka_error *err);
+
+/* In -v: names of the models' tensors that nothing asked for. */
+void vka_setup_report_unused(const struct vka_setup *s, const vka_log *log);
+
+/* A model by path, or by name in the model folders: VKANIM_MODEL_PATH, the XDG data folders, the program's own.  malloc'ed;
+ * NULL with VKA_E_INPUT when it is nowhere. */
+char *vka_find_model(const char *name, vka_error *err);
+
+/* {"path","kind","family","sha256"} of every model file; hashes are kept in the cache folder by file identity. */
+json_t *vka_setup_models_json(const struct vka_setup *s, bool paths, vka_error *err);
+/* Long option names with resolved values: what makes this clip; no paths, devices or budgets. */
+json_t *vka_setup_settings_json(const struct vka_setup *s, uint64_t seed, bool f16);
+
+#endif

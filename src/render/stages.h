@@ -1,0 +1,113 @@
+/* stages.h - the three stages of a render: text, UNet with its sampler, VAE.  Each is planned on its own, takes its memory when it
+ * starts and gives it back when it ends; between stages a clip's state is in host memory. */
+#ifndef VKA_RENDER_STAGES_H
+#define VKA_RENDER_STAGES_H
+
+#include "render/netrun.h"
+#include "sample/sample.h"
+
+#include "nets/nets.h"
+
+/* ---- text ------------------------------------------------------------------------------------------------- */
+
+struct vka_text_stage {
+    struct vka_netrun run;
+    vka_tensor ids, out;
+    uint32_t chunks, tokens, width;
+    struct vka_io io;
+    uint64_t ids_at, out_at;
+    vka_block *block;
+};
+/* `chunks` rows of `tokens` ids. */
+vka_status vka_text_stage_build(struct vka_text_stage *s, vka_weights *weights, const vka_text_config *c, uint32_t skip,
+                                uint32_t chunks, uint32_t tokens, bool f16, const struct vka_kernel_table *table,
+                                vka_error *err);
+vka_status vka_text_stage_plan(struct vka_text_stage *s, uint64_t budget, uint64_t *need, vka_error *err);
+/* ids [chunks][tokens] -> out [chunks][tokens][width]. */
+vka_status vka_text_stage_run(struct vka_text_stage *s, vka_gpu *gpu, const uint32_t *ids, float *out,
+                              const vka_ticker *ticker, const vka_log *log, vka_error *err);
+void vka_text_stage_end(struct vka_text_stage *s);
+
+/* ---- UNet --------------------------------------------------------------------------------------------------- */
+
+struct vka_unet_stage_params {
+    vka_weights *weights, *motion_weights; /* motion NULL: none */
+    const vka_unet_config *config;
+    const vka_motion_info *motion;
+    struct vka_net_norms norms;
+    uint32_t frames, height, width;  /* latent pixels */
+    uint32_t branches;               /* 2 with guidance (uncond first), else 1 */
+    uint32_t prompts, tokens, text_width; /* rows of the context: all of uncond's, then cond's */
+    bool f16;
+    const vka_sampler *sampler;      /* NULL: single evaluations only */
+    struct vka_kernel_table table;
+};
+
+enum { VKA_MAX_PATTERNS = 8 };
+
+struct vka_unet_stage {
+    struct vka_unet_stage_params p;
+    struct vka_netrun unet, begin, pattern[VKA_MAX_PATTERNS];
+    uint32_t patterns;
+    vka_tensor sample, timestep, context, index, eps;
+    vka_tensor begin_x, begin_scale, begin_out[2];
+    struct {
+        vka_tensor eps, guidance, coefficients, guided;
+        vka_tensor in[VKA_SLOTS], out[VKA_SLOTS];
+    } state[VKA_MAX_PATTERNS];
+    struct vka_io io;
+    uint64_t sample_at, context_at, eps_at, slot_at[VKA_SLOTS];
+    uint64_t slot_bytes;
+    vka_gpu *gpu; /* set by the start */
+    vka_block *block, *step;
+    bool first;
+};
+
+vka_status vka_unet_stage_build(struct vka_unet_stage *s, const struct vka_unet_stage_params *p, vka_error *err);
+vka_status vka_unet_stage_plan(struct vka_unet_stage *s, uint64_t budget, uint64_t *need, vka_error *err);
+vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err);
+/* context [prompts][tokens][text_width]; index [branches * frames]: each sample's prompt. */
+vka_status vka_unet_stage_prompt(struct vka_unet_stage *s, const float *context, const int32_t *index, vka_error *err);
+/* Clip tensors [frames, 4, h, w] to and from a slot. */
+vka_status vka_unet_stage_set(struct vka_unet_stage *s, enum vka_slot slot, const float *planes, vka_error *err);
+vka_status vka_unet_stage_get(struct vka_unet_stage *s, enum vka_slot slot, float *planes, vka_error *err);
+/* One evaluation of the sampler: model, guidance, operations.  Slots X (and NOISE where drawn) must be set. */
+vka_status vka_unet_stage_eval(struct vka_unet_stage *s, const vka_sampler_eval *e, double cfg, const vka_ticker *ticker,
+                               vka_error *err);
+/* The network alone: sample [branches * frames, in_channels, h, w] -> eps of the same form with out_channels. */
+vka_status vka_unet_stage_once(struct vka_unet_stage *s, const float *sample, float timestep, float *eps,
+                               const vka_ticker *ticker, vka_error *err);
+void vka_unet_stage_end(struct vka_unet_stage *s);
+
+/* ---- VAE ------------------------------------------------------------------------------------------------------ */
+
+enum vka_vae_mode {
+    VKA_VAE_PICTURES, /* latents -> 8-bit frames */
+    VKA_VAE_DECODE,   /* latents -> fp32 frames, not clamped */
+    VKA_VAE_ENCODE    /* fp32 frames -> latents (means) */
+};
+
+struct vka_vae_stage {
+    struct vka_netrun run;
+    enum vka_vae_mode mode;
+    const vka_vae_config *config;
+    vka_tensor in, out;
+    uint32_t frames, in_c, in_h, in_w, out_c, out_h, out_w;
+    struct vka_io io;
+    uint64_t in_at, out_at;
+    vka_gpu *gpu; /* set by the start */
+    vka_block *block;
+};
+/* height and width are those of the input: latent pixels, or picture pixels for VKA_VAE_ENCODE. */
+vka_status vka_vae_stage_build(struct vka_vae_stage *s, enum vka_vae_mode mode, vka_weights *weights,
+                               const vka_vae_config *c, uint32_t frames, uint32_t height, uint32_t width, bool f16,
+                               const struct vka_kernel_table *table, vka_error *err);
+vka_status vka_vae_stage_plan(struct vka_vae_stage *s, uint64_t budget, uint64_t *need, vka_error *err);
+vka_status vka_vae_stage_start(struct vka_vae_stage *s, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err);
+/* PICTURES: latents [n,4,h,w] in the sampler's scale -> `out` bytes [n,H,W,3]; *bad: NaN or Inf was seen.
+ * DECODE: latents -> floats [n,H,W,3].  ENCODE: frames [n,H,W,3] -> latents [n,4,h,w] in the sampler's scale. */
+vka_status vka_vae_stage_run(struct vka_vae_stage *s, const float *in, void *out, bool *bad, const vka_ticker *ticker,
+                             vka_error *err);
+void vka_vae_stage_end(struct vka_vae_stage *s);
+
+#endif

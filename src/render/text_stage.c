@@ -1,0 +1,76 @@
+/* text_stage.c - the text encoder as a stage.  See stages.h. */
+#include "render/stages.h"
+
+#include "base/half.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+vka_status vka_text_stage_build(struct vka_text_stage *s, vka_weights *weights, const vka_text_config *c, uint32_t skip,
+                                uint32_t chunks, uint32_t tokens, bool f16, const struct vka_kernel_table *table,
+                                vka_error *err)
+{
+    *s = (struct vka_text_stage){.chunks = chunks, .tokens = tokens, .width = c->hidden};
+    if (skip >= c->layers)
+        return vka_fail(err, VKA_E_USAGE, "--clip-skip leaves none of the text encoder's %u layers", c->layers);
+    vka_status st = vka_netrun_begin(&s->run, "text encoder", 1, chunks, weights, NULL, f16, table, err);
+    if (st != VKA_OK)
+        return st;
+    vka_build *b = &s->run.build;
+    s->ids = vka_graph_tensor(b, "ids", VKA_SAMPLE, VKA_INPUT, VKA_I32, 0, 1, tokens, 1);
+    s->out = vka_net_text(b, c, s->ids, skip);
+    vka_graph_output(b, s->out);
+    st = vka_netrun_finish(&s->run, &s->ids, 1, err);
+    if (st != VKA_OK)
+        return st;
+    s->ids_at = vka_io_add(&s->io, vka_tensor_bytes(vka_info(s->run.graph, s->ids)));
+    s->out_at = vka_io_add(&s->io, vka_tensor_bytes(vka_info(s->run.graph, s->out)));
+    return VKA_OK;
+}
+
+vka_status vka_text_stage_plan(struct vka_text_stage *s, uint64_t budget, uint64_t *need, vka_error *err)
+{
+    uint64_t other = vka_block_footprint(s->io.bytes);
+    vka_status st = vka_netrun_plan(&s->run, budget, other, err);
+    *need = s->run.need + other;
+    return st;
+}
+
+vka_status vka_text_stage_run(struct vka_text_stage *s, vka_gpu *gpu, const uint32_t *ids, float *out,
+                              const vka_ticker *ticker, const vka_log *log, vka_error *err)
+{
+    size_t count = (size_t)s->chunks * s->tokens, pitch = vka_pitch(s->width);
+    const struct vka_tensor_info *o = vka_info(s->run.graph, s->out);
+    size_t bytes = (size_t)vka_tensor_bytes(o);
+    void *raw = malloc(bytes);
+    vka_status st = raw ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    if (st == VKA_OK)
+        st = vka_block_create(gpu, s->io.bytes, VKA_MEMORY_DEVICE, false, &s->block, err);
+    if (st == VKA_OK)
+        st = vka_netrun_start(&s->run, gpu, ticker, err);
+    if (st == VKA_OK) {
+        vka_exec_bind(s->run.exec, s->ids, s->block->address + s->ids_at);
+        vka_exec_bind(s->run.exec, s->out, s->block->address + s->out_at);
+        st = vka_exec_record(s->run.exec, err);
+    }
+    if (st == VKA_OK)
+        st = vka_block_write(gpu, s->block, s->ids_at, ids, count * sizeof *ids, err);
+    if (st == VKA_OK)
+        st = vka_exec_run(s->run.exec, true, ticker, err);
+    if (st == VKA_OK)
+        st = vka_block_read(gpu, s->block, s->out_at, raw, bytes, err);
+    if (st == VKA_OK) {
+        vka_exec_times(s->run.exec, log);
+        for (size_t i = 0; i < count; i++)
+            for (size_t k = 0; k < s->width; k++)
+                out[i * s->width + k] = o->dtype == VKA_F16 ? vka_half_to_float(((uint16_t *)raw)[i * pitch + k])
+                                                            : ((float *)raw)[i * pitch + k];
+    }
+    vka_netrun_end(&s->run);
+    if (s->block)
+        vka_block_destroy(gpu, &s->block);
+    free(raw);
+    return st;
+}
+
+void vka_text_stage_end(struct vka_text_stage *s) { vka_netrun_end(&s->run); }

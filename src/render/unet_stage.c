@@ -1,0 +1,297 @@
+/* unet_stage.c - the UNet with its sampler as a stage.  See stages.h.
+ *
+ * One block holds the inputs and outputs: the model's input and output for all branches, the text context, and the
+ * sampler's slots, each [frames, h, w, 4] fp32.  A host-visible step buffer holds what changes per evaluation: timestep,
+ * scales and coefficients as floats, and each sample's prompt as an int.  An evaluation runs three graphs: `begin` (the
+ * model's input from X, for each branch), `unet`, and the pattern of the sampler (guidance, then its operations). */
+#include "render/stages.h"
+
+#include "ops/ops.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Floats of the step buffer. */
+enum { STEP_TIMESTEP = 0, STEP_SCALE = 8, STEP_GUIDANCE = 16, STEP_OPS = 24, STEP_FLOATS = 128 };
+
+static vka_status build_unet(struct vka_unet_stage *s, vka_error *err)
+{
+    const struct vka_unet_stage_params *p = &s->p;
+    vka_status st = vka_netrun_begin(&s->unet, "UNet", p->branches, p->frames, p->weights, p->motion_weights, p->f16,
+                                     &p->table, err);
+    if (st != VKA_OK)
+        return st;
+    vka_build *b = &s->unet.build;
+    s->sample = vka_graph_tensor(b, "sample", VKA_SAMPLE, VKA_INPUT, VKA_F32, 0, p->height, p->width, p->config->in_channels);
+    s->timestep = vka_graph_tensor(b, "timestep", VKA_GLOBAL, VKA_INPUT, VKA_F32, 1, 1, 1, 1);
+    s->context = vka_graph_tensor(b, "context", VKA_GLOBAL, VKA_INPUT, VKA_F32, p->prompts, 1, p->tokens, p->text_width);
+    s->index = vka_graph_tensor(b, "prompt index", VKA_SAMPLE, VKA_INPUT, VKA_I32, 0, 1, 1, 1);
+    struct vka_unet_inputs in = {s->sample, s->timestep, s->context, s->index};
+    s->eps = vka_net_unet(b, p->config, p->motion, &p->norms, &in);
+    vka_graph_output(b, s->eps);
+    vka_tensor changing[] = {s->sample, s->timestep};
+    return vka_netrun_finish(&s->unet, changing, 2, err);
+}
+
+static vka_tensor clip_tensor(struct vka_unet_stage *s, vka_build *b, const char *name, enum vka_role role, uint32_t c)
+{
+    return vka_graph_tensor(b, name, VKA_SAMPLE, role, VKA_F32, 0, s->p.height, s->p.width, c);
+}
+
+static vka_status build_begin(struct vka_unet_stage *s, vka_error *err)
+{
+    vka_status st = vka_netrun_begin(&s->begin, "sampler input", 1, s->p.frames, NULL, NULL, false, &s->p.table, err);
+    if (st != VKA_OK)
+        return st;
+    vka_build *b = &s->begin.build;
+    s->begin_x = clip_tensor(s, b, "X", VKA_INPUT, s->p.config->in_channels);
+    s->begin_scale = vka_graph_tensor(b, "input scale", VKA_GLOBAL, VKA_INPUT, VKA_F32, 1, 1, 1, 1);
+    for (uint32_t i = 0; i < s->p.branches; i++) {
+        s->begin_out[i] = vka_combine(b, &(struct vka_combine_args){.x = {s->begin_x}, .count = 1,
+                                                                     .coefficients = s->begin_scale,
+                                                                     .label = vka_scope_root("scale input")});
+        vka_graph_output(b, s->begin_out[i]);
+    }
+    vka_tensor changing[] = {s->begin_x, s->begin_scale};
+    return vka_netrun_finish(&s->begin, changing, 2, err);
+}
+
+/* The graph of one pattern: guidance into EPS, then each operation; slots are followed from tensor to tensor. */
+static vka_status build_pattern(struct vka_unet_stage *s, uint32_t k, const vka_sampler_eval *e, vka_error *err)
+{
+    char name[32];
+    snprintf(name, sizeof name, "sampler %u", k);
+    vka_status st = vka_netrun_begin(&s->pattern[k], name, 1, s->p.frames, NULL, NULL, false, &s->p.table, err);
+    if (st != VKA_OK)
+        return st;
+    vka_build *b = &s->pattern[k].build;
+    uint32_t c = s->p.config->out_channels;
+    vka_tensor now[VKA_SLOTS] = {{0}};
+    s->state[k].eps = vka_graph_tensor(b, "eps", VKA_GLOBAL, VKA_INPUT, VKA_F32, s->p.branches * s->p.frames, s->p.height,
+                                       s->p.width, c);
+    s->state[k].guidance = vka_graph_tensor(b, "guidance", VKA_GLOBAL, VKA_INPUT, VKA_F32, 1, 1, 1, 2);
+    s->state[k].coefficients = vka_graph_tensor(b, "coefficients", VKA_GLOBAL, VKA_INPUT, VKA_F32, 1, 1, 1,
+                                                VKA_SAMPLER_OPS * VKA_SAMPLER_TERMS);
+    struct vka_combine_args guide = {.x = {s->state[k].eps, s->state[k].eps}, .skip = {0, s->p.frames},
+                                     .count = s->p.branches, .coefficients = s->state[k].guidance,
+                                     .label = vka_scope_root("guidance")};
+    now[VKA_SLOT_EPS] = s->state[k].guided = vka_combine(b, &guide);
+    vka_graph_output(b, now[VKA_SLOT_EPS]);
+    for (uint32_t o = 0; o < e->ops; o++) {
+        const vka_sampler_op *op = &e->op[o];
+        struct vka_combine_args a = {.count = op->terms, .coefficients = s->state[k].coefficients,
+                                     .first = o * VKA_SAMPLER_TERMS, .label = vka_scope_root("sampler")};
+        for (uint32_t t = 0; t < op->terms; t++) {
+            uint32_t slot = op->slot[t];
+            if (!now[slot].id)
+                now[slot] = s->state[k].in[slot] = clip_tensor(s, b, "slot", VKA_INPUT, c);
+            a.x[t] = now[slot];
+        }
+        now[op->out] = vka_combine(b, &a);
+        vka_graph_output(b, now[op->out]);
+        s->state[k].out[op->out] = now[op->out];
+    }
+    vka_tensor changing[] = {s->state[k].eps, s->state[k].guidance, s->state[k].coefficients};
+    return vka_netrun_finish(&s->pattern[k], changing, 3, err);
+}
+
+vka_status vka_unet_stage_build(struct vka_unet_stage *s, const struct vka_unet_stage_params *p, vka_error *err)
+{
+    *s = (struct vka_unet_stage){.p = *p, .first = true};
+    vka_status st = build_unet(s, err);
+    if (st != VKA_OK)
+        return st;
+    uint32_t c_in = p->config->in_channels, c_out = p->config->out_channels;
+    uint64_t pixels = (uint64_t)p->frames * p->height * p->width * sizeof(float);
+    s->sample_at = vka_io_add(&s->io, p->branches * pixels * vka_pitch(c_in));
+    s->eps_at = vka_io_add(&s->io, p->branches * pixels * vka_pitch(c_out));
+    s->context_at = vka_io_add(&s->io, vka_tensor_bytes(vka_info(s->unet.graph, s->context)));
+    if (!p->sampler)
+        return VKA_OK;
+    s->slot_bytes = pixels * vka_pitch(c_out);
+    for (uint32_t i = 0; i < VKA_SLOTS; i++)
+        if ((vka_sampler_slots(p->sampler) | 1u << VKA_SLOT_X | 1u << VKA_SLOT_EPS) & 1u << i)
+            s->slot_at[i] = vka_io_add(&s->io, s->slot_bytes);
+    st = build_begin(s, err);
+    s->patterns = vka_sampler_patterns(p->sampler);
+    if (s->patterns > VKA_MAX_PATTERNS)
+        return vka_fail(err, VKA_E_INTERNAL, "the sampler has %u patterns", s->patterns);
+    for (uint32_t k = 0; st == VKA_OK && k < s->patterns; k++) {
+        uint32_t i = 0;
+        while (vka_sampler_eval_at(p->sampler, i)->pattern != k)
+            i++;
+        st = build_pattern(s, k, vka_sampler_eval_at(p->sampler, i), err);
+    }
+    return st;
+}
+
+vka_status vka_unet_stage_plan(struct vka_unet_stage *s, uint64_t budget, uint64_t *need, vka_error *err)
+{
+    uint64_t other = vka_block_footprint(s->io.bytes);
+    vka_status st = VKA_OK;
+    if (s->p.sampler) {
+        st = vka_netrun_plan(&s->begin, UINT64_MAX, 0, err);
+        other += s->begin.need;
+    }
+    for (uint32_t k = 0; st == VKA_OK && k < s->patterns; k++) {
+        st = vka_netrun_plan(&s->pattern[k], UINT64_MAX, 0, err);
+        other += s->pattern[k].need;
+    }
+    if (st == VKA_OK)
+        st = vka_netrun_plan(&s->unet, budget, other, err);
+    *need = s->unet.need + other;
+    return st;
+}
+
+vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err)
+{
+    uint32_t samples = s->p.branches * s->p.frames;
+    s->gpu = gpu;
+    vka_status st = vka_block_create(gpu, s->io.bytes, VKA_MEMORY_DEVICE, true, &s->block, err);
+    if (st == VKA_OK)
+        st = vka_block_create(gpu, STEP_FLOATS * sizeof(float) + samples * sizeof(int32_t), VKA_MEMORY_HOST, true, &s->step,
+                              err);
+    if (st == VKA_OK)
+        st = vka_netrun_start(&s->unet, gpu, ticker, err);
+    if (st != VKA_OK)
+        return st;
+    uint64_t io = s->block->address, step = s->step->address;
+    vka_exec_bind(s->unet.exec, s->sample, io + s->sample_at);
+    vka_exec_bind(s->unet.exec, s->context, io + s->context_at);
+    vka_exec_bind(s->unet.exec, s->eps, io + s->eps_at);
+    vka_exec_bind(s->unet.exec, s->timestep, step + STEP_TIMESTEP * sizeof(float));
+    vka_exec_bind(s->unet.exec, s->index, step + STEP_FLOATS * sizeof(float));
+    st = vka_exec_record(s->unet.exec, err);
+    if (st != VKA_OK || !s->p.sampler)
+        return st;
+    st = vka_netrun_start(&s->begin, gpu, ticker, err);
+    if (st == VKA_OK) {
+        uint64_t branch = vka_tensor_bytes(vka_info(s->begin.graph, s->begin_x));
+        vka_exec_bind(s->begin.exec, s->begin_x, io + s->slot_at[VKA_SLOT_X]);
+        vka_exec_bind(s->begin.exec, s->begin_scale, step + STEP_SCALE * sizeof(float));
+        for (uint32_t i = 0; i < s->p.branches; i++)
+            vka_exec_bind(s->begin.exec, s->begin_out[i], io + s->sample_at + i * branch);
+        st = vka_exec_record(s->begin.exec, err);
+    }
+    for (uint32_t k = 0; st == VKA_OK && k < s->patterns; k++) {
+        st = vka_netrun_start(&s->pattern[k], gpu, ticker, err);
+        if (st != VKA_OK)
+            break;
+        struct vka_exec *x = s->pattern[k].exec;
+        vka_exec_bind(x, s->state[k].eps, io + s->eps_at);
+        vka_exec_bind(x, s->state[k].guidance, step + STEP_GUIDANCE * sizeof(float));
+        vka_exec_bind(x, s->state[k].coefficients, step + STEP_OPS * sizeof(float));
+        vka_exec_bind(x, s->state[k].guided, io + s->slot_at[VKA_SLOT_EPS]);
+        /* every tensor that ever stands for a slot lies at the slot */
+        const struct vka_graph *g = s->pattern[k].graph;
+        for (uint32_t slot = 0; slot < VKA_SLOTS; slot++)
+            if (s->state[k].in[slot].id)
+                vka_exec_bind(x, s->state[k].in[slot], io + s->slot_at[slot]);
+        const vka_sampler_eval *e = NULL;
+        for (uint32_t i = 0; !e; i++)
+            if (vka_sampler_eval_at(s->p.sampler, i)->pattern == k)
+                e = vka_sampler_eval_at(s->p.sampler, i);
+        for (uint32_t o = 0; o < e->ops; o++) /* node 0 is the guidance */
+            vka_exec_bind(x, g->nodes[1 + o].out[0], io + s->slot_at[e->op[o].out]);
+        st = vka_exec_record(x, err);
+    }
+    return st;
+}
+
+vka_status vka_unet_stage_prompt(struct vka_unet_stage *s, const float *context, const int32_t *index, vka_error *err)
+{
+    size_t rows = (size_t)s->p.prompts * s->p.tokens, width = s->p.text_width, pitch = vka_pitch((uint32_t)width);
+    float *padded = vka_calloc(rows * pitch, sizeof *padded);
+    if (!padded)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    for (size_t i = 0; i < rows; i++)
+        memcpy(padded + i * pitch, context + i * width, width * sizeof *padded);
+    vka_status st = vka_block_write(s->gpu, s->block, s->context_at, padded, rows * pitch * sizeof *padded, err);
+    memcpy((char *)s->step->map + STEP_FLOATS * sizeof(float), index, s->p.branches * s->p.frames * sizeof *index);
+    s->first = true;
+    free(padded);
+    return st;
+}
+
+vka_status vka_unet_stage_set(struct vka_unet_stage *s, enum vka_slot slot, const float *planes, vka_error *err)
+{
+    float *pixels = malloc(s->slot_bytes);
+    if (!pixels)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    vka_planes_to_pixels(pixels, planes, s->p.frames, s->p.config->out_channels, s->p.height, s->p.width);
+    vka_status st = vka_block_write(s->gpu, s->block, s->slot_at[slot], pixels, s->slot_bytes, err);
+    free(pixels);
+    return st;
+}
+
+vka_status vka_unet_stage_get(struct vka_unet_stage *s, enum vka_slot slot, float *planes, vka_error *err)
+{
+    float *pixels = malloc(s->slot_bytes);
+    if (!pixels)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    vka_status st = vka_block_read(s->gpu, s->block, s->slot_at[slot], pixels, s->slot_bytes, err);
+    if (st == VKA_OK)
+        vka_pixels_to_planes(planes, pixels, s->p.frames, s->p.config->out_channels, s->p.height, s->p.width);
+    free(pixels);
+    return st;
+}
+
+vka_status vka_unet_stage_eval(struct vka_unet_stage *s, const vka_sampler_eval *e, double cfg, const vka_ticker *ticker,
+                               vka_error *err)
+{
+    float *step = s->step->map;
+    step[STEP_TIMESTEP] = e->timestep;
+    step[STEP_SCALE] = (float)e->input_scale;
+    step[STEP_GUIDANCE] = (float)(s->p.branches > 1 ? 1 - cfg : 1);
+    step[STEP_GUIDANCE + 1] = (float)cfg;
+    for (uint32_t o = 0; o < e->ops; o++)
+        for (uint32_t t = 0; t < e->op[o].terms; t++)
+            step[STEP_OPS + o * VKA_SAMPLER_TERMS + t] = (float)e->op[o].coef[t];
+    vka_status st = vka_exec_run(s->begin.exec, true, ticker, err);
+    if (st == VKA_OK)
+        st = vka_exec_run(s->unet.exec, s->first, ticker, err);
+    if (st == VKA_OK)
+        st = vka_exec_run(s->pattern[e->pattern].exec, true, ticker, err);
+    if (st == VKA_OK)
+        s->first = false;
+    return st;
+}
+
+vka_status vka_unet_stage_once(struct vka_unet_stage *s, const float *sample, float timestep, float *eps,
+                               const vka_ticker *ticker, vka_error *err)
+{
+    uint32_t n = s->p.branches * s->p.frames, h = s->p.height, w = s->p.width;
+    uint32_t c_in = s->p.config->in_channels, c_out = s->p.config->out_channels;
+    size_t in_bytes = (size_t)n * h * w * vka_pitch(c_in) * sizeof(float);
+    size_t out_bytes = (size_t)n * h * w * vka_pitch(c_out) * sizeof(float);
+    float *pixels = malloc(in_bytes > out_bytes ? in_bytes : out_bytes);
+    if (!pixels)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    ((float *)s->step->map)[STEP_TIMESTEP] = timestep;
+    vka_planes_to_pixels(pixels, sample, n, c_in, h, w);
+    vka_status st = vka_block_write(s->gpu, s->block, s->sample_at, pixels, in_bytes, err);
+    if (st == VKA_OK)
+        st = vka_exec_run(s->unet.exec, s->first, ticker, err);
+    if (st == VKA_OK)
+        st = vka_block_read(s->gpu, s->block, s->eps_at, pixels, out_bytes, err);
+    if (st == VKA_OK) {
+        s->first = false;
+        vka_pixels_to_planes(eps, pixels, n, c_out, h, w);
+    }
+    free(pixels);
+    return st;
+}
+
+void vka_unet_stage_end(struct vka_unet_stage *s)
+{
+    for (uint32_t k = 0; k < s->patterns; k++)
+        vka_netrun_end(&s->pattern[k]);
+    vka_netrun_end(&s->begin);
+    vka_netrun_end(&s->unet);
+    if (s->gpu) {
+        vka_block_destroy(s->gpu, &s->block);
+        vka_block_destroy(s->gpu, &s->step);
+    }
+    *s = (struct vka_unet_stage){0};
+}

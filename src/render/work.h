@@ -1,0 +1,42 @@
+/* work.h - a job's three stages, built and planned together, before any memory is taken. */
+#ifndef VKA_RENDER_WORK_H
+#define VKA_RENDER_WORK_H
+
+#include "render/report.h"
+#include "render/setup.h"
+#include "render/stages.h"
+
+struct vka_work {
+    vka_context *cx;
+    const struct vka_job *job;
+    struct vka_setup setup;
+    vka_gpu_info info; /* of the device, or zeroed for a plan without one */
+    struct vka_kernel_table table;
+    bool f16;
+    uint64_t budget;
+    uint64_t need[3]; /* text, unet, vae; 0 where a stage does not run */
+    uint64_t planned; /* the largest of them */
+    struct vka_text_stage text;
+    struct vka_unet_stage unet;
+    struct vka_vae_stage vae;
+    /* text: rows of both prompts, or what --embeds holds */
+    vka_text_chunks cond_ids, uncond_ids;
+    float *cond, *uncond; /* [prompts, tokens, width]; from --embeds, or after the text stage */
+    uint32_t conds, unconds, tokens, width;
+    uint32_t branches;
+    /* files */
+    float *noise;             /* --noise [F,4,h,w] */
+    vka_safetensors step_noise;
+};
+
+/* Opens the job (setup, files) and decides precision and budget; `info` NULL: no device. */
+vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job, const vka_gpu_info *info, vka_error *err);
+/* Builds the graphs. */
+vka_status vka_work_build(struct vka_work *w, vka_error *err);
+/* Plans every stage within `budget`; w->need and w->planned tell what came out, even when it does not fit. */
+vka_status vka_work_plan(struct vka_work *w, uint64_t budget, vka_error *err);
+/* VKA_E_MEMORY, naming what would fit. */
+vka_status vka_work_does_not_fit(struct vka_work *w, vka_error *err);
+void vka_work_close(struct vka_work *w);
+
+#endif

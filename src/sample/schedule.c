@@ -1,0 +1,220 @@
+/* schedule.c - names of samplers, schedules, betas and predictions; the cumulative products of a noise
+ * schedule; the timesteps of a render.  Timesteps come out in the order they are run: descending.
+ *
+ * The arithmetic follows torch's and numpy's to the rounding (see each function), because alphas near 1
+ * lose digits in 1 - alpha: one unit in the last place of alphas_cumprod[1] is 4e-5 of that difference. */
+#include "sample/schedule.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct name_entry {
+    const char *name;
+    int id; /* -1: known, not built */
+} name_entry;
+
+static const name_entry samplers[] = {
+    {"ddim", VKA_SAMPLER_DDIM},
+    {"euler", VKA_SAMPLER_EULER},
+    {"euler-a", VKA_SAMPLER_EULER_A},
+    {"heun", -1},
+    {"lms", -1},
+    {"dpm2", -1},
+    {"dpm2-a", -1},
+    {"dpmpp-2m", -1},
+    {"dpmpp-2m-sde", -1},
+    {"dpmpp-2s-a", -1},
+    {"dpmpp-sde", -1},
+    {"dpmpp-3m-sde", -1},
+    {"unipc", -1},
+    {"pndm", -1},
+    {"deis", -1},
+    {"lcm", -1},
+    {"tcd", -1},
+    {"ddpm", -1},
+    {NULL, -1},
+};
+static const name_entry schedules[] = {
+    {"auto", VKA_SCHEDULE_AUTO},
+    {"leading", VKA_SCHEDULE_LEADING},
+    {"linspace", VKA_SCHEDULE_LINSPACE},
+    {"trailing", VKA_SCHEDULE_TRAILING},
+    {"karras", -1},
+    {"exponential", -1},
+    {"sgm-uniform", -1},
+    {"simple", -1},
+    {"normal", -1},
+    {"ddim-uniform", -1},
+    {"beta", -1},
+    {"kl-optimal", -1},
+    {"ays", -1},
+    {NULL, -1},
+};
+static const name_entry betas[] = {
+    {"linear", VKA_BETA_LINEAR},
+    {"scaled_linear", VKA_BETA_SCALED_LINEAR},
+    {"squaredcos_cap_v2", -1},
+    {NULL, -1},
+};
+static const name_entry predictions[] = {
+    {"epsilon", VKA_PREDICT_EPSILON},
+    {"v_prediction", VKA_PREDICT_V},
+    {"sample", VKA_PREDICT_SAMPLE},
+    {NULL, -1},
+};
+
+static vka_status find(const name_entry *table, const char *what, const char *name, int *id, vka_error *err)
+{
+    const name_entry *e = table;
+    while (e->name && strcmp(e->name, name) != 0)
+        e++;
+    if (e->name && e->id >= 0) {
+        *id = e->id;
+        return VKA_OK;
+    }
+    if (e->name)
+        vka_fail(err, VKA_E_USAGE, "%s '%s' is not built into this version", what, name);
+    else
+        vka_fail(err, VKA_E_USAGE, "unknown %s '%s'", what, name);
+    char list[200] = "";
+    size_t used = 0;
+    for (e = table; e->name; e++) {
+        size_t length = strlen(e->name);
+        if (e->id < 0 || used + length + 2 > sizeof list)
+            continue;
+        if (used)
+            list[used++] = ' ';
+        memcpy(list + used, e->name, length + 1);
+        used += length;
+    }
+    vka_error_hint(err, "choose one of: %s", list);
+    return VKA_E_USAGE;
+}
+
+static const char *name_of(const name_entry *table, int id)
+{
+    while (table->name && table->id != id)
+        table++;
+    return table->name ? table->name : "?";
+}
+
+static const char *list_at(const name_entry *table, size_t count, uint32_t i, bool *built)
+{
+    if (i >= count)
+        return NULL;
+    *built = table[i].id >= 0;
+    return table[i].name;
+}
+
+vka_status vka_sampler_from_name(const char *name, vka_sampler_id *out, vka_error *err)
+{
+    int id = 0;
+    vka_status status = find(samplers, "sampler", name, &id, err);
+    if (status == VKA_OK)
+        *out = (vka_sampler_id)id;
+    return status;
+}
+
+vka_status vka_schedule_from_name(const char *name, vka_schedule_id *out, vka_error *err)
+{
+    int id = 0;
+    vka_status status = find(schedules, "schedule", name, &id, err);
+    if (status == VKA_OK)
+        *out = (vka_schedule_id)id;
+    return status;
+}
+
+vka_status vka_beta_from_name(const char *name, vka_beta_kind *out, vka_error *err)
+{
+    int id = 0;
+    vka_status status = find(betas, "beta schedule", name, &id, err);
+    if (status == VKA_OK)
+        *out = (vka_beta_kind)id;
+    return status;
+}
+
+vka_status vka_prediction_from_name(const char *name, vka_prediction *out, vka_error *err)
+{
+    int id = 0;
+    vka_status status = find(predictions, "prediction type", name, &id, err);
+    if (status == VKA_OK)
+        *out = (vka_prediction)id;
+    return status;
+}
+
+const char *vka_sampler_name(vka_sampler_id id)
+{
+    return name_of(samplers, (int)id);
+}
+
+const char *vka_schedule_name(vka_schedule_id id)
+{
+    return name_of(schedules, (int)id);
+}
+
+const char *vka_beta_name(vka_beta_kind kind)
+{
+    return name_of(betas, (int)kind);
+}
+
+const char *vka_prediction_name(vka_prediction prediction)
+{
+    return name_of(predictions, (int)prediction);
+}
+
+const char *vka_sampler_list(uint32_t i, bool *built)
+{
+    return list_at(samplers, sizeof samplers / sizeof *samplers - 1, i, built);
+}
+
+const char *vka_schedule_list(uint32_t i, bool *built)
+{
+    return list_at(schedules, sizeof schedules / sizeof *schedules - 1, i, built);
+}
+
+/* torch.linspace in fp32: the first half counts up from the start, the second down from the end, each
+ * value one fused multiply-add. */
+static float linspace_at(float start, float end, uint32_t count, uint32_t i)
+{
+    float step = (end - start) / (float)(count - 1);
+    return i < count / 2 ? fmaf(step, (float)i, start) : fmaf(-step, (float)(count - i - 1), end);
+}
+
+void vka_alphas_cumprod(const vka_sampler_params *params, float *out)
+{
+    bool scaled = params->beta == VKA_BETA_SCALED_LINEAR;
+    float start = (float)(scaled ? sqrt(params->beta_start) : params->beta_start);
+    float end = (float)(scaled ? sqrt(params->beta_end) : params->beta_end);
+    double product = 1.0;
+    for (uint32_t i = 0; i < params->train_steps; i++) {
+        float beta = linspace_at(start, end, params->train_steps, i);
+        if (scaled)
+            beta *= beta;
+        float alpha = 1.0f - beta;
+        product *= (double)alpha;
+        out[i] = (float)product;
+    }
+}
+
+/* All three in double with numpy's rounding: halves go to even, an arange is start + i * (second - first).
+ * Where that arange would hold one value too many by a rounding error (61 trailing steps of 1000, for
+ * example, whose last timestep would be -1), the count asked for wins. */
+void vka_timesteps(const vka_sampler_params *params, vka_schedule_id spacing, bool fractional, double *out)
+{
+    uint32_t n = params->steps;
+    double train = (double)params->train_steps;
+    for (uint32_t k = 0; k < n; k++) { /* k counts the steps as they are run, i up the time axis */
+        uint32_t i = n - 1 - k;
+        double t;
+        if (spacing == VKA_SCHEDULE_LINSPACE) {
+            t = i == 0 ? 0.0 : i == n - 1 ? train - 1.0 : (double)i * ((train - 1.0) / (double)(n - 1));
+            t = fractional ? (double)(float)t : nearbyint(t);
+        } else if (spacing == VKA_SCHEDULE_LEADING) {
+            t = (double)i * (double)(params->train_steps / n) + (double)params->steps_offset;
+        } else {
+            double ratio = train / (double)n, delta = (train - ratio) - train;
+            t = nearbyint(train + (double)k * delta) - 1.0;
+        }
+        out[k] = t;
+    }
+}

@@ -1,0 +1,179 @@
+/* inspect.c - a file's kind, family, size and faults, for `vkanim inspect`; see inspect.h. */
+#include "weights/inspect.h"
+
+#include "weights/model.h"
+#include "weights/motion.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_NOTES = 32 };
+
+static void add_note(vka_inspection *x, const char *fmt, ...) VKA_PRINTF(2, 3);
+static void add_note(vka_inspection *x, const char *fmt, ...)
+{
+    char text[600];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (!x->notes)
+        x->notes = vka_arena_alloc(&x->arena, MAX_NOTES * sizeof *x->notes);
+    const char *copy = x->notes && x->note_count < MAX_NOTES ? vka_arena_strdup(&x->arena, text) : NULL;
+    if (copy)
+        x->notes[x->note_count++] = copy;
+}
+
+/* Positional tables and position ids are buffers, not parameters. */
+static bool is_parameter(const vka_weight *t)
+{
+    return vka_dtype_is_float(t->dtype) && !strstr(t->name, "pos_encoder.") && !strstr(t->name, "pos_embed.pe") &&
+           !strstr(t->name, "position_ids");
+}
+
+static void count_tensor(vka_inspection *x, const vka_weight *t)
+{
+    x->tensors++;
+    x->dtypes |= 1u << t->dtype;
+    if (is_parameter(t) && !vka_add_u64(x->parameters, vka_weight_count(t), &x->parameters))
+        x->parameters = UINT64_MAX;
+}
+
+static void note_error(vka_inspection *x, const vka_error *e)
+{
+    add_note(x, "%s%s%s", e->what, e->why[0] ? ": " : "", e->why);
+}
+
+static void describe_motion(vka_inspection *x, const vka_motion_info *i, const vka_weights *w)
+{
+    vka_missing missing = {0};
+    vka_error e = {0};
+    x->variant = vka_motion_variant_name(i->variant);
+    x->family = i->variant == VKA_MOTION_SDXL_BETA || i->variant == VKA_MOTION_HOTSHOT_XL ? "sdxl" : "sd15";
+    if (i->pe_length)
+        add_note(x, "%u slots, up to %u frames at once", (unsigned)i->slots, (unsigned)i->pe_length);
+    else
+        add_note(x, "%u slots, no positional table in the file", (unsigned)i->slots);
+    add_note(x, "trained with %s betas %g to %g", i->beta_schedule, i->beta_start, i->beta_end);
+    vka_motion_missing(&missing, w, i);
+    if (vka_missing_check(&missing, "the module", &e) != VKA_OK)
+        note_error(x, &e);
+}
+
+static void inspect_motion(vka_inspection *x, const vka_safetensors *st, const char *path)
+{
+    vka_motion_info info;
+    vka_error e = {0};
+    vka_weights *w = vka_weights_new("the module");
+    if (!w)
+        return;
+    if (vka_motion_read(w, &info, st, vka_path_base(path), &e) == VKA_OK)
+        describe_motion(x, &info, w);
+    else
+        note_error(x, &e);
+    vka_weights_free(w);
+}
+
+/* Opens every part that is there, so that what is wrong with it gets a note. */
+static void inspect_parts(vka_inspection *x, vka_model *m, bool count)
+{
+    for (int p = 0; p < VKA_PARTS; p++) {
+        vka_error e = {0};
+        if (!vka_model_has(m, (enum vka_part)p)) {
+            if (x->kind == VKA_FILE_CHECKPOINT)
+                add_note(x, "no %s", vka_part_title((enum vka_part)p));
+            continue;
+        }
+        const vka_weights *w = vka_model_weights(m, (enum vka_part)p, &e);
+        if (!w) {
+            note_error(x, &e);
+            continue;
+        }
+        add_note(x, "%s: %zu tensors", vka_part_title((enum vka_part)p), vka_weights_count(w));
+        for (size_t i = 0; count && i < vka_weights_count(w); i++)
+            count_tensor(x, vka_weights_at(w, i));
+    }
+    size_t n = 0;
+    while (vka_model_stranger(m, n))
+        n++;
+    if (n)
+        add_note(x, "%zu tensors belong to no known part, for example '%.160s'", n, vka_model_stranger(m, 0));
+    if (vka_model_family(m))
+        x->family = vka_model_family(m);
+}
+
+vka_status vka_inspect_parsed(vka_inspection *x, const vka_safetensors *st, const char *path, vka_error *err)
+{
+    vka_classification c;
+    *x = (vka_inspection){0};
+    vka_classify(&c, st);
+    x->kind = c.kind;
+    x->family = c.family;
+    for (size_t i = 0; i < st->count; i++)
+        count_tensor(x, &st->tensors[i]);
+    if (c.note)
+        add_note(x, "%s", c.note);
+    if (c.kind == VKA_FILE_MOTION) {
+        inspect_motion(x, st, path);
+    } else if (c.kind == VKA_FILE_CHECKPOINT || c.kind == VKA_FILE_UNET || c.kind == VKA_FILE_VAE ||
+               c.kind == VKA_FILE_TEXT) {
+        vka_model *m;
+        vka_error e = {0};
+        if (vka_model_open_parsed(&m, st, &e) == VKA_OK)
+            inspect_parts(x, m, false);
+        else
+            note_error(x, &e);
+        vka_model_close(m);
+    }
+    return x->arena.failed ? vka_fail(err, VKA_E_MEMORY, "out of memory inspecting '%s'", path) : VKA_OK;
+}
+
+static vka_status inspect_folder(vka_inspection *x, const char *path, vka_error *err)
+{
+    vka_model *model;
+    vka_motion *motion;
+    vka_error model_error = {0}, motion_error = {0};
+    if (vka_model_open(&model, path, &model_error) == VKA_OK) {
+        bool whole = vka_model_has(model, VKA_PART_UNET) || !vka_model_has(model, VKA_PART_VAE);
+        x->kind = whole ? VKA_FILE_CHECKPOINT : VKA_FILE_VAE;
+        inspect_parts(x, model, true);
+        vka_model_close(model);
+    } else if (vka_motion_open(&motion, path, &motion_error) == VKA_OK) {
+        x->kind = VKA_FILE_MOTION;
+        const vka_weights *w = vka_motion_weights(motion);
+        for (size_t i = 0; i < vka_weights_count(w); i++)
+            count_tensor(x, vka_weights_at(w, i));
+        describe_motion(x, vka_motion_describe(motion), w);
+        vka_motion_close(motion);
+    } else {
+        if (err && err->status == VKA_OK)
+            *err = model_error;
+        return model_error.status;
+    }
+    return x->arena.failed ? vka_fail(err, VKA_E_MEMORY, "out of memory inspecting '%s'", path) : VKA_OK;
+}
+
+vka_status vka_inspect(vka_inspection *x, const char *path, vka_error *err)
+{
+    vka_safetensors st;
+    vka_status s;
+    *x = (vka_inspection){0};
+    if (vka_path_is_dir(path)) {
+        s = inspect_folder(x, path, err);
+    } else if ((s = vka_safetensors_open(&st, path, err)) == VKA_OK) {
+        s = vka_inspect_parsed(x, &st, path, err);
+        vka_safetensors_close(&st);
+    }
+    if (s != VKA_OK)
+        vka_inspection_free(x);
+    return s;
+}
+
+void vka_inspection_free(vka_inspection *x)
+{
+    vka_arena_free(&x->arena);
+    *x = (vka_inspection){0};
+}

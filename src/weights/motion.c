@@ -1,0 +1,519 @@
+/* motion.c - motion modules: names, what the tensors tell about the family, whether it fits a UNet; see motion.h.
+ *
+ * The family decides the noise schedule and the norm rule (reference: the module's training set-up).  It is judged from
+ * the levels, the channels, the middle slot, the positional table and PIA's extra convolution; the file's name is used
+ * for one thing only: AnimateDiff-Lightning's tensors look exactly like v2's. */
+#include "weights/motion.h"
+
+#include "weights/inspect.h"
+#include "weights/json_reader.h"
+#include "weights/names.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_MODULES = 64, MAX_BLOCKS = 16, MAX_FRAMES = 100000, MAX_CHANNELS = 65536 };
+
+struct vka_motion {
+    char *path, *file;
+    vka_safetensors st;
+    vka_weights *weights;
+    vka_motion_info info;
+};
+
+static const struct {
+    const char *name;
+    const char *beta_schedule;
+    double beta_end;
+    const char *spacing;
+    bool norm_frames;
+} families[VKA_MOTION_VARIANTS] = {
+    [VKA_MOTION_V1] = {"v1", "linear", 0.012, NULL, true},
+    [VKA_MOTION_V2] = {"v2", "linear", 0.012, NULL, false},
+    [VKA_MOTION_V3] = {"v3", "linear", 0.012, NULL, false},
+    [VKA_MOTION_ANIMATELCM] = {"animatelcm", "linear", 0.012, NULL, false},
+    [VKA_MOTION_LIGHTNING] = {"lightning", "linear", 0.012, "trailing", false},
+    [VKA_MOTION_LONG] = {"long", "linear", 0.012, NULL, false},
+    [VKA_MOTION_SDXL_BETA] = {"sdxl-beta", "scaled_linear", 0.020, "leading", false},
+    [VKA_MOTION_HOTSHOT_XL] = {"hotshot-xl", "scaled_linear", 0.012, NULL, true},
+    [VKA_MOTION_PIA] = {"pia", "linear", 0.012, NULL, true},
+};
+
+const char *vka_motion_variant_name(enum vka_motion_variant v)
+{
+    return families[v].name;
+}
+
+/* PIA widens the UNet's first convolution: 4 latent, 4 condition and 1 mask channel. */
+static bool is_pia_conv(const vka_weight *t, const char **name)
+{
+    static const char *const ends[] = {"conv_in.weight", "conv_in.bias"};
+    for (size_t i = 0; i < 2; i++) {
+        size_t n = strlen(t->name), k = strlen(ends[i]);
+        *name = ends[i];
+        if (n >= k && strcmp(t->name + n - k, ends[i]) == 0 &&
+            (n == k || strcmp(t->name, "module.conv_in.weight") == 0 || strcmp(t->name, "module.conv_in.bias") == 0))
+            return true;
+    }
+    return false;
+}
+
+/* The positional tables of a module's attentions are the same sinusoid: attention 0's stands for all. */
+static bool is_spare_table(const vka_safetensors *st, const char *name, int attention)
+{
+    char first[VKA_NAME_CAP];
+    if (attention <= 0)
+        return false;
+    const char *at = strstr(name, "attention_blocks.");
+    size_t n = at ? (size_t)(at - name) + strlen("attention_blocks.") : 0;
+    const char *dot = at ? strchr(name + n, '.') : NULL;
+    if (!dot)
+        return false;
+    snprintf(first, sizeof first, "%.*s0%s", (int)n, name, dot);
+    return vka_safetensors_find(st, first) != NULL;
+}
+
+static vka_status collect(vka_weights *w, vka_motion_info *info, const vka_safetensors *st, bool *hotshot,
+                          vka_error *err)
+{
+    char name[VKA_NAME_CAP];
+    bool original = false, memory = true, pia = false;
+    for (size_t i = 0; i < st->count && memory; i++) {
+        const vka_weight *t = &st->tensors[i];
+        const char *conv;
+        int attention;
+        if (vka_rename_motion(name, t->name, &attention) == VKA_NAME_KEEP) {
+            *hotshot |= strstr(t->name, "positional_encoding") || strstr(t->name, "temporal_attentions.");
+            original |= strstr(t->name, "temporal_transformer.") || strstr(t->name, "attention_blocks.");
+            if (!is_spare_table(st, t->name, attention))
+                memory = vka_weights_add(w, name, t);
+        } else if (is_pia_conv(t, &conv)) {
+            if (t->rank == 4 && t->dims[1] > 4 && t->dims[1] < 64) {
+                pia = true;
+                info->conv_in_channels = (uint32_t)t->dims[1];
+            }
+        }
+    }
+    for (size_t i = 0; i < st->count && memory && pia; i++) {
+        const char *conv;
+        if (is_pia_conv(&st->tensors[i], &conv))
+            memory = vka_weights_add(w, conv, &st->tensors[i]);
+    }
+    info->is_diffusers = !original;
+    return memory ? vka_weights_finish(w, err) : vka_fail(err, VKA_E_MEMORY, "out of memory reading '%s'", st->path);
+}
+
+/* One slot's tensor: counts it, and takes channels and frames from its shape. */
+static vka_status note_tensor(vka_motion_info *info, const vka_weight *t, const char *path, vka_error *err)
+{
+    const char *s, *inner;
+    uint32_t block = 0, module, *modules, *channels, index;
+    if ((s = vka_name_after(t->name, "down_blocks.")) || (s = vka_name_after(t->name, "up_blocks."))) {
+        bool down = t->name[0] == 'd';
+        s = vka_name_index_at(s, &block);
+        if (block >= VKA_MAX_LEVELS)
+            return vka_fail(err, VKA_E_INPUT, "'%s' has motion modules in more than %d blocks", path, VKA_MAX_LEVELS);
+        modules = down ? &info->down_modules[block] : &info->up_modules[block];
+        channels = down ? &info->channels[block] : &info->up_channels[block];
+        if (block >= info->levels)
+            info->levels = block + 1;
+    } else if ((s = vka_name_after(t->name, "mid_block."))) {
+        modules = &info->mid_modules;
+        channels = &info->mid_channels;
+    } else
+        return VKA_OK; /* conv_in */
+    s = s ? vka_name_after(s, "motion_modules.") : NULL;
+    inner = s ? vka_name_index_at(s, &module) : NULL;
+    if (!inner || module >= MAX_MODULES)
+        return vka_fail(err, VKA_E_INPUT, "'%s' has more than %d motion modules in one block", path, MAX_MODULES);
+    *modules = vka_max_u32(*modules, module + 1);
+    if (strcmp(inner, "norm.weight") == 0) {
+        uint64_t c = t->rank == 1 ? t->dims[0] : 0;
+        if (c < 1 || c > MAX_CHANNELS || (*channels && *channels != c))
+            return vka_fail(err, VKA_E_INPUT, "'%s': '%.160s' has an odd shape", path, t->name);
+        *channels = (uint32_t)c;
+    }
+    if (!(s = vka_name_after(inner, "transformer_blocks.")) || !(s = vka_name_index_at(s, &index)))
+        return VKA_OK;
+    if (index >= MAX_BLOCKS)
+        return vka_fail(err, VKA_E_INPUT, "'%s' has more than %d transformer blocks in a module", path, MAX_BLOCKS);
+    info->transformer_blocks = vka_max_u32(info->transformer_blocks, index + 1);
+    if (vka_name_after(s, "attn") && isdigit((unsigned char)s[4]) && (inner = vka_name_index_at(s + 4, &index))) {
+        if (index < 1 || index > 2)
+            return vka_fail(err, VKA_E_INPUT, "'%s' has %u attentions in a transformer block (1 or 2 are supported)",
+                            path, (unsigned)index);
+        info->attention_blocks = vka_max_u32(info->attention_blocks, index);
+    }
+    if (strcmp(s, "pos_embed.pe") == 0) {
+        if (t->rank != 3 || t->dims[0] != 1 || t->dims[1] < 1 || t->dims[1] > MAX_FRAMES)
+            return vka_fail(err, VKA_E_INPUT, "'%s': '%.160s' has an odd shape", path, t->name);
+        uint32_t frames = (uint32_t)t->dims[1];
+        info->pe_length = info->pe_length ? vka_min_u32(info->pe_length, frames) : frames;
+    }
+    return VKA_OK;
+}
+
+static bool contains_word(const char *hint, const char *word)
+{
+    size_t n = strlen(word);
+    for (; hint && *hint; hint++) {
+        size_t i = 0;
+        while (i < n && tolower((unsigned char)hint[i]) == word[i])
+            i++;
+        if (i == n)
+            return true;
+    }
+    return false;
+}
+
+static bool is_sdxl_shape(const vka_motion_info *i)
+{
+    return i->levels == 3 && !i->mid_modules && i->channels[0] == 320 && i->channels[1] == 640 &&
+           i->channels[2] == 1280;
+}
+
+static enum vka_motion_variant judge(const vka_motion_info *i, bool hotshot, const char *hint)
+{
+    if (i->conv_in_channels)
+        return VKA_MOTION_PIA;
+    if (hotshot || (is_sdxl_shape(i) && i->pe_length == 24))
+        return VKA_MOTION_HOTSHOT_XL;
+    if (is_sdxl_shape(i))
+        return VKA_MOTION_SDXL_BETA;
+    if (i->mid_modules && i->pe_length == 0 && !i->is_diffusers)
+        return VKA_MOTION_ANIMATELCM;
+    if (i->mid_modules && contains_word(hint, "lightning"))
+        return VKA_MOTION_LIGHTNING;
+    if (i->mid_modules && contains_word(hint, "animatelcm"))
+        return VKA_MOTION_ANIMATELCM;
+    if (i->pe_length > 32)
+        return VKA_MOTION_LONG;
+    if (i->mid_modules)
+        return VKA_MOTION_V2;
+    return i->pe_length == 24 ? VKA_MOTION_V1 : VKA_MOTION_V3;
+}
+
+static uint32_t gcd(uint32_t a, uint32_t b)
+{
+    while (b) {
+        uint32_t t = a % b;
+        a = b;
+        b = t;
+    }
+    return a;
+}
+
+/* Calls visit for the channels of every block that has modules; false as soon as one call says so. */
+static bool each_width(const vka_motion_info *i, bool (*visit)(uint32_t channels, void *user), void *user)
+{
+    for (uint32_t b = 0; b < i->levels; b++)
+        if ((i->down_modules[b] && !visit(i->channels[b], user)) ||
+            (i->up_modules[b] && !visit(i->up_channels[b], user)))
+            return false;
+    return !i->mid_modules || visit(i->mid_channels, user);
+}
+static bool fold_groups(uint32_t channels, void *user)
+{
+    uint32_t *g = user;
+    *g = gcd(*g, channels);
+    return true;
+}
+static bool divides(uint32_t channels, void *user)
+{
+    return channels % *(uint32_t *)user == 0;
+}
+static bool is_known(uint32_t channels, void *user)
+{
+    (void)user;
+    return channels != 0;
+}
+
+static void set_family(vka_motion_info *info, enum vka_motion_variant v, const vka_safetensors *st)
+{
+    info->variant = v;
+    info->beta_schedule = families[v].beta_schedule;
+    info->beta_start = 0.00085;
+    info->beta_end = families[v].beta_end;
+    info->timestep_spacing = families[v].spacing;
+    info->norm_frames_resnet = families[v].norm_frames;
+    for (size_t i = 0; v == VKA_MOTION_ANIMATELCM && i < st->count; i++)
+        if (strstr(st->tensors[i].name, "img_encoder.")) /* AnimateLCM-I2V was trained with a wider schedule */
+            info->beta_end = 0.014;
+}
+
+static vka_status check_divisors(const vka_motion_info *info, const char *path, vka_error *err)
+{
+    uint32_t heads = info->heads, groups = info->norm_num_groups;
+    if (!each_width(info, divides, &heads))
+        return vka_fail(err, VKA_E_INPUT, "'%s' has channels that cannot be split in %u heads", path, (unsigned)heads);
+    if (!each_width(info, divides, &groups))
+        return vka_fail(err, VKA_E_INPUT, "'%s' has channels that cannot be split in %u groups", path,
+                        (unsigned)groups);
+    return VKA_OK;
+}
+
+vka_status vka_motion_read(vka_weights *w, vka_motion_info *info, const vka_safetensors *st, const char *hint,
+                           vka_error *err)
+{
+    bool hotshot = false;
+    *info = (vka_motion_info){.heads = 8, .norm_num_groups = 32};
+    vka_status s = collect(w, info, st, &hotshot, err);
+    for (size_t i = 0; s == VKA_OK && i < vka_weights_count(w); i++)
+        s = note_tensor(info, vka_weights_at(w, i), st->path, err);
+    if (s != VKA_OK)
+        return s;
+    info->slots = info->mid_modules;
+    for (uint32_t b = 0; b < info->levels; b++)
+        info->slots += info->down_modules[b] + info->up_modules[b];
+    if (!info->slots)
+        return vka_fail(err, VKA_E_INPUT, "'%s' is not a motion module: none of its %zu tensors belongs to one",
+                        st->path, st->count);
+    if (!each_width(info, is_known, NULL) || !info->transformer_blocks || !info->attention_blocks) {
+        vka_missing missing = {0};
+        vka_motion_missing(&missing, w, info);
+        vka_missing_check(&missing, vka_weights_title(w), err);
+        return vka_fail(err, VKA_E_INPUT, "'%s' is not a whole motion module", st->path);
+    }
+    each_width(info, fold_groups, &info->norm_num_groups);
+    set_family(info, judge(info, hotshot, hint), st);
+    return check_divisors(info, st->path, err);
+}
+
+static void missing_in_slot(vka_missing *m, const vka_weights *w, const vka_motion_info *info, const char *slot)
+{
+    static const char *const outer[] = {"norm.weight",  "norm.bias",       "proj_in.weight",
+                                        "proj_in.bias", "proj_out.weight", "proj_out.bias"};
+    static const char *const inner[] = {"norm3.weight",       "norm3.bias",      "ff.net.0.proj.weight",
+                                        "ff.net.0.proj.bias", "ff.net.2.weight", "ff.net.2.bias"};
+    static const char *const attention[] = {"to_q.weight", "to_k.weight", "to_v.weight", "to_out.0.weight",
+                                            "to_out.0.bias"};
+    static const char *const norm[] = {"weight", "bias"};
+    char name[192];
+#define WANT(...)                                                                                                      \
+    do {                                                                                                               \
+        snprintf(name, sizeof name, __VA_ARGS__);                                                                      \
+        if (!vka_weights_find(w, name))                                                                                \
+            vka_missing_add(m, name);                                                                                  \
+    } while (0)
+    for (size_t i = 0; i < sizeof outer / sizeof *outer; i++)
+        WANT("%s.%s", slot, outer[i]);
+    for (unsigned t = 0; t < vka_max_u32(info->transformer_blocks, 1); t++) {
+        for (unsigned a = 1; a <= vka_max_u32(info->attention_blocks, 1); a++) {
+            for (size_t i = 0; i < sizeof attention / sizeof *attention; i++)
+                WANT("%s.transformer_blocks.%u.attn%u.%s", slot, t, a, attention[i]);
+            for (size_t i = 0; i < 2; i++)
+                WANT("%s.transformer_blocks.%u.norm%u.%s", slot, t, a, norm[i]);
+        }
+        for (size_t i = 0; i < sizeof inner / sizeof *inner; i++)
+            WANT("%s.transformer_blocks.%u.%s", slot, t, inner[i]);
+        if (info->pe_length)
+            WANT("%s.transformer_blocks.%u.pos_embed.pe", slot, t);
+    }
+#undef WANT
+}
+
+void vka_motion_missing(vka_missing *m, const vka_weights *w, const vka_motion_info *info)
+{
+    char slot[64];
+    for (unsigned b = 0; b < info->levels; b++) {
+        for (unsigned i = 0; i < info->down_modules[b]; i++) {
+            snprintf(slot, sizeof slot, "down_blocks.%u.motion_modules.%u", b, i);
+            missing_in_slot(m, w, info, slot);
+        }
+        for (unsigned i = 0; i < info->up_modules[b]; i++) {
+            snprintf(slot, sizeof slot, "up_blocks.%u.motion_modules.%u", b, i);
+            missing_in_slot(m, w, info, slot);
+        }
+    }
+    for (unsigned i = 0; i < info->mid_modules; i++) {
+        snprintf(slot, sizeof slot, "mid_block.motion_modules.%u", i);
+        missing_in_slot(m, w, info, slot);
+    }
+}
+
+/* A MotionAdapter's config.json; the tensors have been read. */
+static vka_status read_adapter_config(vka_motion_info *info, const char *path, vka_error *err)
+{
+    json_t *json = vka_json_load(path, err);
+    if (!json)
+        return VKA_E_INPUT;
+    vka_json_reader reader = {.object = json, .path = path, .err = err}, *r = &reader;
+    char name[64] = "";
+    vka_json_text(r, "_class_name", name, sizeof name);
+    if (name[0] && strcmp(name, "MotionAdapter") != 0 && strcmp(name, "UNetMotionModel") != 0)
+        r->status = vka_fail(err, VKA_E_INPUT, "'%s' describes a %s, not a MotionAdapter", path, name);
+    uint32_t frames = info->pe_length, heads[VKA_MAX_LEVELS];
+    for (uint32_t l = 0; l < info->levels; l++)
+        heads[l] = info->heads;
+    vka_json_uints(r, "motion_num_attention_heads", heads, info->levels, 1, 1024);
+    for (uint32_t l = 1; l < info->levels; l++)
+        if (heads[l] != heads[0])
+            vka_json_refuse(r, "motion_num_attention_heads", "differs between levels, which is not supported");
+    if (info->levels)
+        info->heads = heads[0];
+    vka_json_uint(r, "motion_norm_num_groups", &info->norm_num_groups, 1, MAX_CHANNELS);
+    vka_json_uint(r, "motion_max_seq_length", &frames, 1, MAX_FRAMES);
+    if (info->pe_length && frames != info->pe_length)
+        vka_json_refuse(r, "motion_max_seq_length", "does not agree with the tensors");
+    if (!info->pe_length && info->variant != VKA_MOTION_ANIMATELCM && r->status == VKA_OK) {
+        info->pe_length = frames; /* the table can be made: it is a plain sinusoid */
+        if (info->variant == VKA_MOTION_V3 && frames == 24)
+            info->variant = VKA_MOTION_V1;
+    }
+    json_decref(json);
+    return r->status;
+}
+
+/* Why a readable file is no motion module. */
+static vka_status refuse_kind(const vka_safetensors *st, const char *path, vka_error *err)
+{
+    vka_classification c;
+    vka_classify(&c, st);
+    if (c.kind == VKA_FILE_MOTION || c.kind == VKA_FILE_UNKNOWN)
+        return VKA_OK; /* the reader says more */
+    vka_fail(err, VKA_E_INPUT, "'%s' is %s, not a motion module", path, vka_file_kind_phrase(c.kind));
+    if (c.kind == VKA_FILE_MOTION_LORA)
+        vka_error_hint(err, "give it with --motion-lora, beside a motion module");
+    else if (c.kind == VKA_FILE_LORA)
+        vka_error_hint(err, "give it with --lora");
+    else if (c.kind == VKA_FILE_CHECKPOINT)
+        vka_error_hint(err, "give it with --model");
+    return VKA_E_INPUT;
+}
+
+vka_status vka_motion_open(vka_motion **out, const char *path, vka_error *err)
+{
+    static const char *const names[] = {"diffusion_pytorch_model.safetensors",
+                                        "diffusion_pytorch_model.fp16.safetensors"};
+    *out = NULL;
+    vka_motion *m = vka_calloc(1, sizeof *m);
+    char *config = NULL, *title = NULL;
+    vka_status s = VKA_OK;
+    if (!m || !(m->path = vka_strdup(path)))
+        goto memory;
+    if (vka_path_is_dir(path)) {
+        for (size_t i = 0; i < 2 && !m->file; i++) {
+            if (!(m->file = vka_path_join(path, names[i])))
+                goto memory;
+            if (!vka_path_exists(m->file)) {
+                free(m->file);
+                m->file = NULL;
+            }
+        }
+        if (!m->file) {
+            s = vka_fail(err, VKA_E_INPUT, "'%s' has no %s", path, names[0]);
+            goto done;
+        }
+        if (!(config = vka_path_join(path, "config.json")))
+            goto memory;
+    } else if (!(m->file = vka_strdup(path)))
+        goto memory;
+    if ((s = vka_safetensors_open(&m->st, m->file, err)) != VKA_OK || (s = refuse_kind(&m->st, path, err)) != VKA_OK)
+        goto done;
+    if (!(title = vka_asprintf("the motion module '%s'", path)) || !(m->weights = vka_weights_new(title)))
+        goto memory;
+    s = vka_motion_read(m->weights, &m->info, &m->st, vka_path_base(path), err);
+    if (s == VKA_OK && config && vka_path_exists(config)) {
+        s = read_adapter_config(&m->info, config, err);
+        if (s == VKA_OK) {
+            set_family(&m->info, m->info.variant, &m->st);
+            s = check_divisors(&m->info, path, err);
+        }
+    }
+    if (s == VKA_OK) {
+        vka_missing missing = {0};
+        vka_motion_missing(&missing, m->weights, &m->info);
+        s = vka_missing_check(&missing, title, err);
+    }
+    goto done;
+memory:
+    s = vka_fail(err, VKA_E_MEMORY, "out of memory opening '%s'", path);
+done:
+    free(config);
+    free(title);
+    if (s == VKA_OK)
+        *out = m;
+    else
+        vka_motion_close(m);
+    return s;
+}
+
+void vka_motion_close(vka_motion *m)
+{
+    if (!m)
+        return;
+    vka_weights_free(m->weights);
+    vka_safetensors_close(&m->st);
+    free(m->file);
+    free(m->path);
+    free(m);
+}
+
+const char *vka_motion_path(const vka_motion *m)
+{
+    return m->path;
+}
+const char *vka_motion_file(const vka_motion *m)
+{
+    return m->file;
+}
+vka_weights *vka_motion_weights(vka_motion *m)
+{
+    return m->weights;
+}
+const vka_motion_info *vka_motion_describe(const vka_motion *m)
+{
+    return &m->info;
+}
+
+/* What kind of UNet a module was made for, when it is not this one. */
+static vka_status misfit(const vka_motion *m, const vka_unet_config *unet, vka_error *err)
+{
+    const vka_motion_info *i = &m->info;
+    if (i->variant == VKA_MOTION_SDXL_BETA || i->variant == VKA_MOTION_HOTSHOT_XL)
+        return vka_fail(err, VKA_E_INPUT, "'%s' is a motion module for SDXL (%s), which does not fit this model",
+                        m->path, vka_motion_variant_name(i->variant));
+    char have[96] = "", want[96] = "";
+    size_t h = 0, k = 0;
+    for (uint32_t l = 0; l < i->levels && h < sizeof have - 12; l++)
+        h += (size_t)snprintf(have + h, sizeof have - h, "%s%u", l ? ", " : "",
+                              (unsigned)(i->channels[l] ? i->channels[l] : i->up_channels[i->levels - 1 - l]));
+    for (uint32_t l = 0; l < unet->levels && k < sizeof want - 12; l++)
+        k += (size_t)snprintf(want + k, sizeof want - k, "%s%u", l ? ", " : "", (unsigned)unet->channels[l]);
+    vka_fail(err, VKA_E_INPUT, "the motion module '%s' does not fit this model's UNet", m->path);
+    vka_error_why(err, "it was made for channels %s; the UNet has %s", have, want);
+    if (i->levels == 3 && unet->levels != 3 && !i->mid_modules)
+        vka_error_hint(err, "three levels and no middle slot: it looks like a module for SDXL");
+    return VKA_E_INPUT;
+}
+
+vka_status vka_motion_fits(const vka_motion *m, const vka_unet_config *unet, vka_error *err)
+{
+    const vka_motion_info *i = &m->info;
+    uint32_t n = unet->levels;
+    if (i->levels != n)
+        return misfit(m, unet, err);
+    for (uint32_t l = 0; l < n; l++)
+        if ((i->down_modules[l] && i->channels[l] != unet->channels[l]) ||
+            (i->up_modules[l] && i->up_channels[l] != unet->channels[n - 1 - l]))
+            return misfit(m, unet, err);
+    if (i->mid_modules && i->mid_channels != unet->channels[n - 1])
+        return misfit(m, unet, err);
+    for (uint32_t l = 0; l < n; l++) {
+        uint32_t down = i->down_modules[l], up = i->up_modules[l], layers = unet->layers[l],
+                 uplayers = unet->layers[n - 1 - l] + 1;
+        if ((down && down != layers) || (up && up != uplayers)) {
+            vka_fail(err, VKA_E_INPUT, "the motion module '%s' does not fit this model's UNet", m->path);
+            vka_error_why(err, "it has %u and %u slots in down block %u and up block %u; the UNet has %u and %u layers",
+                          (unsigned)down, (unsigned)up, (unsigned)l, (unsigned)l, (unsigned)layers, (unsigned)uplayers);
+            return VKA_E_INPUT;
+        }
+    }
+    if (i->mid_modules > 1 || (i->mid_modules && unet->mid_resnets < 2))
+        return vka_fail(err, VKA_E_INPUT,
+                        "the motion module '%s' has %u slots in the middle block, the UNet has room for %u", m->path,
+                        (unsigned)i->mid_modules, (unsigned)(unet->mid_resnets < 2 ? 0 : 1));
+    return VKA_OK;
+}

@@ -1,0 +1,302 @@
+/* test_matmul.c - linear layers and convolutions on the device against tests/reference_c/ref_matmul.h: both storage types,
+ * both kernel modes, odd shapes, guard bands, NaN wherever nobody wrote, and parts that give the bits of the whole. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka needs the four above first */
+#include <cmocka.h>
+
+#include "../reference_c/ref_matmul.h"
+#include "harness.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static vka_gpu *gpu;
+
+enum { CONV = 1, NORM = 2, SILU_IN = 4, SAMPLE_BIAS = 8, ADD = 16, NO_BIAS = 32, OUT_F32 = 64, X_F32 = 128, GLOBAL = 256,
+       ONE_BIAS = 512 /* the sample bias is one for all */ };
+
+struct shape {
+    const char *name;
+    uint32_t branches, frames, h, w, c1, c2, n;
+    uint32_t flags;
+    uint32_t act, stacked, heads_in, heads_out;
+    uint32_t kernel, stride, pad[4], up_h, up_w;
+};
+
+static const struct shape shapes[] = {
+    {.name = "one pixel", .branches = 1, .frames = 1, .h = 1, .w = 1, .c1 = 40, .n = 33, .flags = GLOBAL},
+    {.name = "77 tokens", .branches = 1, .frames = 1, .h = 1, .w = 77, .c1 = 64, .n = 100, .flags = GLOBAL, .act = VKA_ACT_QUICK_GELU},
+    {.name = "three in, four out", .branches = 1, .frames = 3, .h = 5, .w = 7, .c1 = 3, .n = 4},
+    {.name = "plain", .branches = 2, .frames = 2, .h = 13, .w = 9, .c1 = 40, .n = 64, .flags = NO_BIAS},
+    {.name = "silu out", .branches = 1, .frames = 2, .h = 4, .w = 4, .c1 = 20, .n = 33, .act = VKA_ACT_SILU},
+    {.name = "gelu", .branches = 1, .frames = 2, .h = 4, .w = 4, .c1 = 20, .n = 20, .act = VKA_ACT_GELU},
+    {.name = "geglu", .branches = 1, .frames = 3, .h = 3, .w = 5, .c1 = 33, .n = 72, .act = VKA_ACT_GEGLU},
+    {.name = "geglu, odd half", .branches = 1, .frames = 2, .h = 3, .w = 5, .c1 = 40, .n = 42, .act = VKA_ACT_GEGLU, .flags = ADD},
+    {.name = "add", .branches = 2, .frames = 3, .h = 6, .w = 6, .c1 = 80, .n = 77, .flags = ADD},
+    {.name = "two inputs, norm, silu", .branches = 1, .frames = 3, .h = 4, .w = 5, .c1 = 33, .c2 = 20, .n = 40, .flags = NORM | SILU_IN},
+    {.name = "two small inputs, norm", .branches = 1, .frames = 3, .h = 4, .w = 5, .c1 = 4, .c2 = 4, .n = 40, .flags = NORM},
+    {.name = "two inputs", .branches = 1, .frames = 2, .h = 13, .w = 9, .c1 = 64, .c2 = 40, .n = 64, .flags = ADD},
+    {.name = "norm", .branches = 1, .frames = 3, .h = 4, .w = 4, .c1 = 64, .n = 64, .flags = NORM},
+    {.name = "silu in, fp32", .branches = 1, .frames = 1, .h = 1, .w = 2, .c1 = 64, .n = 96, .flags = GLOBAL | SILU_IN | OUT_F32 | X_F32},
+    {.name = "q, k, v", .branches = 1, .frames = 2, .h = 3, .w = 7, .c1 = 40, .n = 40, .flags = NO_BIAS, .stacked = 2, .heads_out = 2},
+    {.name = "k, v in two", .branches = 1, .frames = 2, .h = 3, .w = 7, .c1 = 40, .n = 30, .stacked = 1, .heads_out = 3},
+    {.name = "heads in", .branches = 1, .frames = 2, .h = 3, .w = 7, .c1 = 60, .n = 40, .heads_in = 5, .flags = ADD},
+    {.name = "sample bias", .branches = 1, .frames = 4, .h = 3, .w = 3, .c1 = 16, .n = 36, .flags = SAMPLE_BIAS, .act = VKA_ACT_SILU},
+    {.name = "1x1", .branches = 1, .frames = 2, .h = 13, .w = 9, .c1 = 20, .n = 24, .flags = CONV, .kernel = 1, .stride = 1},
+    {.name = "3x3 from 4", .branches = 1, .frames = 2, .h = 8, .w = 8, .c1 = 4, .n = 40, .flags = CONV | X_F32, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}},
+    {.name = "3x3 to 4", .branches = 1, .frames = 2, .h = 13, .w = 9, .c1 = 40, .n = 4, .flags = CONV | OUT_F32, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}},
+    {.name = "3x3, biases", .branches = 2, .frames = 2, .h = 5, .w = 6, .c1 = 33, .n = 64, .flags = CONV | SAMPLE_BIAS | ONE_BIAS, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}},
+    {.name = "3x3, bias per sample", .branches = 1, .frames = 3, .h = 5, .w = 6, .c1 = 16, .n = 20, .flags = CONV | SAMPLE_BIAS, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}},
+    {.name = "3x3, add", .branches = 1, .frames = 2, .h = 5, .w = 6, .c1 = 40, .n = 77, .flags = CONV | ADD, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}},
+    {.name = "stride 2", .branches = 1, .frames = 2, .h = 13, .w = 9, .c1 = 20, .n = 40, .flags = CONV, .kernel = 3, .stride = 2, .pad = {1, 1, 1, 1}},
+    {.name = "stride 2, asymmetric", .branches = 1, .frames = 2, .h = 12, .w = 9, .c1 = 20, .n = 40, .flags = CONV, .kernel = 3, .stride = 2, .pad = {0, 1, 0, 1}},
+    {.name = "upsample 7x5 to 13x9", .branches = 1, .frames = 2, .h = 7, .w = 5, .c1 = 24, .n = 40, .flags = CONV, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}, .up_h = 13, .up_w = 9},
+    {.name = "many rows", .branches = 1, .frames = 2, .h = 33, .w = 32, .c1 = 24, .n = 136, .flags = CONV, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}, .act = VKA_ACT_SILU},
+    {.name = "one pixel, 3x3", .branches = 1, .frames = 3, .h = 1, .w = 1, .c1 = 20, .n = 40, .flags = CONV, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}},
+};
+
+static uint32_t slots(uint32_t c, uint32_t heads) { return heads ? heads * vka_pitch(c / heads) : c; }
+
+static uint32_t slot(uint32_t i, uint32_t c, uint32_t heads)
+{
+    return heads ? i / (c / heads) * vka_pitch(c / heads) + i % (c / heads) : i;
+}
+
+/* [rows, c] spread over the slots of its heads; free it. */
+static float *spread(const float *values, size_t rows, uint32_t c, uint32_t heads)
+{
+    uint32_t wide = slots(c, heads);
+    float *out = calloc(rows * wide, sizeof *out);
+    assert_non_null(out);
+    for (size_t r = 0; r < rows; r++)
+        for (uint32_t i = 0; i < c; i++)
+            out[r * wide + slot(i, c, heads)] = values[r * c + i];
+    return out;
+}
+
+/* [samples, C] scales and shifts as vka_group_norm returns them; free it. */
+static float *norm_values(const float *scale, const float *shift, uint32_t samples, uint32_t c)
+{
+    uint32_t p = vka_pitch(c);
+    float *out = calloc((size_t)samples * 2 * p, sizeof *out);
+    assert_non_null(out);
+    for (uint32_t s = 0; s < samples; s++)
+        for (uint32_t i = 0; i < c; i++) {
+            out[(size_t)s * 2 * p + i] = scale[s * c + i];
+            out[(size_t)s * 2 * p + p + i] = shift[s * c + i];
+        }
+    return out;
+}
+
+struct data {
+    float *x, *x2, *scale, *shift, *weight, *bias, *sample_bias, *add;
+    double *want; /* as the device lays it out */
+    uint32_t samples, out_h, out_w, out_c;
+    size_t count;
+};
+
+static void make_data(const struct shape *s, enum vka_dtype storage, enum vka_dtype weights, struct data *d)
+{
+    memset(d, 0, sizeof *d);
+    uint32_t samples = s->branches * s->frames, kernel = s->kernel ? s->kernel : 1, c = s->c1 + s->c2, n = s->n * (1 + s->stacked);
+    uint32_t k = c * kernel * kernel;
+    size_t rows = (size_t)samples * s->h * s->w;
+    enum vka_dtype in = s->flags & X_F32 ? VKA_F32 : storage;
+    d->samples = samples;
+    d->x = check_random(1, rows * s->c1, 1.5f);
+    d->x2 = check_random(2, rows * s->c2, 1.5f);
+    d->scale = check_random(3, (size_t)samples * c, 1.0f);
+    d->shift = check_random(4, (size_t)samples * c, 0.5f);
+    d->weight = check_random(5, (size_t)n * k, 1.7f / sqrtf((float)k));
+    d->bias = check_random(6, n, 0.5f);
+    check_round(d->x, rows * s->c1, in);
+    check_round(d->x2, rows * s->c2, in);
+    check_round(d->weight, (size_t)n * k, weights);
+    struct ref_matmul r = {.samples = samples, .h = s->h, .w = s->w, .c1 = s->c1, .c2 = s->c2, .x = d->x, .x2 = d->x2,
+                           .silu_in = s->flags & SILU_IN, .weight = d->weight, .bias = s->flags & NO_BIAS ? NULL : d->bias,
+                           .n = n, .kernel = kernel, .stride = s->stride ? s->stride : 1, .up_h = s->up_h, .up_w = s->up_w,
+                           .act = (enum ref_act)s->act};
+    memcpy(r.pad, s->pad, sizeof r.pad);
+    if (s->flags & NORM)
+        r.scale = d->scale, r.shift = d->shift;
+    d->out_h = ref_matmul_out_h(&r);
+    d->out_w = ref_matmul_out_w(&r);
+    uint32_t plain = s->act == VKA_ACT_GEGLU ? n / 2 : n;
+    size_t out_rows = (size_t)samples * d->out_h * d->out_w;
+    d->sample_bias = check_random(7, (size_t)samples * n, 0.5f);
+    if (s->flags & ONE_BIAS)
+        for (uint32_t i = n; i < samples * n; i++)
+            d->sample_bias[i] = d->sample_bias[i - n];
+    d->add = check_random(8, out_rows * plain, 1.0f);
+    check_round(d->add, out_rows * plain, storage);
+    r.sample_bias = s->flags & SAMPLE_BIAS ? d->sample_bias : NULL;
+    r.add = s->flags & ADD ? d->add : NULL;
+    double *y = malloc(out_rows * plain * sizeof *y);
+    assert_non_null(y);
+    ref_matmul(&r, y);
+    uint32_t one = slots(s->n, s->heads_out);
+    d->out_c = s->act == VKA_ACT_GEGLU ? plain : one * (1 + s->stacked);
+    d->count = out_rows * d->out_c;
+    d->want = calloc(d->count, sizeof *d->want);
+    assert_non_null(d->want);
+    for (size_t row = 0; row < out_rows; row++)
+        for (uint32_t i = 0; i < plain; i++) {
+            uint32_t to = s->act == VKA_ACT_GEGLU ? i : i / s->n * one + slot(i % s->n, s->n, s->heads_out);
+            d->want[row * d->out_c + to] = y[row * plain + i];
+        }
+    free(y);
+}
+
+static void free_data(struct data *d)
+{
+    free(d->x), free(d->x2), free(d->scale), free(d->shift), free(d->weight), free(d->bias), free(d->sample_bias);
+    free(d->add), free(d->want);
+}
+
+/* The operator on the device, in parts; free the result. */
+static float *run(const struct shape *s, const struct data *d, enum vka_dtype storage, enum vka_dtype weights, bool staging,
+                  const struct vka_cut *cuts, uint32_t count)
+{
+    struct check *c = check_begin(gpu, storage, weights, s->branches, s->frames);
+    uint32_t samples = d->samples, kernel = s->kernel ? s->kernel : 1, k = (s->c1 + s->c2) * kernel * kernel;
+    enum vka_domain domain = s->flags & GLOBAL ? VKA_GLOBAL : VKA_SAMPLE;
+    enum vka_dtype in = s->flags & X_F32 ? VKA_F32 : storage;
+    static const char *const at[3] = {"at", "at1", "at2"};
+    if (staging)
+        c->table.cpu = false, c->table.subgroup_size = 0;
+    float *x = spread(d->x, (size_t)samples * s->h * s->w, s->c1, s->heads_in);
+    float *norm = norm_values(d->scale, d->shift, samples, s->c1 + s->c2);
+    vka_tensor tx = check_input(c, "x", domain, in, samples, s->h, s->w, slots(s->c1, s->heads_in), x), x2 = {0}, tn = {0},
+               ts = {0}, ta = {0}, out;
+    if (s->c2)
+        x2 = check_input(c, "x2", domain, in, samples, s->h, s->w, s->c2, d->x2);
+    if (s->flags & NORM)
+        tn = check_input(c, "norm", domain, VKA_F32, samples, 1, 1, 2 * vka_pitch(s->c1 + s->c2), norm);
+    if (s->flags & SAMPLE_BIAS)
+        ts = check_input(c, "sample_bias", s->flags & ONE_BIAS ? VKA_GLOBAL : domain, VKA_F32,
+                         s->flags & ONE_BIAS ? 1 : samples, 1, 1, s->n, d->sample_bias);
+    if (s->flags & ADD)
+        ta = check_input(c, "add", domain, storage, samples, d->out_h, d->out_w, d->out_c, d->add);
+    for (uint32_t i = 0; i <= s->stacked; i++) {
+        const uint64_t dims[4] = {s->n, s->c1 + s->c2, kernel, kernel}, n = s->n;
+        check_weight(c, vka_in(vka_scope_root(at[i]), "weight").path, s->flags & CONV || i == 1 ? 4 : 2, dims,
+                     d->weight + (size_t)i * s->n * k);
+        if (!(s->flags & NO_BIAS))
+            check_weight(c, vka_in(vka_scope_root(at[i]), "bias").path, 1, &n, d->bias + (size_t)i * s->n);
+    }
+    if (s->flags & CONV) {
+        struct vka_conv_args a = {.at = vka_scope_root("at"), .kernel = kernel, .stride = s->stride, .upsample_h = s->up_h,
+                                  .upsample_w = s->up_w, .act = s->act, .sample_bias = ts, .add = ta,
+                                  .out_f32 = s->flags & OUT_F32};
+        memcpy(a.pad, s->pad, sizeof a.pad);
+        out = vka_conv(&c->build, tx, &a);
+    } else {
+        struct vka_linear_args a = {.at = vka_scope_root("at"), .stacked = s->stacked, .heads_out = s->heads_out,
+                                    .heads_in = s->heads_in, .no_bias = s->flags & NO_BIAS, .x2 = x2, .norm = tn,
+                                    .act_in = s->flags & SILU_IN ? VKA_ACT_SILU : VKA_ACT_NONE, .act = s->act,
+                                    .sample_bias = ts, .add = ta, .out_f32 = s->flags & OUT_F32};
+        for (uint32_t i = 0; i < s->stacked; i++)
+            a.stack[i] = vka_scope_root(at[i + 1]);
+        out = vka_linear(&c->build, tx, &a);
+    }
+    check_run(c, cuts, count);
+    const struct vka_tensor_info *info = vka_info(c->graph, out);
+    assert_int_equal(info->c, d->out_c);
+    assert_int_equal(info->h, d->out_h);
+    assert_int_equal(info->w, d->out_w);
+    float *values = check_output(c, out);
+    check_end(&c);
+    free(x);
+    free(norm);
+    return values;
+}
+
+/* A case in one mode: against the reference, then in parts of one sample, of three pixels, and of both ends. */
+static void check_shape(const struct shape *s, enum vka_dtype storage, enum vka_dtype weights, bool staging)
+{
+    struct data d;
+    char what[200];
+    make_data(s, storage, weights, &d);
+    snprintf(what, sizeof what, "%s (%s, weights %s, %s)", s->name, storage == VKA_F16 ? "f16" : "f32",
+             weights == VKA_F16 ? "f16" : "f32", staging ? "staging" : "the device's own mode");
+    double k = (double)(s->c1 + s->c2) * (s->kernel ? s->kernel * s->kernel : 1);
+    bool rounds = storage == VKA_F16 && !(s->flags & OUT_F32);
+    float *whole = run(s, &d, storage, weights, staging, NULL, 0);
+    check_close(what, whole, d.want, d.count, rounds ? 1e-3 : 4e-7 * sqrt(k) + 2e-6);
+    if (!(s->flags & GLOBAL)) {
+        struct vka_cut cuts[512];
+        uint32_t count = 0, pixels = d.out_h * d.out_w;
+        for (; count < d.samples; count++)
+            cuts[count] = (struct vka_cut){.s0 = count, .sn = 1};
+        float *parts = run(s, &d, storage, weights, staging, cuts, count);
+        check_same(what, parts, whole, d.count);
+        free(parts);
+        if (!(s->flags & CONV)) {
+            for (count = 0; count * 3 < pixels && count < 512; count++)
+                cuts[count] = (struct vka_cut){.p0 = count * 3, .pn = pixels - count * 3 < 3 ? pixels - count * 3 : 3};
+            parts = run(s, &d, storage, weights, staging, cuts, count);
+            check_same(what, parts, whole, d.count);
+            free(parts);
+        }
+    }
+    free(whole);
+    free_data(&d);
+}
+
+static void all_shapes(enum vka_dtype storage, enum vka_dtype weights, bool staging)
+{
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        check_shape(&shapes[i], storage, weights, staging);
+}
+
+static void f32(void **state)
+{
+    (void)state;
+    all_shapes(VKA_F32, VKA_F32, false);
+}
+
+static void f16(void **state)
+{
+    (void)state;
+    all_shapes(VKA_F16, VKA_F16, false);
+}
+
+static void mixed(void **state)
+{
+    (void)state;
+    all_shapes(VKA_F32, VKA_F16, false);
+    all_shapes(VKA_F16, VKA_F32, false);
+}
+
+static void staging(void **state)
+{
+    (void)state;
+    all_shapes(VKA_F32, VKA_F32, true);
+    all_shapes(VKA_F16, VKA_F16, true);
+}
+
+static int open_device(void **state)
+{
+    (void)state;
+    gpu = check_open_gpu();
+    return 0;
+}
+
+static int close_device(void **state)
+{
+    (void)state;
+    check_close_gpu(&gpu);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(f32), cmocka_unit_test(f16), cmocka_unit_test(mixed),
+                                       cmocka_unit_test(staging)};
+    return cmocka_run_group_tests_name("matmul", tests, open_device, close_device);
+}

@@ -1,0 +1,20 @@
+/* redraw.h - writes the random-weight models of the golden tests.
+ *
+ * Weights are not committed: a text (weights.txt) names every tensor with its shape, mean, amplitude
+ * and key, and its elements are drawn by the rule of tests/reference/draw.py, bit for bit. */
+#ifndef VKA_TESTS_REDRAW_H
+#define VKA_TESTS_REDRAW_H
+
+#include "base/error.h"
+
+/* Reads SET/weights.txt; writes the model files below OUT (created), with the configs that lie in SET
+ * and the tokenizer files of TOKENIZER.  Lines:
+ *   copy PATH               SET/PATH is copied to OUT/PATH
+ *   tokenizer PATH          vocab.json, merges.txt and the two configs go to OUT/PATH
+ *   file PATH               the tensor lines that follow belong to the safetensors file OUT/PATH
+ *   DTYPE NAME SHAPE MEAN AMPLITUDE KEY          F16 or F32; 32x4x3x3; KEY 16 hexadecimal digits
+ *   pe DTYPE NAME 1xLxC     sinusoidal positions: sin(p 10000^(-2i/C)) at 2i, cos at 2i + 1
+ *   part PATH OF PREFIX L   OUT/PATH is file OF without names that begin with PREFIX, its tables L long */
+vka_status vka_test_redraw(const char *set, const char *tokenizer, const char *out, vka_error *err);
+
+#endif

@@ -1,0 +1,43 @@
+/* ref_elementwise.c - see ref_elementwise.h.  Each float variable is volatile, so that no compiler keeps more digits or
+ * fuses a product with a sum. */
+#include "ref_elementwise.h"
+
+#include <math.h>
+
+void ref_combine(const float *const *x, const float *coefficient, uint32_t count, uint64_t n, float *out)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        volatile float sum = 0;
+        int begun = 0;
+        for (uint32_t k = 0; k < count; k++) {
+            if (coefficient[k] == 0)
+                continue;
+            volatile float term = coefficient[k] * x[k][i];
+            sum = begun ? sum + term : term;
+            begun = 1;
+        }
+        out[i] = sum;
+    }
+}
+
+void ref_picture(const float *x, uint64_t n, uint32_t c, uint32_t *out)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        uint32_t pixel = 255u << 24;
+        for (uint32_t k = 0; k < 3; k++) {
+            float v = x[i * c + k];
+            if (isnan(v)) {
+                pixel &= 0x00ffffffu;
+                continue;
+            }
+            v = v < -1 ? -1 : v > 1 ? 1 : v;
+            volatile float y = v + 1;
+            y = y * 127.5f;
+            double whole = floor((double)y), rest = (double)y - whole;
+            if (rest > 0.5 || (rest == 0.5 && fmod(whole, 2) != 0))
+                whole += 1;
+            pixel |= (uint32_t)whole << (8 * k);
+        }
+        out[i] = pixel;
+    }
+}
