@@ -10,6 +10,7 @@
 #extension GL_GOOGLE_include_directive : require
 #include "memory.glsl"
 #include "lanes.glsl"
+#include "moments.glsl"
 
 layout(constant_id = 1) const uint GANG = 64; // divides LANES
 
@@ -24,20 +25,6 @@ layout(push_constant, scalar) uniform Push {
     uint result_pitch;
     float eps;
 } push;
-
-struct Moments {
-    float n, mean, m2;
-};
-
-Moments merged(Moments a, Moments b)
-{
-    float n = a.n + b.n;
-    if (n == 0.0)
-        return a;
-    float d = b.mean - a.mean;
-    float share = b.n / n;
-    return Moments(n, a.mean + d * share, a.m2 + (b.m2 + d * d * a.n * share));
-}
 
 shared Moments gang[LANES];
 

@@ -7,8 +7,8 @@
 // `rows` of the precision, however large the mean.
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#include "memory.glsl"
 #include "lanes.glsl"
+#include "quad.glsl"
 
 layout(push_constant, scalar) uniform Push {
     uvec2 x, x2, result;
@@ -32,15 +32,15 @@ void main()
     uint first = block * push.block;
     uint count = min(push.block, push.rows - first);
     from += first * pitch;
-    vec4 shift = load_storage4(x, from);
+    vec4 shift = load_quad(x, from);
     vec4 s = vec4(0), q = vec4(0);
     for (uint row = 1; row < count; row++) {
-        vec4 d = load_storage4(x, from + row * pitch) - shift;
+        vec4 d = load_quad(x, from + row * pitch) - shift;
         s += d;
         q += d * d;
     }
     vec4 offset = s / float(count);
     uint to = gl_WorkGroupID.y * push.result_stride + (2 * block * quads + quad) * 4;
-    store_f32x4(push.result, to, shift + offset);
-    store_f32x4(push.result, to + quads * 4, max(q - s * offset, vec4(0)));
+    store_quad_f32(push.result, to, shift + offset);
+    store_quad_f32(push.result, to + quads * 4, max(q - s * offset, vec4(0)));
 }

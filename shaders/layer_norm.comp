@@ -2,13 +2,18 @@
 // table of positions.
 //
 // x, result [n, rows, c]; gamma, beta f32 [c]; positions f32 [L, c] (address 0: none), row = frame of the sample.  GANG
-// invocations share one row; two passes (mean, then squared distances) in fp32, so a large mean costs nothing.
+// invocations share ROWS rows.  Mean and M2 (the sum of squared distances from it) are formed exactly within eight channels, then
+// merged in a fixed order by the pairwise rule of Chan, Golub and LeVeque (1979): one reading, and a large mean costs
+// nothing.
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#include "memory.glsl"
+#extension GL_EXT_control_flow_attributes : require
 #include "lanes.glsl"
+#include "quad.glsl"
+#include "moments.glsl"
 
 layout(constant_id = 1) const uint GANG = 32; // divides LANES
+layout(constant_id = 2) const uint ROWS = 1;
 
 layout(push_constant, scalar) uniform Push {
     uvec2 x, gamma, beta, positions, result;
@@ -19,71 +24,80 @@ layout(push_constant, scalar) uniform Push {
     float eps;
 } push;
 
-shared float gang[LANES];
+shared Moments gang[LANES];
 
-// The sum of v over the gang, the same bits in every member.
-float gang_sum(float v)
+// Channels c .. c + 7 of a row, those from push.c on left out.
+Moments of_eight(vec4 a, vec4 b, uint c)
 {
-    if (GANG == 1)
-        return v;
-    uint lane = gl_LocalInvocationIndex, member = lane % GANG;
-    barrier(); // the last sum has been read
-    gang[lane] = v;
-    for (uint half_gang = GANG / 2; half_gang > 0; half_gang /= 2) {
-        barrier();
-        if (member < half_gang)
-            gang[lane] += gang[lane + half_gang];
+    if (c + 8 <= push.c) {
+        float mean = ((a.x + a.y) + (a.z + a.w) + ((b.x + b.y) + (b.z + b.w))) * 0.125;
+        a -= mean;
+        b -= mean;
+        vec4 q = a * a + b * b;
+        return Moments(8.0, mean, (q.x + q.y) + (q.z + q.w));
     }
-    barrier();
-    return gang[lane - member];
+    Moments m = Moments(0.0, 0.0, 0.0);
+    for (uint k = 0; k < push.c - c; k++)
+        m = merged(m, Moments(1.0, k < 4 ? a[k] : b[k - 4], 0.0));
+    return m;
 }
 
-vec4 only_channels(vec4 v, uint c) // zero at and beyond channel push.c
+vec4 load_table(uvec2 table, uint at, uint c) // four of a row that has no padding
 {
-    return vec4(v.x, c + 1 < push.c ? v.y : 0.0, c + 2 < push.c ? v.z : 0.0, c + 3 < push.c ? v.w : 0.0);
-}
-
-vec4 load_row4(uvec2 table, uint at, uint c) // four of a row that has no padding
-{
-    return vec4(load_f32(table, at + c), c + 1 < push.c ? load_f32(table, at + c + 1) : 0.0,
-                c + 2 < push.c ? load_f32(table, at + c + 2) : 0.0, c + 3 < push.c ? load_f32(table, at + c + 3) : 0.0);
+    if ((push.c & 3) == 0)
+        return load_quad_f32(table, at + c);
+    vec4 v = vec4(0);
+    for (uint k = 0; k < 4; k++)
+        if (c + k < push.c)
+            v[k] = load_f32(table, at + c + k);
+    return v;
 }
 
 void main()
 {
-    uint lane = gl_LocalInvocationIndex;
-    uint member = lane % GANG;
-    uint row = workgroup_number() * (LANES / GANG) + lane / GANG;
-    bool live = row < push.total;
-    row = live ? row : 0;
-    uint sample_index = row / push.rows;
-    row -= sample_index * push.rows;
-    uint from = sample_index * push.x_stride + row * push.x_pitch;
-    uint to = sample_index * push.result_stride + row * push.result_pitch;
+    const uint lane = gl_LocalInvocationIndex, member = lane % GANG;
+    const uint first = (workgroup_number() * (LANES / GANG) + lane / GANG) * ROWS;
+    const bool placed = (push.positions.x | push.positions.y) != 0;
 
-    vec4 s = vec4(0);
-    for (uint c = member * 4; c < push.c; c += GANG * 4)
-        s += only_channels(load_storage4(push.x, from + c), c);
-    float mean = gang_sum((s.x + s.y) + (s.z + s.w)) / float(push.c);
-    vec4 q = vec4(0);
-    for (uint c = member * 4; c < push.c; c += GANG * 4) {
-        vec4 d = only_channels(load_storage4(push.x, from + c) - mean, c);
-        q += d * d;
-    }
-    float rstd = 1.0 / sqrt(gang_sum((q.x + q.y) + (q.z + q.w)) / float(push.c) + push.eps);
-    if (!live)
-        return;
-
-    bool placed = (push.positions.x | push.positions.y) != 0;
-    uint position = placed ? (push.frame + sample_index) % push.frames * push.positions_pitch : 0;
-    for (uint c = member * 4; c < push.result_pitch; c += GANG * 4) {
-        vec4 v = vec4(0);
-        if (c < push.c) {
-            v = (load_storage4(push.x, from + c) - mean) * rstd * load_row4(push.gamma, 0, c) + load_row4(push.beta, 0, c);
-            if (placed)
-                v += load_row4(push.positions, position, c);
-            v = only_channels(v, c);
+    uint from[ROWS], to[ROWS], position[ROWS];
+    float mean[ROWS], rstd[ROWS];
+    [[unroll]] for (uint r = 0; r < ROWS; r++) {
+        uint row = min(first + r, push.total - 1);
+        uint sample_index = row / push.rows;
+        row -= sample_index * push.rows;
+        from[r] = sample_index * push.x_stride + row * push.x_pitch;
+        to[r] = sample_index * push.result_stride + row * push.result_pitch;
+        position[r] = placed ? (push.frame + sample_index) % push.frames * push.positions_pitch : 0;
+        Moments m = Moments(0.0, 0.0, 0.0);
+        for (uint c = member * 8; c < push.c; c += GANG * 8)
+            m = merged(m, of_eight(load_quad(push.x, from[r] + c), load_quad(push.x, from[r] + c + 4), c));
+        if (GANG > 1) {
+            barrier(); // the row before has been read
+            gang[lane] = m;
+            for (uint half_gang = GANG / 2; half_gang > 0; half_gang /= 2) {
+                barrier();
+                if (member < half_gang)
+                    gang[lane] = merged(gang[lane], gang[lane + half_gang]);
+            }
+            barrier();
+            m = gang[lane - member];
         }
-        store_storage4(push.result, to + c, v);
+        mean[r] = m.mean;
+        rstd[r] = 1.0 / sqrt(m.m2 / m.n + push.eps);
+    }
+
+    for (uint c = member * 4; c < push.result_pitch; c += GANG * 4) {
+        bool there = c < push.c;
+        vec4 gamma = there ? load_table(push.gamma, 0, c) : vec4(0);
+        vec4 beta = there ? load_table(push.beta, 0, c) : vec4(0);
+        [[unroll]] for (uint r = 0; r < ROWS; r++) {
+            vec4 v = (load_quad(push.x, from[r] + c) - mean[r]) * rstd[r] * gamma + beta;
+            if (placed && there)
+                v += load_table(push.positions, position[r], c);
+            if (c + 4 > push.c) // the pad channels
+                v = vec4(c < push.c ? v.x : 0.0, c + 1 < push.c ? v.y : 0.0, c + 2 < push.c ? v.z : 0.0, 0.0);
+            if (first + r < push.total)
+                store_quad(push.result, to[r] + c, v);
+        }
     }
 }

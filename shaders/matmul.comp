@@ -9,12 +9,16 @@
 // - broadcast (software devices): one workgroup is one subgroup; each lane owns 4 columns; A is loaded once, spread
 //   over the lanes, and handed round by shuffles.  There, a load with per-lane addresses costs as much as a hundred
 //   multiplications, a shuffle with a constant lane next to nothing, and a branch skips nothing.
+//   With WIDE_LOADS (where the device has 64-bit integers) one such load fetches 8 bytes instead of 4.
 // - staging (GPUs): a WM x WN workgroup stages BM x BK of A and BK x BN of B in shared memory.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
+#ifdef WIDE_LOADS
+#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
+#endif
 #include "memory.glsl"
 #include "activation.glsl"
 #include "launch.glsl"
@@ -39,17 +43,24 @@ const bool X_F32 = (FLAGS & 16u) != 0u;     // fp32 where the storage type could
 const bool OUT_F32 = (FLAGS & 32u) != 0u;
 const bool ADD_F32 = (FLAGS & 64u) != 0u;
 const bool W_F16 = (FLAGS & 128u) != 0u;
+const bool NORM_ODD = (FLAGS & 256u) != 0u; // x2's first channel is odd: no pairs in the norm
 
 const bool BROADCAST = MODE == MODE_BROADCAST;
 const uint WM = THREADS / WN;
 const uint BM = WM * TM;
 const uint BN = WN * TN;
-const uint V = BROADCAST ? 2u : 4u;         // k per load of A
+#if defined(STORAGE_F16) && defined(WIDE_LOADS)
+const uint V = 4u;                          // k per load of A
+#else
+const uint V = BROADCAST ? 2u : 4u;
+#endif
 const uint PK = BK / V;                     // loads per row
 const uint A_LOADS = BM * PK / THREADS;     // per thread
 const uint B_LOADS = BK * BN / 4u / THREADS;
 const uint A_STRIDE = BM + 4u;              // shared rows, skewed against bank conflicts
 const uint B_STRIDE = BN + 4u;
+
+const uint ROWS = BROADCAST ? 4u : TM;      // rows that leave together
 
 shared float sa[BROADCAST ? 1u : BK * A_STRIDE];
 shared float sb[BROADCAST ? 1u : BK * B_STRIDE];
@@ -59,14 +70,14 @@ layout(push_constant, std430) uniform Push {
     uvec2 weight, bias; // bias: f32 in the order of the packed columns
     uvec2 result, add;
     uvec2 sample_bias, norm;
-    uvec2 args;
+    uvec2 args_address;
     uint rows;    // of the part
     uint tiles_n; // panels
     uint tiles;   // in all: groups beyond do nothing
 };
 
 // As struct matmul_args in src/ops/matmul.c.
-layout(buffer_reference, scalar, buffer_reference_align = 16) readonly buffer Args {
+struct Args {
     uint pixels, pixels_magic, pixels_shift; // output rows per sample
     uint x_stride, x_pitch, x2_stride, x2_pitch;
     uint result_stride, result_pitch, result_c;
@@ -80,6 +91,7 @@ layout(buffer_reference, scalar, buffer_reference_align = 16) readonly buffer Ar
     uint in_h, in_w, up_h, up_w;
     uint up_h_magic, up_h_shift, up_w_magic, up_w_shift;
 };
+layout(buffer_reference, scalar, buffer_reference_align = 16) readonly buffer ArgsBlock { Args args; };
 
 // n / d for n < 2^31 (Granlund and Montgomery, 1994): magic = ceil(2^(31 + shift) / d), shift = ceil(log2 d)
 uint divide(uint n, uint magic, uint shift)
@@ -89,41 +101,154 @@ uint divide(uint n, uint magic, uint shift)
     return high >> shift;
 }
 
-vec2 load_a2(uvec2 address, uint i)
+// Where a thread stands in an operand: an address with WIDE_LOADS (one register less to hand to each lane's load), else an
+// index of elements behind `base`.
+#ifdef WIDE_LOADS
+#define POINTER uint64_t
+layout(buffer_reference, scalar, buffer_reference_align = 8) buffer RefWide { uint64_t v; };
+POINTER pointer(uvec2 base, uint i, uint bytes) { return packUint2x32(base) + uint64_t(i) * uint64_t(bytes); }
+POINTER advance(POINTER p, uint elements, uint bytes) { return p + uint64_t(elements * bytes); }
+vec2 fetch_f32x2(uvec2 base, POINTER p) { return uintBitsToFloat(unpackUint2x32(RefWide(p).v)); }
+void store_f32x2(uvec2 base, uint i, vec2 v) { RefWide(pointer(base, i, 4u)).v = packUint2x32(floatBitsToUint(v)); }
+vec4 fetch_half4(uvec2 base, POINTER p)
+{
+    uvec2 v = unpackUint2x32(RefWide(p).v);
+    return vec4(unpackHalf2x16(v.x), unpackHalf2x16(v.y));
+}
+#else
+#define POINTER uint
+POINTER pointer(uvec2 base, uint i, uint bytes) { return i; }
+POINTER advance(POINTER p, uint elements, uint bytes) { return p + elements; }
+vec2 fetch_f32x2(uvec2 base, POINTER p) { return vec2(load_f32(base, p), load_f32(base, p + 1u)); }
+void store_f32x2(uvec2 base, uint i, vec2 v)
+{
+    store_f32(base, i, v.x);
+    store_f32(base, i + 1u, v.y);
+}
+vec4 fetch_half4(uvec2 base, POINTER p)
+{
+    return vec4(unpackHalf2x16(load_u32(base, p >> 1)), unpackHalf2x16(load_u32(base, (p >> 1) + 1u)));
+}
+#endif
+
+vec4 fetch_float4(uvec2 base, POINTER p)
+{
+#ifndef WIDE_LOADS
+    if (!BROADCAST)
+        return load_f32x4(base, p);
+#endif
+    return vec4(fetch_f32x2(base, p), fetch_f32x2(base, advance(p, 2u, 4u)));
+}
+
+vec4 load_float4(uvec2 address, uint i) { return fetch_float4(address, pointer(address, i, 4u)); }
+
+const uint W_BYTES = W_F16 ? 2u : 4u;
+vec4 fetch_b(POINTER p) { return W_F16 ? fetch_half4(weight, p) : fetch_float4(weight, p); }
+
+// V consecutive values of x or x2
+#ifdef STORAGE_F16
+const uint X_BYTES = X_F32 ? 4u : 2u;
+#else
+const uint X_BYTES = 4u;
+#endif
+vec4 fetch_a(uvec2 base, POINTER p)
 {
 #ifdef STORAGE_F16
+#ifdef WIDE_LOADS
     if (!X_F32)
-        return unpackHalf2x16(load_u32(address, i >> 1));
+        return fetch_half4(base, p);
+#else
+    if (!X_F32)
+        return BROADCAST ? vec4(unpackHalf2x16(load_u32(base, p >> 1)), 0.0, 0.0) : load_storage4(base, p);
 #endif
-    return vec2(load_f32(address, i), load_f32(address, i + 1u));
+#endif
+    return V == 4u ? fetch_float4(base, p) : vec4(fetch_f32x2(base, p), 0.0, 0.0);
 }
 
-vec4 load_a4(uvec2 address, uint i)
+// Channels c and c + 1 of a row of the norm that has `limit` (a multiple of 8).  Behind the last channel come values times
+// zero weights: any number will do there, so clamp.
+vec2 fetch_norm(uint row, uint c, uint limit)
+{
+    if (NORM_ODD)
+        return vec2(load_f32(norm, row + min(c, limit - 1u)), load_f32(norm, row + min(c + 1u, limit - 1u)));
+    return fetch_f32x2(norm, pointer(norm, row + min(c, limit - 2u), 4u));
+}
+
+vec4 load_added(uint i)
 {
 #ifdef STORAGE_F16
-    if (!X_F32)
-        return load_storage4(address, i);
+    if (!ADD_F32)
+        return BROADCAST ? fetch_half4(add, pointer(add, i, 2u)) : load_storage4(add, i);
 #endif
-    return load_f32x4(address, i);
+    return load_float4(add, i);
 }
 
-vec2 load_b2(uint i)
+vec2 load_added2(uint i)
 {
-    if (W_F16)
-        return unpackHalf2x16(load_u32(weight, i >> 1));
-    return vec2(load_f32(weight, i), load_f32(weight, i + 1u));
+#ifdef STORAGE_F16
+    if (!ADD_F32)
+        return unpackHalf2x16(load_u32(add, i >> 1));
+#endif
+    return fetch_f32x2(add, pointer(add, i, 4u));
 }
 
-vec4 load_b4(uint i)
+void store_result2(uint i, vec2 v)
 {
-    if (W_F16)
-        return vec4(load_b2(i), load_b2(i + 2u));
-    return load_f32x4(weight, i);
+#ifdef STORAGE_F16
+    if (!OUT_F32) {
+        store_storage(result, i, v.x);
+        store_storage(result, i + 1u, v.y);
+        return;
+    }
+#endif
+    store_f32x2(result, i, v);
+}
+
+void store_result(uint i, vec4 v)
+{
+#ifdef STORAGE_F16
+    if (!OUT_F32) {
+        store_storage4(result, i, v);
+        return;
+    }
+#endif
+    if (BROADCAST) {
+        store_f32x2(result, i, v.xy);
+        store_f32x2(result, i + 2u, v.zw);
+    } else {
+        store_f32x4(result, i, v);
+    }
+}
+
+// What follows the product: v are columns n .. n + 3 of a row.
+void finish(Args a, uint row, uint n, vec4 v)
+{
+    const uint c = ACT == ACT_GEGLU ? n / 2u : n; // output channel
+    if (c >= a.result_pitch)
+        return;
+    const uint s = divide(row, a.pixels_magic, a.pixels_shift), p = row - s * a.pixels;
+    if (SAMPLE_BIAS)
+        v += load_float4(sample_bias, s * a.sample_bias_stride + n);
+    const uint at = s * a.result_stride + p * a.result_pitch + c;
+    const uint from = s * a.add_stride + p * a.add_pitch + c;
+    const uvec4 channel = uvec4(c, c + 1u, c + 2u, c + 3u);
+    if (ACT == ACT_GEGLU) {
+        vec2 y = vec2(v.x * act_gelu(v.y), v.z * act_gelu(v.w));
+        if (ADD)
+            y += load_added2(from);
+        store_result2(at, mix(vec2(0.0), y, lessThan(channel.xy, uvec2(a.result_c))));
+    } else {
+        [[unroll]] for (uint e = 0u; e < 4u; e++)
+            v[e] = activate(ACT, v[e]);
+        if (ADD)
+            v += load_added(from);
+        store_result(at, mix(vec4(0.0), v, lessThan(channel, uvec4(a.result_c))));
+    }
 }
 
 void main()
 {
-    Args a = Args(args);
+    const Args a = ArgsBlock(args_address).args; // once, here: inside of loops it would be loads per lane
     const uint thread = gl_LocalInvocationIndex;
     const uint tx = thread % WN, ty = thread / WN;
     const uint tile = workgroup_number();
@@ -131,28 +256,20 @@ void main()
     if (!BROADCAST && tile >= tiles)
         return;
 
-    const uint pixels = a.pixels, pixels_magic = a.pixels_magic, pixels_shift = a.pixels_shift;
-    const uint k_packed = a.k_packed, segments = a.segments;
-    const uint norm_pitch = a.norm_pitch, norm_second = a.norm_second;
-    const uint x_stride = a.x_stride, x_pitch = a.x_pitch, x2_stride = a.x2_stride, x2_pitch = a.x2_pitch;
-    const uint kernel = a.kernel, stride = a.stride, pad_top = a.pad_top, pad_left = a.pad_left;
-    const uint in_h = a.in_h, in_w = a.in_w, up_h = a.up_h, up_w = a.up_w;
-    const uint up_h_magic = a.up_h_magic, up_h_shift = a.up_h_shift;
-    const uint up_w_magic = a.up_w_magic, up_w_shift = a.up_w_shift;
-
     // What this thread loads of A: rows a_row(i), each V values from k = a_k on.  Rows behind the end repeat the last.
     const uint a_k = V * (thread % PK);
-    uint a_sample[A_LOADS], a_pixel[A_LOADS], a_offset[A_LOADS];
+    uint a_sample[A_LOADS], a_pixel[A_LOADS];
+    POINTER a_at[A_LOADS];
     uint a_y[A_LOADS], a_x[A_LOADS];
     bool a_inside[A_LOADS];
     [[unroll]] for (uint i = 0u; i < A_LOADS; i++) {
         uint m = min(m0 + (thread + i * THREADS) / PK, rows - 1u);
-        a_sample[i] = divide(m, pixels_magic, pixels_shift);
-        a_pixel[i] = m - a_sample[i] * pixels;
+        a_sample[i] = divide(m, a.pixels_magic, a.pixels_shift);
+        a_pixel[i] = m - a_sample[i] * a.pixels;
         if (CONV != 0u) {
             a_y[i] = divide(a_pixel[i], a.out_w_magic, a.out_w_shift);
-            a_x[i] = (a_pixel[i] - a_y[i] * a.out_w) * stride;
-            a_y[i] *= stride;
+            a_x[i] = (a_pixel[i] - a_y[i] * a.out_w) * a.stride;
+            a_y[i] *= a.stride;
         }
     }
 
@@ -162,34 +279,39 @@ void main()
             acc[i][j] = 0.0;
 
     uint segment = 0u;
-    uint b_index = panel * k_packed * BN; // of row 0 of this step's B
+    POINTER b_at = pointer(weight, panel * a.k_packed * BN + (BROADCAST ? tx : thread) * 4u, W_BYTES);
     do {
         const bool second = CONV == 0u && segment != 0u;
         const uvec2 source = second ? x2 : x;
-        const uint k_count = second ? x2_pitch : x_pitch;
+        const uint k_count = second ? a.x2_pitch : a.x_pitch;
         [[unroll]] for (uint i = 0u; i < A_LOADS; i++) {
             if (CONV != 0u) {
                 // the enlarged picture's row and column; those before it wrap round and are outside too
-                uint dy = kernel == 1u ? 0u : segment / 3u, dx = segment - dy * kernel;
-                uint y = a_y[i] + dy - pad_top, xx = a_x[i] + dx - pad_left;
-                a_inside[i] = y < up_h && xx < up_w;
-                y = divide(y * in_h, up_h_magic, up_h_shift);
-                xx = divide(xx * in_w, up_w_magic, up_w_shift);
-                a_offset[i] = a_inside[i] ? a_sample[i] * x_stride + (y * in_w + xx) * x_pitch + a_k : a_k;
+                uint dy = a.kernel == 1u ? 0u : segment / 3u, dx = segment - dy * a.kernel;
+                uint y = a_y[i] + dy - a.pad_top, xx = a_x[i] + dx - a.pad_left;
+                a_inside[i] = y < a.up_h && xx < a.up_w;
+                y = divide(y * a.in_h, a.up_h_magic, a.up_h_shift);
+                xx = divide(xx * a.in_w, a.up_w_magic, a.up_w_shift);
+                uint at = a_inside[i] ? a_sample[i] * a.x_stride + (y * a.in_w + xx) * a.x_pitch : 0u;
+                a_at[i] = pointer(source, at + a_k, X_BYTES);
             } else {
-                a_offset[i] = a_sample[i] * (second ? x2_stride : x_stride) + a_pixel[i] * k_count + a_k;
+                uint at = a_sample[i] * (second ? a.x2_stride : a.x_stride) + a_pixel[i] * k_count;
+                a_at[i] = pointer(source, at + a_k, X_BYTES);
             }
         }
         uint k = 0u;
         do {
             vec4 va[A_LOADS];
             [[unroll]] for (uint i = 0u; i < A_LOADS; i++) {
-                va[i] = BROADCAST ? vec4(load_a2(source, a_offset[i] + k), 0.0, 0.0) : load_a4(source, a_offset[i] + k);
+                va[i] = fetch_a(source, a_at[i]);
+                a_at[i] = advance(a_at[i], BK, X_BYTES);
                 if (NORM) {
-                    [[unroll]] for (uint e = 0u; e < V; e++) {
-                        uint c = min((second ? norm_second : 0u) + k + a_k + e, norm_pitch - 1u);
-                        uint at = a_sample[i] * a.norm_stride + c;
-                        va[i][e] = va[i][e] * load_f32(norm, at) + load_f32(norm, at + norm_pitch);
+                    [[unroll]] for (uint e = 0u; e < V; e += 2u) {
+                        uint c = (second ? a.norm_second : 0u) + k + a_k + e, row = a_sample[i] * a.norm_stride;
+                        vec2 scale = fetch_norm(row, c, a.norm_pitch);
+                        vec2 shift = fetch_norm(row + a.norm_pitch, c, a.norm_pitch);
+                        va[i][e] = va[i][e] * scale.x + shift.x;
+                        va[i][e + 1u] = va[i][e + 1u] * scale.y + shift.y;
                     }
                 }
                 if (SILU_IN)
@@ -204,26 +326,23 @@ void main()
                 float b[BK][TN];
                 [[unroll]] for (uint kk = 0u; kk < BK; kk++)
                     [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
-                        uint at = b_index + kk * BN + j * WN + tx * 4u;
-                        vec2 low = load_b2(at), high = load_b2(at + 2u);
-                        b[kk][j] = low.x;
-                        b[kk][j + 1u] = low.y;
-                        b[kk][j + 2u] = high.x;
-                        b[kk][j + 3u] = high.y;
+                        vec4 v = fetch_b(advance(b_at, kk * BN + j * WN, W_BYTES));
+                        [[unroll]] for (uint e = 0u; e < 4u; e++)
+                            b[kk][j + e] = v[e];
                     }
                 // 8 rows at a time over all kk, so that their sums stay in registers
                 [[unroll]] for (uint r = 0u; r < TM; r += 8u)
                     [[unroll]] for (uint kk = 0u; kk < BK; kk++)
                         [[unroll]] for (uint i = 0u; i < 8u; i++) {
-                            const uint at = (r + i) * PK + kk / 2u; // which pair of the tile's A
-                            float v = subgroupShuffle(va[at / THREADS][kk % 2u], at % THREADS);
+                            const uint at = (r + i) * PK + kk / V; // which of the tile's loads of A
+                            float v = subgroupShuffle(va[at / THREADS][kk % V], at % THREADS);
                             [[unroll]] for (uint j = 0u; j < TN; j++)
                                 acc[r + i][j] += v * b[kk][j];
                         }
             } else {
                 vec4 vb[B_LOADS];
                 [[unroll]] for (uint i = 0u; i < B_LOADS; i++)
-                    vb[i] = load_b4(b_index + (thread + i * THREADS) * 4u);
+                    vb[i] = fetch_b(advance(b_at, i * THREADS * 4u, W_BYTES));
                 barrier();
                 [[unroll]] for (uint i = 0u; i < A_LOADS; i++)
                     [[unroll]] for (uint e = 0u; e < 4u; e++)
@@ -245,55 +364,31 @@ void main()
                             acc[i][j] += ra[i] * rb[j];
                 }
             }
-            b_index += min(BK, k_count - k) * BN;
+            b_at = advance(b_at, (BROADCAST ? BK : min(BK, k_count - k)) * BN, W_BYTES);
             k += BK;
         } while (k < k_count);
         segment++;
-    } while (segment < segments);
+    } while (segment < a.segments);
 
-    const uint result_c = a.result_c, result_pitch = a.result_pitch, result_stride = a.result_stride;
-    [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
-        const uint n = panel * BN + j * WN + tx * 4u;
-        const vec4 column_bias = load_f32x4(bias, n);
-        const uint c = ACT == ACT_GEGLU ? n / 2u : n; // output channel
-        [[unroll]] for (uint i = 0u; i < TM; i++) {
-            const uint m = BROADCAST ? m0 + i : m0 + i / 4u * (WM * 4u) + ty * 4u + i % 4u;
-            if (m < rows && c < result_pitch && (!BROADCAST || tile < tiles)) {
-                const uint s = divide(m, pixels_magic, pixels_shift), p = m - s * pixels;
-                vec4 v = vec4(acc[i][j], acc[i][j + 1u], acc[i][j + 2u], acc[i][j + 3u]) + column_bias;
-                if (SAMPLE_BIAS)
-                    v += load_f32x4(sample_bias, s * a.sample_bias_stride + n);
-                const uint at = s * result_stride + p * result_pitch + c;
-                if (ACT == ACT_GEGLU) {
-                    vec2 y = vec2(c < result_c ? v.x * act_gelu(v.y) : 0.0, c + 1u < result_c ? v.z * act_gelu(v.w) : 0.0);
-                    if (ADD) {
-                        const uint from = s * a.add_stride + p * a.add_pitch + c;
-                        if (c < result_c)
-                            y.x += ADD_F32 ? load_f32(add, from) : load_storage(add, from);
-                        if (c + 1u < result_c)
-                            y.y += ADD_F32 ? load_f32(add, from + 1u) : load_storage(add, from + 1u);
-                    }
-                    if (OUT_F32) {
-                        store_f32(result, at, y.x);
-                        store_f32(result, at + 1u, y.y);
-                    } else {
-                        store_storage(result, at, y.x);
-                        store_storage(result, at + 1u, y.y);
-                    }
-                } else {
-                    [[unroll]] for (uint e = 0u; e < 4u; e++)
-                        v[e] = activate(ACT, v[e]);
-                    if (ADD) {
-                        const uint from = s * a.add_stride + p * a.add_pitch + c;
-                        v += ADD_F32 ? load_f32x4(add, from) : load_storage4(add, from);
-                    }
-                    v = mix(vec4(0.0), v, lessThan(uvec4(c, c + 1u, c + 2u, c + 3u), uvec4(result_c)));
-                    if (OUT_F32)
-                        store_f32x4(result, at, v);
-                    else
-                        store_storage4(result, at, v);
-                }
+    // The sums leave in blocks of ROWS rows: the next block's move into the first rows, so that this code exists once
+    // per block size and not once per row.
+    uint m = m0 + (BROADCAST ? 0u : ty * 4u);
+    uint left = BROADCAST ? TM : 1u;
+    [[dont_unroll]] do {
+        [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
+            const uint n = panel * BN + j * WN + tx * 4u;
+            const vec4 column_bias = load_float4(bias, n);
+            [[unroll]] for (uint i = 0u; i < ROWS; i++) {
+                const uint row = m + (BROADCAST ? i : i / 4u * (WM * 4u) + i % 4u);
+                const vec4 v = vec4(acc[i][j], acc[i][j + 1u], acc[i][j + 2u], acc[i][j + 3u]) + column_bias;
+                if (row < rows && (!BROADCAST || tile < tiles))
+                    finish(a, row, n, v);
             }
         }
-    }
+        [[unroll]] for (uint i = 0u; i < TM - ROWS; i++)
+            [[unroll]] for (uint j = 0u; j < TN; j++)
+                acc[i][j] = acc[i + ROWS][j];
+        m += ROWS;
+        left -= min(left, ROWS);
+    } while (left != 0u);
 }

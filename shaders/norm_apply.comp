@@ -4,8 +4,8 @@
 // [n, rows, C = c1 + c2].  One invocation takes four channels of ROWS rows.
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#include "memory.glsl"
 #include "lanes.glsl"
+#include "quad.glsl"
 #include "activation.glsl"
 
 layout(constant_id = 1) const uint ROWS = 4;
@@ -23,10 +23,10 @@ vec4 load_pair(uint sample_index, uint row, uint c)
 {
     uint at = sample_index * push.x_stride + row * push.x_pitch;
     if (push.c2 == 0 || c + 4 <= push.c1)
-        return load_storage4(push.x, at + c);
+        return load_quad(push.x, at + c);
     uint at2 = sample_index * push.x2_stride + row * push.x2_pitch;
     if ((push.c1 & 3) == 0)
-        return load_storage4(push.x2, at2 + c - push.c1);
+        return load_quad(push.x2, at2 + c - push.c1);
     vec4 v = vec4(0); // x2 begins between two quads
     for (uint k = 0; k < 4; k++) {
         if (c + k < push.c1)
@@ -48,11 +48,11 @@ void main()
     if (row >= push.rows)
         return;
     uint end = min(row + ROWS, push.rows);
-    vec4 scale = load_f32x4(push.norm, sample_index * push.norm_stride + c);
-    vec4 shift = load_f32x4(push.norm, sample_index * push.norm_stride + push.result_pitch + c);
+    vec4 scale = load_quad_f32(push.norm, sample_index * push.norm_stride + c);
+    vec4 shift = load_quad_f32(push.norm, sample_index * push.norm_stride + push.result_pitch + c);
     for (; row < end; row++) {
         vec4 v = load_pair(sample_index, row, c) * scale + shift;
         v = vec4(activate(ACT, v.x), activate(ACT, v.y), activate(ACT, v.z), activate(ACT, v.w));
-        store_storage4(push.result, sample_index * push.result_stride + row * push.result_pitch + c, v);
+        store_quad(push.result, sample_index * push.result_stride + row * push.result_pitch + c, v);
     }
 }

@@ -39,13 +39,13 @@ static const vka_option *find_letter(char letter)
     return NULL;
 }
 
-/* The option that a whole word is, without looking for "=". */
+/* The option that a word is, with a value behind "=" or without. */
 static const vka_option *as_option(const char *word)
 {
     if (word[0] != '-' || !word[1])
         return NULL;
     if (word[1] == '-')
-        return find_long(word + 2, strlen(word + 2));
+        return find_long(word + 2, strcspn(word + 2, "="));
     return word[2] ? NULL : find_letter(word[1]);
 }
 

@@ -61,10 +61,10 @@ void cli_hint(vka_error *err, const char *hint, ...) CLI_PRINTF(2, 3);
 void cli_print_error(const vka_error *err, bool ndjson);
 json_t *cli_error_json(const vka_error *err);
 /* A report for people. */
-void cli_print_devices(FILE *to, const json_t *report);
-void cli_print_inspect(FILE *to, const json_t *report);
-void cli_print_plan(FILE *to, const json_t *report);
-void cli_print_render(FILE *to, const json_t *report);
+void cli_print_devices(FILE *to, json_t *report);
+void cli_print_inspect(FILE *to, json_t *report);
+void cli_print_plan(FILE *to, json_t *report);
+void cli_print_render(FILE *to, json_t *report);
 /* "1.5 GiB", in place. */
 const char *cli_size_text(char out[32], double bytes);
 
@@ -83,6 +83,8 @@ struct cli_progress {
 void cli_progress_init(struct cli_progress *p, const char *name, bool quiet);
 void cli_progress_show(struct cli_progress *p, const vka_progress *now);
 void cli_progress_log(struct cli_progress *p, vka_level level, const char *text);
+/* A render is done: the last event of NDJSON. */
+void cli_progress_done(const struct cli_progress *p, json_t *report);
 /* Clears a bar; to be called before anything else is written to the terminal. */
 void cli_progress_end(struct cli_progress *p);
 

@@ -23,21 +23,21 @@ bool cli_choices(const vka_option *option, const char *between, char *out, size_
     return true;
 }
 
-/* Prints words from column INDENT on; the cursor is at `column`. */
-static void put_wrapped(FILE *to, const char *text, int column)
+/* Prints words from column `indent` on; the cursor is at `column`. */
+static void put_wrapped(FILE *to, const char *text, int column, int indent)
 {
-    if (column >= INDENT - 1) {
+    if (indent && column >= indent - 1) {
         fputc('\n', to);
         column = 0;
     }
-    fprintf(to, "%*s", INDENT - column, "");
-    column = INDENT;
+    fprintf(to, "%*s", indent - column, "");
+    column = indent;
     while (*text) {
         int length = (int)strcspn(text, " ");
-        if (column > INDENT && column + 1 + length > COLUMNS) {
-            fprintf(to, "\n%*s", INDENT, "");
-            column = INDENT;
-        } else if (column > INDENT) {
+        if (column > indent && column + 1 + length > COLUMNS) {
+            fprintf(to, "\n%*s", indent, "");
+            column = indent;
+        } else if (column > indent) {
             fputc(' ', to);
             column++;
         }
@@ -60,7 +60,7 @@ static void put_option(FILE *to, const vka_option *o)
         n += (size_t)snprintf(text + n, sizeof text - n, " (%s)", list);
     if (o->initial && *o->initial)
         snprintf(text + n, sizeof text - n, " [%s]", o->initial);
-    put_wrapped(to, text, column);
+    put_wrapped(to, text, column, INDENT);
 }
 
 static void put_options(FILE *to, unsigned mask)
@@ -89,13 +89,14 @@ void cli_print_help(FILE *to, enum cli_command command)
             fprintf(to, "       vkanim %s %s\n", cli_commands[i].name, cli_commands[i].arguments);
         fputs("\ncommands:\n", to);
         for (int i = 0; i < CLI_COMMANDS; i++)
-            put_wrapped(to, cli_commands[i].help, fprintf(to, "  %s", cli_commands[i].name));
-        fputs("\nOptions of render and plan; 'vkanim help COMMAND' has those of the others, vkanim(1) all else.\n"
-              "Defaults are in brackets; a model may bring its own.\n",
+            put_wrapped(to, cli_commands[i].help, fprintf(to, "  %s", cli_commands[i].name), 12);
+        fputs("\nThese are the options of render and plan; 'vkanim help COMMAND' has those of the\n"
+              "others, and vkanim(1) all else.  Defaults are in brackets; a model may bring its\nown.\n",
               to);
     } else {
         const struct cli_command_info *c = &cli_commands[command];
-        fprintf(to, "usage: vkanim %s %s\n\n%s\n", c->name, c->arguments, c->help);
+        fprintf(to, "usage: vkanim %s %s\n\n", c->name, c->arguments);
+        put_wrapped(to, c->help, 0, 0);
     }
     put_options(to, general ? VKA_FOR_RENDER : cli_commands[command].mask);
 }

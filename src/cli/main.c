@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <vkanim/vkanim_lab.h>
 
 struct run {
     struct cli_args args;
@@ -63,7 +64,7 @@ static vka_status put_json(const char *text, vka_error *err)
     return VKA_OK;
 }
 
-static vka_status put_object(const json_t *object, vka_error *err)
+static vka_status put_object(json_t *object, vka_error *err)
 {
     char *text = object ? json_dumps(object, JSON_REAL_PRECISION(15)) : NULL;
     vka_status status = text ? put_json(text, err) : cli_fail(err, VKA_E_MEMORY, "out of memory");
@@ -72,7 +73,7 @@ static vka_status put_object(const json_t *object, vka_error *err)
 }
 
 /* A library's report: itself with --json, else through `print`. */
-static vka_status put_report(const struct run *r, const char *report, void (*print)(FILE *, const json_t *), FILE *to,
+static vka_status put_report(const struct run *r, const char *report, void (*print)(FILE *, json_t *), FILE *to,
                              vka_error *err)
 {
     if (r->args.json)
@@ -118,7 +119,7 @@ static vka_status ask_to_overwrite(struct run *r, vka_error *err)
     bool yes = false;
     if (!json_is_true(json_object_get(job, "overwrite")) && !json_is_true(json_object_get(job, "no-overwrite")) &&
         json_integer_value(json_object_get(job, "count")) <= 1 && cli_can_ask()) {
-        const json_t *outputs = json_object_get(job, "output"), *seed = json_object_get(job, "seed");
+        json_t *outputs = json_object_get(job, "output"), *seed = json_object_get(job, "seed");
         for (size_t i = 0; status == VKA_OK && i < json_array_size(outputs); i++)
             status = ask_about(json_string_value(json_array_get(outputs, i)), &yes, err);
         if (!json_array_size(outputs) && json_is_integer(seed) && json_integer_value(seed) >= 0) {
@@ -164,10 +165,11 @@ static vka_status run_render(struct run *r, vka_error *err)
     cli_progress_end(&r->progress);
     if (status == VKA_OK && r->args.json)
         status = put_json(report, err);
-    if (status == VKA_OK && !r->args.quiet && r->progress.form != CLI_NDJSON) {
+    if (status == VKA_OK) {
         json_t *object = json_loads(report, 0, NULL);
-        if (object)
+        if (object && !r->args.quiet && r->progress.form != CLI_NDJSON)
             cli_print_render(stderr, object);
+        cli_progress_done(&r->progress, object);
         json_decref(object);
     }
     vka_free(report);
@@ -284,8 +286,7 @@ static bool has_printed(const struct run *r, vka_status status)
 {
     enum cli_command c = r->args.command;
     bool plan = c == CLI_PLAN || (c == CLI_RENDER && r->args.dry_run);
-    return r->context && ((c == CLI_INSPECT && status != VKA_E_STOPPED) || (plan && status == VKA_E_MEMORY) ||
-                          status == VKA_E_OUTPUT + 100);
+    return r->context && ((c == CLI_INSPECT && status != VKA_E_STOPPED) || (plan && status == VKA_E_MEMORY));
 }
 
 static int exit_code(vka_status status)
@@ -304,7 +305,7 @@ static void report_failure(struct run *r, vka_status status, vka_error *err)
                            : r->args.progress && strcmp(r->args.progress, "json") == 0;
     if (err->what[0])
         cli_print_error(err, ndjson);
-    if (r->args.json && !has_printed(r, status)) {
+    if (r->args.json && !ferror(stdout) && !has_printed(r, status)) {
         vka_error again = {0};
         json_t *error = cli_error_json(err), *object = NULL;
         if (error) {
@@ -325,10 +326,12 @@ static bool answer(const struct run *r, int argc, char **argv, vka_status *statu
     if (r->args.version)
         printf("vkanim %s\n", vka_version());
     else if (c == CLI_HELP || r->args.help) {
-        int which = c == CLI_HELP && r->args.word_count ? 0 : c == CLI_RENDER && argc > 1 && argv[1][0] == '-' ? CLI_HELP : c;
+        int which = (int)c;
         if (c == CLI_HELP && r->args.word_count)
-            while (which < CLI_COMMANDS && strcmp(cli_commands[which].name, r->args.words[0]) != 0)
+            for (which = 0; which < CLI_COMMANDS && strcmp(cli_commands[which].name, r->args.words[0]) != 0;)
                 which++;
+        else if (c == CLI_RENDER && argc > 1 && argv[1][0] == '-') /* no command was named */
+            which = CLI_HELP;
         if (which == CLI_COMMANDS) {
             *status = cli_fail(err, VKA_E_USAGE, "unknown command '%.100s'", r->args.words[0]);
             cli_hint(err, "vkanim --help");

@@ -81,25 +81,37 @@ static bool ends_with(const char *name, const char *end)
     return n >= m && strcmp(name + n - m, end) == 0;
 }
 
-static void put_value(FILE *to, const char *name, const json_t *value);
+/* A member's name without its unit and with spaces; returns its columns. */
+static int put_name(FILE *to, const char *name)
+{
+    int length = (int)strlen(name);
+    if (ends_with(name, "_bytes"))
+        length -= 6;
+    else if (ends_with(name, "_s"))
+        length -= 2;
+    for (int i = 0; i < length; i++)
+        fputc(name[i] == '_' ? ' ' : name[i], to);
+    return length;
+}
+
+static void put_value(FILE *to, const char *name, json_t *value);
 
 /* "bytes 2.0 GiB, device local yes" */
-static void put_inline(FILE *to, const json_t *object)
+static void put_inline(FILE *to, json_t *object)
 {
     const char *name, *between = "";
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    json_object_foreach(object, name, value)
     {
         fputs(between, to);
-        for (const char *p = name; *p; p++)
-            fputc(*p == '_' ? ' ' : *p, to);
+        put_name(to, name);
         fputc(' ', to);
         put_value(to, name, value);
         between = ", ";
     }
 }
 
-static void put_value(FILE *to, const char *name, const json_t *value)
+static void put_value(FILE *to, const char *name, json_t *value)
 {
     char text[32];
     if (json_is_string(value)) {
@@ -121,7 +133,7 @@ static void put_value(FILE *to, const char *name, const json_t *value)
         if (!json_array_size(value))
             fputs("none", to);
         for (size_t i = 0; i < json_array_size(value); i++) {
-            const json_t *item = json_array_get(value, i);
+            json_t *item = json_array_get(value, i);
             fputs(i ? json_is_object(item) ? "; " : ", " : "", to);
             put_value(to, name, item);
         }
@@ -141,22 +153,21 @@ static bool listed(const char *names, const char *name)
     return false;
 }
 
-/* Members one a line but those in `but`; "notes" and objects of more than one member on lines of their own. */
-static void put_members(FILE *to, const json_t *object, const char *but, int indent)
+/* Members one a line but those in `but`; notes, and objects in a list, on lines of their own. */
+static void put_members(FILE *to, json_t *object, const char *but, int indent)
 {
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    json_object_foreach(object, name, value)
     {
         if (listed(but, name) || json_is_null(value) || (json_is_string(value) && !*json_string_value(value)))
             continue;
         bool notes = strcmp(name, "notes") == 0 && json_is_array(value);
         if (notes && !json_array_size(value))
             continue;
+        notes = notes || json_is_object(json_array_get(value, 0));
         fprintf(to, "%*s", indent, "");
-        int column = indent;
-        for (const char *p = name; *p; p++, column++)
-            fputc(*p == '_' ? ' ' : *p, to);
+        int column = indent + put_name(to, name);
         if (json_is_object(value) && json_object_size(value) > 1) {
             fputc('\n', to);
             put_members(to, value, NULL, indent + 2);
@@ -175,17 +186,17 @@ static void put_members(FILE *to, const json_t *object, const char *but, int ind
     }
 }
 
-static const char *text_of(const json_t *object, const char *name)
+static const char *text_of(json_t *object, const char *name)
 {
     const char *text = json_string_value(json_object_get(object, name));
     return text ? text : "?";
 }
 
-void cli_print_devices(FILE *to, const json_t *report)
+void cli_print_devices(FILE *to, json_t *report)
 {
-    const json_t *list = json_object_get(report, "devices");
+    json_t *list = json_object_get(report, "devices");
     for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *device = json_array_get(list, i), *index = json_object_get(device, "index");
+        json_t *device = json_array_get(list, i), *index = json_object_get(device, "index");
         fprintf(to, "%d: %s\n", json_is_integer(index) ? (int)json_integer_value(index) : (int)i, text_of(device, "name"));
         put_members(to, device, "index name", 2);
     }
@@ -193,33 +204,30 @@ void cli_print_devices(FILE *to, const json_t *report)
         fputs("no Vulkan device\n", to);
 }
 
-void cli_print_inspect(FILE *to, const json_t *report)
+void cli_print_inspect(FILE *to, json_t *report)
 {
     put_line(to, "", text_of(report, "path"));
     put_members(to, report, "schema command path", 2);
 }
 
-void cli_print_plan(FILE *to, const json_t *report)
+void cli_print_plan(FILE *to, json_t *report)
 {
     put_members(to, report, "schema command", 0);
 }
 
-void cli_print_render(FILE *to, const json_t *report)
+void cli_print_render(FILE *to, json_t *report)
 {
     char text[32];
-    const json_t *outputs = json_object_get(report, "outputs"), *timing = json_object_get(report, "timing"),
+    json_t *outputs = json_object_get(report, "outputs"), *timing = json_object_get(report, "timing"),
                  *memory = json_object_get(report, "memory"), *settings = json_object_get(report, "settings");
-    for (size_t i = 0; i < json_array_size(outputs); i++) {
-        const json_t *file = json_array_get(outputs, i);
-        fprintf(to, "vkanim: %s", i == 3 && json_array_size(outputs) > 8 ? "...\n" : "");
-        if (i == 3 && json_array_size(outputs) > 8) { /* frames: the first three and the last */
-            i = json_array_size(outputs) - 2;
-            continue;
-        }
-        put_line(to, text_of(file, "path"), "");
-    }
+    size_t count = json_array_size(outputs);
+    for (size_t i = 0; i < count; i++) /* of many frames the first three and the last */
+        if (count <= 8 || i < 3 || i == count - 1)
+            put_line(to, "vkanim: ", text_of(json_array_get(outputs, i), "path"));
+        else if (i == 3)
+            put_line(to, "vkanim: ", "...");
     fputs("vkanim:", to);
-    const json_t *seed = json_object_get(settings, "seed");
+    json_t *seed = json_object_get(settings, "seed");
     if (json_is_integer(seed))
         fprintf(to, " seed %" JSON_INTEGER_FORMAT ",", json_integer_value(seed));
     fprintf(to, " %.1f s", json_number_value(json_object_get(timing, "total_s")));

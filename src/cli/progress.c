@@ -95,7 +95,8 @@ static void show_plain(struct cli_progress *p, const vka_progress *now, bool fre
     char name[64], text[160];
     title(name, sizeof name, now);
     figures(text, sizeof text, now);
-    fprintf(stderr, "vkanim: %s %u %%: %s\n", name, tenth * 10, text);
+    unsigned percent = now->total ? (unsigned)((unsigned long long)now->done * 100 / now->total) : 0;
+    fprintf(stderr, "vkanim: %s %u %%: %s\n", name, percent, text);
     p->tenth = tenth;
 }
 
@@ -132,6 +133,13 @@ void cli_progress_show(struct cli_progress *p, const vka_progress *now)
                             "elapsed_s", now->elapsed_s, "s_per_it", rate, "eta_s", eta, "vram_bytes",
                             (json_int_t)now->device_bytes, "vram_peak_bytes", (json_int_t)now->device_peak_bytes));
     }
+}
+
+void cli_progress_done(const struct cli_progress *p, json_t *report)
+{
+    json_t *seed = json_object_get(json_object_get(report, "settings"), "seed"), *outputs = json_object_get(report, "outputs");
+    if (p->form == CLI_NDJSON)
+        put_event(json_pack("{s:s,s:O*,s:O*}", "event", "done", "seed", seed, "outputs", outputs));
 }
 
 void cli_progress_log(struct cli_progress *p, vka_level level, const char *text)

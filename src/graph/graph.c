@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_ELEMENTS ((uint64_t)1 << 46)
+
 vka_scope vka_scope_root(const char *path)
 {
     vka_scope s;
@@ -29,6 +31,8 @@ vka_scope vka_in_index(vka_scope s, const char *name, uint32_t index)
 
 struct vka_graph *vka_graph_create(const char *name, uint32_t branches, uint32_t frames)
 {
+    if (!branches || !frames || branches > INT32_MAX / frames)
+        return NULL;
     struct vka_graph *g = calloc(1, sizeof *g);
     if (!g)
         return NULL;
@@ -82,19 +86,22 @@ static vka_tensor add_tensor(vka_build *b, struct vka_tensor_info info)
         vka_build_fail(b, VKA_E_INPUT, "the tensor '%s' would be empty", info.name);
         return none;
     }
+    /* A sample's elements are counted in 31 bits by kernels; a tensor's bytes, summed over a network, in 64. */
     uint64_t e = (uint64_t)info.h * info.w;
-    if (e > INT32_MAX || (e *= info.pitch) > INT32_MAX || (info.domain == VKA_GLOBAL && e * info.n > INT32_MAX)) {
+    if (info.c > INT32_MAX || e > INT32_MAX || (e *= info.pitch) > INT32_MAX || e * info.n > MOST_ELEMENTS ||
+        (info.domain == VKA_GLOBAL && e * info.n > INT32_MAX)) {
         vka_build_fail(b, VKA_E_MEMORY, "the tensor '%s' is too large: %u x %u x %u x %u", info.name, info.n, info.h,
                        info.w, info.c);
         return none;
     }
     struct vka_tensor_info *t = vka_grow(g->tensors, &g->tensor_capacity, (size_t)g->tensor_count + 1, sizeof *t);
+    if (t)
+        g->tensors = t; /* the old array is gone, whatever happens next */
     info.name = vka_arena_strdup(&g->arena, info.name);
     if (!t || !info.name) {
         vka_build_fail(b, VKA_E_MEMORY, "out of memory building a network");
         return none;
     }
-    g->tensors = t;
     t[g->tensor_count] = info;
     return (vka_tensor){g->tensor_count++};
 }
@@ -132,9 +139,13 @@ int32_t vka_graph_node(vka_build *b, const struct vka_op *op, vka_scope label, c
     struct vka_graph *g = b->graph;
     if (b->err.status != VKA_OK)
         return -1;
+    if (inputs > VKA_NODE_INPUTS || outputs == 0 || outputs > VKA_NODE_OUTPUTS || bytes > VKA_NODE_PARAMS) {
+        vka_build_fail(b, VKA_E_INTERNAL, "cannot add the node '%s'", label.path);
+        return -1;
+    }
     struct vka_node *nodes = vka_grow(g->nodes, &g->node_capacity, (size_t)g->node_count + 1, sizeof *nodes);
-    if (!nodes || inputs > VKA_NODE_INPUTS || outputs > VKA_NODE_OUTPUTS || bytes > VKA_NODE_PARAMS) {
-        vka_build_fail(b, nodes ? VKA_E_INTERNAL : VKA_E_MEMORY, "cannot add the node '%s'", label.path);
+    if (!nodes) {
+        vka_build_fail(b, VKA_E_MEMORY, "out of memory building a network");
         return -1;
     }
     g->nodes = nodes;
@@ -153,6 +164,12 @@ int32_t vka_graph_node(vka_build *b, const struct vka_op *op, vka_scope label, c
     for (uint32_t i = 0; i < outputs; i++)
         g->tensors[out[i].id].producer = (int32_t)g->node_count;
     return (int32_t)g->node_count++;
+}
+
+void vka_graph_in_place(vka_build *b, int32_t node, uint32_t input)
+{
+    if (b->err.status == VKA_OK && node >= 0)
+        b->graph->nodes[node].in_place |= 1u << input;
 }
 
 void vka_graph_output(vka_build *b, vka_tensor t)
@@ -180,7 +197,7 @@ bool vka_has_weight(vka_build *b, vka_scope s, const char *name)
     return b->source.find(b->source.user, vka_in(s, name).path, NULL);
 }
 
-/* Whether every SAMPLE tensor is absent from a node. */
+/* Whether no tensor of a node is in the domain SAMPLE. */
 static bool node_is_global(const struct vka_graph *g, const struct vka_node *n)
 {
     for (uint32_t i = 0; i < n->inputs; i++)
@@ -211,35 +228,34 @@ vka_status vka_build_finish(vka_build *b, const vka_tensor *changing, uint32_t c
             *err = b->err;
         return b->err.status;
     }
-    bool *moves = vka_calloc(g->tensor_count, sizeof *moves);
+    enum kind { ONCE, EACH_STEP, CLIP }; /* once per prompt; global, every step; the clip itself and what comes of it */
+    unsigned char *kind = vka_calloc(g->tensor_count, sizeof *kind); /* of the node that a tensor comes from */
     struct vka_node *sorted = vka_calloc(g->node_capacity, sizeof *sorted);
-    if (!moves || !sorted) {
-        free(moves);
+    if (!kind || !sorted) {
+        free(kind);
         free(sorted);
         return vka_fail(err, VKA_E_MEMORY, "out of memory building a network");
     }
     for (uint32_t i = 0; i < count; i++)
-        moves[changing[i].id] = true;
-    moves[0] = false;
+        if (changing[i].id)
+            kind[changing[i].id] = EACH_STEP;
     for (uint32_t i = 0; i < g->node_count; i++) {
         struct vka_node *n = &g->nodes[i];
-        bool any = !node_is_global(g, n);
-        for (uint32_t k = 0; k < n->inputs; k++)
-            any = any || moves[n->in[k].id];
-        n->once = !any;
-        for (uint32_t k = 0; k < n->outputs; k++)
-            moves[n->out[k].id] = any;
+        unsigned char k = node_is_global(g, n) ? ONCE : CLIP;
+        for (uint32_t t = 0; t < n->inputs; t++)
+            if (kind[n->in[t].id] > k)
+                k = kind[n->in[t].id];
+        n->once = k == ONCE;
+        for (uint32_t t = 0; t < n->outputs; t++)
+            kind[n->out[t].id] = k;
     }
     uint32_t at = 0;
-    for (int pass = 0; pass < 3; pass++) /* once per prompt; global, every step; the clip itself */
-        for (uint32_t i = 0; i < g->node_count; i++) {
-            const struct vka_node *n = &g->nodes[i];
-            int kind = n->once ? 0 : node_is_global(g, n) ? 1 : 2;
-            if (kind == pass)
-                sorted[at++] = *n;
-        }
+    for (unsigned char pass = ONCE; pass <= CLIP; pass++)
+        for (uint32_t i = 0; i < g->node_count; i++)
+            if (kind[g->nodes[i].out[0].id] == pass)
+                sorted[at++] = g->nodes[i];
     free(g->nodes);
-    free(moves);
+    free(kind);
     g->nodes = sorted;
     for (uint32_t i = 0; i < g->node_count; i++)
         for (uint32_t k = 0; k < sorted[i].outputs; k++)

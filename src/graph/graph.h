@@ -88,6 +88,7 @@ struct vka_node {
     uint32_t inputs, outputs;
     const char *label; /* "down_blocks.0.resnets.0.conv1" */
     bool once;         /* depends on nothing that changes between steps: runs once per prompt */
+    uint32_t in_place; /* bit i: out[0] may take the bytes of in[i], see vka_graph_in_place */
     uint64_t params[VKA_NODE_PARAMS / 8]; /* the operator's own struct, copied in */
 };
 
@@ -187,6 +188,7 @@ vka_scope vka_scope_root(const char *path);
 vka_scope vka_in(vka_scope s, const char *name);
 vka_scope vka_in_index(vka_scope s, const char *name, uint32_t index); /* "s.name.index" */
 
+/* NULL when memory is short, or branches * frames is 0 or does not fit in 31 bits. */
 struct vka_graph *vka_graph_create(const char *name, uint32_t branches, uint32_t frames);
 void vka_graph_destroy(struct vka_graph **g);
 static inline const struct vka_tensor_info *vka_info(const struct vka_graph *g, vka_tensor t) { return &g->tensors[t.id]; }
@@ -201,6 +203,9 @@ vka_tensor vka_graph_weight(vka_build *b, const char *name, enum vka_dtype dtype
  * allows them.  Returns the node's index, or -1 after an error. */
 int32_t vka_graph_node(vka_build *b, const struct vka_op *op, vka_scope label, const vka_tensor *in, uint32_t inputs,
                        const vka_tensor *out, uint32_t outputs, const void *params, size_t bytes);
+/* The node's first output may be written over its input number `input` where that input is read no more: the kernel reads an
+ * element of it in the invocation that writes the same element, before it does, and nowhere else. */
+void vka_graph_in_place(vka_build *b, int32_t node, uint32_t input);
 /* The caller reads this tensor after the run. */
 void vka_graph_output(vka_build *b, vka_tensor t);
 
@@ -211,7 +216,7 @@ bool vka_has_weight(vka_build *b, vka_scope s, const char *name);
 /* Sets the build's error (the first one stays). */
 void vka_build_fail(vka_build *b, vka_status status, const char *what, ...) VKA_PRINTF(3, 4);
 /* Ends a build: turns missing names into one error, moves everything that depends on VKA_GLOBAL tensors alone to
- * the front and marks what runs once per prompt.  `changing` lists the inputs that change every step. */
+ * the front (what stays the same between steps first) and marks what runs once per prompt.  `changing` lists the inputs that change every step. */
 vka_status vka_build_finish(vka_build *b, const vka_tensor *changing, uint32_t count, vka_error *err);
 
 /* Bytes of a whole tensor. */

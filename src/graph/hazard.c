@@ -1,8 +1,9 @@
 /* hazard.c - the proof that a recorded program is free of hazards.  See plan.h.
  *
  * Validation layers do not see accesses through addresses, so the proof is ours: first every pair of steps of a list
- * that meet in a byte is looked at on its own; then the whole program is walked in order with a map from bytes to the
- * tensor that was last written there, so that an arena offset given to two tensors at once is found even where barriers are right. */
+ * that meet in a byte is looked at on its own, and every step by itself; then the program is walked in order, as a first and
+ * a second evaluation run it, with a map from bytes to the tensor that was last written there, so that an arena offset given to
+ * two tensors at once is found even where barriers are right. */
 #include "graph/plan.h"
 
 #include <stdlib.h>
@@ -15,6 +16,7 @@ static bool meet(const struct vka_range *a, const struct vka_range *b)
 
 static vka_status check_pairs(const struct vka_program *p, vka_error *err)
 {
+    const struct vka_graph *g = p->plan->graph;
     for (uint32_t l = 0; l < p->list_count; l++) {
         uint32_t first = p->lists[l].step, end = first + p->lists[l].steps;
         for (uint32_t j = first + 1; j < end; j++)
@@ -23,7 +25,6 @@ static vka_status check_pairs(const struct vka_program *p, vka_error *err)
                 for (uint32_t a = x->range; a < x->range + x->ranges; a++)
                     for (uint32_t b = y->range; b < y->range + y->ranges; b++)
                         if (meet(&p->ranges[a], &p->ranges[b])) {
-                            const struct vka_graph *g = p->plan->graph;
                             vka_fail(err, VKA_E_INTERNAL, "no barrier between '%s' and '%s' in list %u of the %s",
                                      x->node->label, y->node->label, l, g->name);
                             vka_error_why(err, "'%s' and '%s' share bytes", g->tensors[p->ranges[a].tensor].name,
@@ -35,7 +36,48 @@ static vka_status check_pairs(const struct vka_program *p, vka_error *err)
     return VKA_OK;
 }
 
-/* A map from bytes to the tensor last written there: disjoint spans by rising address. */
+static bool same_bytes(const struct vka_range *a, const struct vka_range *b)
+{
+    return a->begin == b->begin && a->run == b->run && a->runs == b->runs && (a->stride == b->stride || a->runs == 1);
+}
+
+/* Whether range `r`, of the node's first output, may lie on range `other` of an input of a planned place. */
+static bool in_place(const struct vka_program *p, const struct vka_step *s, const struct vka_range *r, const struct vka_range *other)
+{
+    const struct vka_node *n = s->node;
+    if (other->write || n->out[0].id != r->tensor || !same_bytes(r, other))
+        return false;
+    for (uint32_t i = 0; i < n->inputs; i++)
+        if (n->in[i].id == other->tensor && !(n->in_place >> i & 1))
+            return false; /* in another position it may be read at any time */
+    return p->plan->places[r->tensor].space == VKA_SPACE_ARENA && p->plan->graph->tensors[other->tensor].dtype ==
+                                                                      p->plan->graph->tensors[r->tensor].dtype;
+}
+
+static vka_status check_steps(const struct vka_program *p, vka_error *err)
+{
+    const struct vka_graph *g = p->plan->graph;
+    for (uint32_t i = 0; i < p->step_count; i++) {
+        const struct vka_step *s = &p->steps[i];
+        for (uint32_t a = s->range; a < s->range + s->ranges; a++)
+            for (uint32_t b = s->range; b < s->range + s->ranges; b++) {
+                const struct vka_range *x = &p->ranges[a], *y = &p->ranges[b];
+                /* what the caller binds is the caller's: a sampler's slots are read and written in place */
+                if (a == b || !x->write || !meet(x, y) || p->plan->places[x->tensor].space != VKA_SPACE_ARENA)
+                    continue;
+                if (!in_place(p, s, x, y)) {
+                    vka_fail(err, VKA_E_INTERNAL, "'%s' of the %s writes over what it works on", s->node->label, g->name);
+                    vka_error_why(err, "'%s' and '%s' share bytes", g->tensors[x->tensor].name, g->tensors[y->tensor].name);
+                    return VKA_E_INTERNAL;
+                }
+            }
+    }
+    return VKA_OK;
+}
+
+/* ---- who wrote what ----------------------------------------------------------------------------------- */
+
+/* A map from bytes to the tensor last written there: disjoint spans by rising address; neighbours differ or have a gap. */
 struct span {
     uint64_t begin, end;
     uint32_t tensor;
@@ -46,9 +88,10 @@ struct map {
     size_t count, capacity;
 };
 
+/* The first span that ends behind `address`. */
 static size_t find(const struct map *m, uint64_t address)
 {
-    size_t lo = 0, hi = m->count; /* the first span that ends after `address` */
+    size_t lo = 0, hi = m->count;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
         if (m->spans[mid].end <= address)
@@ -64,61 +107,89 @@ static bool map_write(struct map *m, uint64_t begin, uint64_t end, uint32_t tens
     size_t i = find(m, begin), j = i;
     while (j < m->count && m->spans[j].begin < end)
         j++;
-    struct span keep[2];
-    size_t kept = 0, at = 0;
-    if (i < j && m->spans[i].begin < begin) {
-        keep[kept++] = (struct span){m->spans[i].begin, begin, m->spans[i].tensor};
-        at = 1;
-    }
+    /* spans i .. j - 1 are met; what sticks out of the first and the last stays */
+    struct span fresh[3];
+    size_t n = 0;
+    if (i < j && m->spans[i].begin < begin)
+        fresh[n++] = (struct span){m->spans[i].begin, begin, m->spans[i].tensor};
+    fresh[n++] = (struct span){begin, end, tensor};
     if (i < j && m->spans[j - 1].end > end)
-        keep[kept++] = (struct span){end, m->spans[j - 1].end, m->spans[j - 1].tensor};
-    size_t fresh = kept + 1, count = m->count - (j - i) + fresh;
+        fresh[n++] = (struct span){end, m->spans[j - 1].end, m->spans[j - 1].tensor};
+    /* neighbours of the same tensor become one */
+    if (i > 0 && m->spans[i - 1].end == fresh[0].begin && m->spans[i - 1].tensor == fresh[0].tensor)
+        fresh[0].begin = m->spans[--i].begin;
+    if (j < m->count && m->spans[j].begin == fresh[n - 1].end && m->spans[j].tensor == fresh[n - 1].tensor)
+        fresh[n - 1].end = m->spans[j++].end;
+    size_t out = 0;
+    for (size_t k = 1; k < n; k++)
+        if (fresh[k].tensor == fresh[out].tensor)
+            fresh[out].end = fresh[k].end;
+        else
+            fresh[++out] = fresh[k];
+    n = out + 1;
+    size_t count = m->count - (j - i) + n;
     struct span *s = vka_grow(m->spans, &m->capacity, count, sizeof *s);
     if (!s)
         return false;
     m->spans = s;
-    memmove(s + i + fresh, s + j, (m->count - j) * sizeof *s);
-    size_t k = i;
-    if (at)
-        s[k++] = keep[0];
-    s[k++] = (struct span){begin, end, tensor};
-    if (kept > at)
-        s[k] = keep[kept - 1];
+    if (i + n != j)
+        memmove(s + i + n, s + j, (m->count - j) * sizeof *s);
+    memcpy(s + i, fresh, n * sizeof *s);
     m->count = count;
     return true;
+}
+
+/* VKA_OK when all bytes of a run hold the tensor. */
+static vka_status check_read(const struct vka_program *p, const struct map *m, const struct vka_step *s, uint64_t begin,
+                             uint64_t end, uint32_t tensor, vka_error *err)
+{
+    for (size_t k = find(m, begin); begin < end; k++) {
+        bool other = k < m->count && m->spans[k].begin <= begin;
+        if (!other || m->spans[k].tensor != tensor) {
+            const struct vka_graph *g = p->plan->graph;
+            return vka_fail(err, VKA_E_INTERNAL, "'%s' reads '%s' of the %s from bytes that hold %s%s", s->node->label,
+                            g->tensors[tensor].name, g->name, other ? g->tensors[m->spans[k].tensor].name : "nothing",
+                            other ? " instead" : " yet");
+        }
+        begin = m->spans[k].end;
+    }
+    return VKA_OK;
+}
+
+static vka_status walk_step(const struct vka_program *p, struct map *m, const struct vka_step *s, vka_error *err)
+{
+    for (int writes = 0; writes < 2; writes++)
+        for (uint32_t r = s->range; r < s->range + s->ranges; r++) {
+            const struct vka_range *x = &p->ranges[r];
+            if (p->plan->places[x->tensor].space != VKA_SPACE_ARENA || x->write != (writes == 1))
+                continue;
+            bool dense = x->runs == 1 || x->run == x->stride;
+            uint64_t run = dense ? x->end - x->begin : x->run, runs = dense ? 1 : x->runs;
+            for (uint64_t i = 0; i < runs; i++) {
+                uint64_t begin = x->begin + i * x->stride;
+                if (!x->write) {
+                    vka_status status = check_read(p, m, s, begin, begin + run, x->tensor, err);
+                    if (status != VKA_OK)
+                        return status;
+                } else if (!map_write(m, begin, begin + run, x->tensor))
+                    return vka_fail(err, VKA_E_MEMORY, "out of memory proving a plan");
+            }
+        }
+    return VKA_OK;
 }
 
 static vka_status check_owners(const struct vka_program *p, vka_error *err)
 {
     struct map m = {0};
     vka_status status = VKA_OK;
-    for (uint32_t i = 0; i < p->step_count && status == VKA_OK; i++) {
-        const struct vka_step *s = &p->steps[i];
-        for (int writes = 0; writes < 2; writes++)
-            for (uint32_t r = s->range; r < s->range + s->ranges && status == VKA_OK; r++) {
-                const struct vka_range *x = &p->ranges[r];
-                if (p->plan->places[x->tensor].space != VKA_SPACE_ARENA || x->write != (writes == 1))
-                    continue;
-                if (x->write) {
-                    if (!map_write(&m, x->begin, x->end, x->tensor))
-                        status = vka_fail(err, VKA_E_MEMORY, "out of memory proving a plan");
-                    continue;
-                }
-                uint64_t at = x->begin;
-                for (size_t k = find(&m, at); at < x->end; k++) {
-                    if (k == m.count || m.spans[k].begin > at || m.spans[k].tensor != x->tensor) {
-                        const struct vka_graph *g = p->plan->graph;
-                        bool other = k < m.count && m.spans[k].begin <= at;
-                        vka_fail(err, VKA_E_INTERNAL, "'%s' reads '%s' of the %s from bytes that hold %s%s", s->node->label,
-                                 g->tensors[x->tensor].name, g->name, other ? g->tensors[m.spans[k].tensor].name : "nothing",
-                                 other ? " instead" : " yet");
-                        status = VKA_E_INTERNAL;
-                        break;
-                    }
-                    at = m.spans[k].end;
-                }
-            }
-    }
+    for (int evaluation = 0; evaluation < 2; evaluation++)
+        for (uint32_t l = 0; l < p->list_count; l++) {
+            const struct vka_program_list *list = &p->lists[l];
+            if (evaluation > 0 && list->once)
+                continue;
+            for (uint32_t i = list->step; i < list->step + list->steps && status == VKA_OK; i++)
+                status = walk_step(p, &m, &p->steps[i], err);
+        }
     free(m.spans);
     return status;
 }
@@ -126,5 +197,7 @@ static vka_status check_owners(const struct vka_program *p, vka_error *err)
 vka_status vka_hazard_check(const struct vka_program *program, vka_error *err)
 {
     vka_status s = check_pairs(program, err);
+    if (s == VKA_OK)
+        s = check_steps(program, err);
     return s == VKA_OK ? check_owners(program, err) : s;
 }

@@ -29,6 +29,7 @@ struct vka_place {
     uint64_t offset, bytes; /* in the block */
     uint32_t sample_stride; /* elements */
     bool local;             /* holds one part of its segment only */
+    uint32_t shares;        /* the tensor whose bytes it takes over in place; 0: none */
     int32_t born, dies;     /* first and last node index at which the bytes are taken */
 };
 
@@ -45,16 +46,20 @@ struct vka_plan {
     double flop, bytes;                 /* of one run without the nodes that run once */
 };
 
-/* Plans `graph` with an arena of at most `limit` bytes, `branches_per_pass` branches at a time, cutting each
+/* Plans `graph` with an arena of at most `limit` bytes, `branches_per_pass` branches at a time (0: all), cutting each
  * segment into as few parts as that needs.  When it cannot be kept the plan is the smallest there is: compare
- * arena_bytes with the limit.  NULL when memory is short. */
+ * arena_bytes with the limit.  A smaller limit never makes a larger arena.  NULL when memory is short, or a part of a tensor
+ * would have more than 2^31 - 1 elements however it is cut (fewer branches at a time may help). */
 struct vka_plan *vka_plan_make(const struct vka_graph *graph, uint32_t branches_per_pass, uint64_t limit, vka_error *err);
 void vka_plan_destroy(struct vka_plan **plan);
 
 /* ---- a plan as launches ---------------------------------------------------------------------------- */
 
+/* What a step touches of a tensor: `runs` runs of `run` bytes, `stride` apart, from `begin` to `end`. */
 struct vka_range {
     uint64_t begin, end; /* byte addresses */
+    uint64_t run, stride;
+    uint32_t runs;
     bool write;
     uint32_t tensor;
 };
@@ -100,7 +105,8 @@ struct vka_rates {
 };
 
 /* Records every part of the plan.  Barriers are put where a step touches bytes that an earlier step of the list,
- * since the last barrier, wrote, or writes bytes it read. */
+ * since the last barrier, wrote, or writes bytes it read; what lies between a range's runs counts as touched.  A list ends
+ * where its estimate passes rates->list_seconds. */
 struct vka_program *vka_program_record(const struct vka_plan *plan, const struct vka_kernel_table *table,
                                        const struct vka_addresses *at, const struct vka_rates *rates, vka_error *err);
 void vka_program_destroy(struct vka_program **program);
@@ -111,8 +117,10 @@ vka_status vka_addresses_fake(const struct vka_plan *plan, struct vka_addresses 
 /* ---- proof ----------------------------------------------------------------------------------------- */
 
 /* Proves a program free of hazards: (1) of any two steps of a list that touch a common byte, one of them writing,
- * a barrier lies between; lists begin with a barrier; (2) every byte of a planned tensor that a step reads was last written
- * by the producer of that very tensor.  VKA_E_INTERNAL names the first two steps at fault. Shares no code with the recorder. */
+ * a barrier lies between; lists begin with a barrier; (2) no step writes bytes that it touches otherwise, but for an output that
+ * takes an input's bytes in place; (3) every byte of a planned tensor that a step reads was last written by the producer
+ * of that very tensor, in a first evaluation and in the next, which leaves out what runs once.  VKA_E_INTERNAL names the
+ * steps at fault.  Shares no code with the recorder. */
 vka_status vka_hazard_check(const struct vka_program *program, vka_error *err);
 
 #endif

@@ -9,6 +9,16 @@ struct recording {
     struct vka_program *out;
     const struct vka_plan *plan;
     const struct vka_addresses *at;
+    /* Argument bytes put so far, to find equal ones again: 1 + index into `known`, by hash; 0: free */
+    uint32_t *buckets;
+    uint32_t bucket_count, known_count;
+    struct known {
+        size_t begin;
+        uint64_t hash;
+        uint32_t bytes;
+    } *known;
+    size_t known_capacity;
+    uint32_t since; /* step of the last barrier, or the first of the list */
     bool failed;
 };
 
@@ -26,20 +36,74 @@ static void emit(struct vka_recorder *r, const struct vka_dispatch *d)
     p->steps[p->step_count - 1].launches++;
 }
 
+/* FNV-1a. */
+static uint64_t hash_bytes(const uint8_t *data, uint32_t bytes)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (uint32_t i = 0; i < bytes; i++)
+        h = (h ^ data[i]) * 0x100000001b3u;
+    return h;
+}
+
+/* The bucket of equal bytes, or the free one where they belong. */
+static uint32_t *bucket(const struct recording *rec, const void *data, uint32_t bytes, uint64_t hash)
+{
+    uint32_t i = (uint32_t)hash & (rec->bucket_count - 1);
+    for (; rec->buckets[i]; i = (i + 1) & (rec->bucket_count - 1)) {
+        const struct known *k = &rec->known[rec->buckets[i] - 1];
+        if (k->hash == hash && k->bytes == bytes && memcmp(rec->out->args + k->begin, data, bytes) == 0)
+            break;
+    }
+    return &rec->buckets[i];
+}
+
+/* Keeps the table at most half full. */
+static bool grow_buckets(struct recording *rec)
+{
+    if (rec->bucket_count > 2 * rec->known_count)
+        return true;
+    uint32_t *old = rec->buckets;
+    rec->bucket_count = rec->bucket_count ? 2 * rec->bucket_count : 256;
+    rec->buckets = vka_calloc(rec->bucket_count, sizeof *rec->buckets);
+    for (uint32_t i = 0; rec->buckets && i < rec->known_count; i++) {
+        uint32_t at = (uint32_t)rec->known[i].hash & (rec->bucket_count - 1);
+        while (rec->buckets[at])
+            at = (at + 1) & (rec->bucket_count - 1);
+        rec->buckets[at] = i + 1;
+    }
+    free(old);
+    return rec->buckets != NULL;
+}
+
+/* Parts of a node mostly have equal arguments: these are stored once. */
 static uint64_t put_args(struct vka_recorder *r, const void *data, uint32_t bytes)
 {
     struct recording *rec = r->user;
     struct vka_program *p = rec->out;
-    size_t begin = vka_round_up(p->args_bytes, 16);
-    uint8_t *a = vka_grow(p->args, &p->args_capacity, begin + bytes, 1);
-    if (!a) {
+    if (rec->failed || !grow_buckets(rec)) {
         rec->failed = true;
         return rec->at->args;
     }
-    p->args = a;
+    uint64_t hash = hash_bytes(data, bytes);
+    uint32_t *b = bucket(rec, data, bytes, hash);
+    if (*b)
+        return rec->at->args + rec->known[*b - 1].begin;
+    size_t begin = vka_round_up(p->args_bytes, 16);
+    uint8_t *a = vka_grow(p->args, &p->args_capacity, begin + bytes, 1);
+    if (a)
+        p->args = a;
+    struct known *k = vka_grow(rec->known, &rec->known_capacity, (size_t)rec->known_count + 1, sizeof *k);
+    if (k)
+        rec->known = k;
+    if (!a || !k) {
+        rec->failed = true;
+        return rec->at->args;
+    }
     memset(a + p->args_bytes, 0, begin - p->args_bytes);
     memcpy(a + begin, data, bytes);
     p->args_bytes = begin + bytes;
+    k[rec->known_count++] = (struct known){begin, hash, bytes};
+    *b = rec->known_count;
     return rec->at->args + begin;
 }
 
@@ -90,8 +154,10 @@ static bool add_range(struct vka_program *p, uint32_t tensor, const struct vka_v
     if (!r)
         return false;
     p->ranges = r;
-    uint64_t elements = (uint64_t)v->sample_stride * (v->n - 1) + (uint64_t)v->pixels * v->pitch;
-    r[p->range_count++] = (struct vka_range){v->address, v->address + elements * vka_dtype_bytes(v->dtype), write, tensor};
+    uint64_t size = vka_dtype_bytes(v->dtype), run = (uint64_t)v->pixels * v->pitch * size;
+    uint64_t stride = (uint64_t)v->sample_stride * size;
+    r[p->range_count++] = (struct vka_range){.begin = v->address, .end = v->address + stride * (v->n - 1) + run, .run = run,
+                                             .stride = stride, .runs = v->n, .write = write, .tensor = tensor};
     p->steps[p->step_count - 1].ranges++;
     return true;
 }
@@ -115,97 +181,110 @@ static double estimate(const struct vka_graph *g, const struct vka_node *n, cons
     struct vka_cost c = {0};
     n->op->cost(g, n, &c);
     double share = 1;
-    if (s->axis == VKA_AXIS_SAMPLE)
-        share = (double)part->sn / g->samples;
-    else if (s->axis == VKA_AXIS_PIXEL)
-        share = (double)part->sn / g->samples * part->pn / s->extent;
+    if (g->tensors[n->out[0].id].domain == VKA_SAMPLE)
+        share = (double)part->sn / g->samples * (part->pn ? (double)part->pn / s->extent : 1);
     double compute = c.flop / rates->flop_per_second, memory = c.bytes / rates->bytes_per_second;
     return 2e-6 + share * (compute > memory ? compute : memory);
 }
 
-static bool open_list(struct vka_program *p, const struct vka_segment *s, uint32_t pass)
+static bool open_list(struct vka_program *p, const struct vka_node *n, uint32_t pass)
 {
     struct vka_program_list *l = vka_grow(p->lists, &p->list_capacity, (size_t)p->list_count + 1, sizeof *l);
     if (!l)
         return false;
     p->lists = l;
     l += p->list_count++;
-    *l = (struct vka_program_list){.step = p->step_count, .once = s->once};
-    snprintf(l->label, sizeof l->label, "%s pass %u: %.60s", p->plan->graph->name, pass,
-             p->plan->graph->nodes[s->first].label);
+    *l = (struct vka_program_list){.step = p->step_count, .once = n->once};
+    snprintf(l->label, sizeof l->label, "%.30s pass %u: %.40s", p->plan->graph->name, pass, n->label);
+    return true;
+}
+
+/* One node of one part.  A list may end anywhere: the next one begins with a barrier. */
+static bool record_step(struct recording *rec, const struct vka_kernel_table *table, const struct vka_rates *rates,
+                        const struct vka_segment *s, const struct vka_node *n, const struct vka_cut *part, uint32_t pass)
+{
+    struct vka_program *p = rec->out;
+    const struct vka_plan *plan = rec->plan;
+    struct vka_program_list *list = p->list_count ? &p->lists[p->list_count - 1] : NULL;
+    if (!list || list->once != n->once || list->seconds > rates->list_seconds) {
+        if (!open_list(p, n, pass))
+            return false;
+        rec->since = p->step_count;
+        list = &p->lists[p->list_count - 1];
+    }
+    struct vka_step *steps = vka_grow(p->steps, &p->step_capacity, (size_t)p->step_count + 1, sizeof *steps);
+    if (!steps)
+        return false;
+    p->steps = steps;
+    uint32_t index = p->step_count++;
+    steps[index] = (struct vka_step){.node = n, .launch = p->launch_count, .range = p->range_count,
+                                     .seconds = estimate(plan->graph, n, part, s, rates)};
+    struct vka_recorder r = {.table = table, .part = *part, .frames = plan->graph->frames, .emit = emit, .args = put_args,
+                             .user = rec};
+    uint32_t pass_first = pass * plan->pass_samples;
+    for (uint32_t t = 0; t < n->inputs; t++) {
+        r.in[t] = view(rec, n->in[t], part, pass_first);
+        if (!add_range(p, n->in[t].id, &r.in[t], false))
+            return false;
+    }
+    for (uint32_t t = 0; t < n->outputs; t++) {
+        r.out[t] = view(rec, n->out[t], part, pass_first);
+        if (!add_range(p, n->out[t].id, &r.out[t], true))
+            return false;
+    }
+    if (needs_barrier(p, rec->since)) {
+        p->steps[index].barrier = true;
+        rec->since = index;
+    }
+    n->op->record(n, &r);
+    list->steps++;
+    list->seconds += p->steps[index].seconds;
+    return !rec->failed;
+}
+
+/* Part number k of a segment in a pass of `samples` samples from pass_first on; false behind the last. */
+static bool part_of(const struct vka_segment *s, uint32_t k, uint32_t pass_first, uint32_t samples, struct vka_cut *part)
+{
+    uint64_t begin = (uint64_t)k * s->step;
+    uint32_t extent = s->axis == VKA_AXIS_SAMPLE ? samples : s->extent; /* the last pass may have fewer */
+    *part = (struct vka_cut){pass_first, samples, 0, 0};
+    if (begin >= extent)
+        return false;
+    uint32_t first = (uint32_t)begin, count = vka_min_u32(s->step, extent - first);
+    if (s->axis == VKA_AXIS_SAMPLE) {
+        part->s0 = pass_first + first;
+        part->sn = count;
+    } else if (s->axis == VKA_AXIS_PIXEL) {
+        part->p0 = first;
+        part->pn = count;
+    }
     return true;
 }
 
 struct vka_program *vka_program_record(const struct vka_plan *plan, const struct vka_kernel_table *table,
                                        const struct vka_addresses *at, const struct vka_rates *rates, vka_error *err)
 {
-    struct vka_program *p = calloc(1, sizeof *p);
+    struct vka_program *p = vka_calloc(1, sizeof *p);
     struct recording rec = {.out = p, .plan = plan, .at = at};
     const struct vka_graph *g = plan->graph;
-    if (p)
+    bool ok = p != NULL;
+    if (ok)
         p->plan = plan;
-    bool ok = p != NULL, open = false;
-    uint32_t since = 0;
     for (uint32_t pass = 0; ok && pass < plan->passes; pass++) {
         uint32_t pass_first = pass * plan->pass_samples;
         uint32_t samples = vka_min_u32(plan->pass_samples, g->samples - pass_first);
-        open = false;
-        for (uint32_t si = 0; ok && si < plan->segment_count; si++) {
-            const struct vka_segment *s = &plan->segments[si];
+        for (uint32_t k = 0; k < plan->segment_count; k++) {
+            const struct vka_segment *s = &plan->segments[k];
+            struct vka_cut part;
             if (s->once && pass > 0)
                 continue;
-            for (uint32_t k = 0; ok && k * s->step < s->extent; k++) {
-                struct vka_cut part = {pass_first, samples, 0, 0};
-                if (s->axis == VKA_AXIS_SAMPLE) {
-                    if (k * s->step >= samples)
-                        break;
-                    part.s0 = pass_first + k * s->step;
-                    part.sn = vka_min_u32(s->step, samples - k * s->step);
-                } else if (s->axis == VKA_AXIS_PIXEL) {
-                    part.p0 = k * s->step;
-                    part.pn = vka_min_u32(s->step, s->extent - part.p0);
-                }
-                if (!open || p->lists[p->list_count - 1].once != s->once ||
-                    p->lists[p->list_count - 1].seconds > rates->list_seconds) {
-                    ok = open_list(p, s, pass);
-                    open = ok;
-                    since = p->step_count;
-                }
-                for (uint32_t i = s->first; ok && i < s->end; i++) {
-                    const struct vka_node *n = &g->nodes[i];
-                    struct vka_step *steps = vka_grow(p->steps, &p->step_capacity, (size_t)p->step_count + 1, sizeof *steps);
-                    if (!steps) {
-                        ok = false;
-                        break;
-                    }
-                    p->steps = steps;
-                    struct vka_step *step = &steps[p->step_count++];
-                    *step = (struct vka_step){.node = n, .launch = p->launch_count, .range = p->range_count};
-                    step->seconds = estimate(g, n, &part, s, rates);
-                    struct vka_recorder r = {.table = table, .part = part, .frames = g->frames, .emit = emit,
-                                             .args = put_args, .user = &rec};
-                    for (uint32_t t = 0; t < n->inputs; t++) {
-                        r.in[t] = view(&rec, n->in[t], &part, pass_first);
-                        ok = ok && add_range(p, n->in[t].id, &r.in[t], false);
-                    }
-                    for (uint32_t t = 0; t < n->outputs; t++) {
-                        r.out[t] = view(&rec, n->out[t], &part, pass_first);
-                        ok = ok && add_range(p, n->out[t].id, &r.out[t], true);
-                    }
-                    if (!ok)
-                        break;
-                    if (needs_barrier(p, since)) {
-                        p->steps[p->step_count - 1].barrier = true;
-                        since = p->step_count - 1;
-                    }
-                    n->op->record(n, &r);
-                    ok = !rec.failed;
-                    p->lists[p->list_count - 1].steps++;
-                    p->lists[p->list_count - 1].seconds += p->steps[p->step_count - 1].seconds;
-                }
-            }
+            for (uint32_t part_index = 0; ok && part_of(s, part_index, pass_first, samples, &part); part_index++)
+                for (uint32_t i = s->first; ok && i < s->end; i++)
+                    ok = record_step(&rec, table, rates, s, &g->nodes[i], &part, pass);
         }
     }
+    free(rec.buckets);
+    free(rec.known);
     if (!ok) {
         vka_program_destroy(&p);
         vka_fail(err, VKA_E_MEMORY, "out of memory recording the %s", g->name);

@@ -25,8 +25,10 @@ struct vka_unet_inputs {
 vka_tensor vka_net_unet(vka_build *b, const vka_unet_config *c, const vka_motion_info *motion,
                         const struct vka_net_norms *norms, const struct vka_unet_inputs *in);
 
-/* One AnimateDiff temporal transformer at `s`: x [n, h, w, C] -> the same, residual included. */
-vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *motion, bool joint_norm, vka_tensor x, vka_scope s);
+/* One AnimateDiff temporal transformer at `s`: x [n, h, w, C] -> the same, residual included.  `groups` of its norm: the
+ * UNet's (32 in every published model; diffusers too ignores what an adapter's config says). */
+vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *motion, uint32_t groups, bool joint_norm, vka_tensor x,
+                          vka_scope s);
 
 /* One ResNet block at `s`: x | x2 [n, h, w, C] -> [n, h, w, C'], C' from the weights.  temb f32 GLOBAL [1,1,1,T] or none. */
 vka_tensor vka_net_resnet(vka_build *b, vka_tensor x, vka_tensor x2, vka_tensor temb, uint32_t groups, float eps,

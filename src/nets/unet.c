@@ -103,13 +103,14 @@ static vka_tensor spatial_transformer(const struct unet *u, vka_tensor x, vka_sc
     return vka_linear(b, h, &(struct vka_linear_args){.at = vka_in(s, "proj_out"), .add = x});
 }
 
-vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *m, bool joint_norm, vka_tensor x, vka_scope s)
+vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *m, uint32_t groups, bool joint_norm, vka_tensor x,
+                          vka_scope s)
 {
     if (b->err.status == VKA_OK && channels(b, x) % m->heads) {
         vka_build_fail(b, VKA_E_INPUT, "%u channels do not divide into %u heads at '%s'", channels(b, x), m->heads, s.path);
         return x;
     }
-    vka_tensor norm = vka_group_norm(b, x, (vka_tensor){0}, vka_in(s, "norm"), m->norm_num_groups, 1e-6f, joint_norm);
+    vka_tensor norm = vka_group_norm(b, x, (vka_tensor){0}, vka_in(s, "norm"), groups, 1e-6f, joint_norm);
     vka_tensor h = vka_linear(b, x, &(struct vka_linear_args){.at = vka_in(s, "proj_in"), .norm = norm});
     for (uint32_t i = 0; i < m->transformer_blocks; i++) {
         vka_scope t = vka_in_index(s, "transformer_blocks", i);
@@ -134,7 +135,8 @@ static vka_tensor transformers(const struct unet *u, vka_tensor x, vka_scope blo
     if (depth)
         x = spatial_transformer(u, x, vka_in_index(block, "attentions", j), depth, heads);
     if (u->motion && j < modules)
-        x = vka_net_motion(u->b, u->motion, u->norms.motion_joint, x, vka_in_index(block, "motion_modules", j));
+        x = vka_net_motion(u->b, u->motion, u->c->norm_num_groups, u->norms.motion_joint, x,
+                           vka_in_index(block, "motion_modules", j));
     return x;
 }
 

@@ -16,10 +16,11 @@ struct attention_params {
 enum {
     STAGE = 512,     /* vec4 of staged K, and of V: 16 KiB together */
     MAX_QUADS = 16,  /* vec4 of a head in one lane's registers, twice */
-    MAX_HEAD = 512   /* four keys of it still fit the stage */
+    MAX_HEAD = 512,  /* four keys of it still fit the stage */
+    SHUFFLED_QUADS = 8, MAX_QUERIES = 4, MAX_SHUFFLED = 40
 };
 
-/* How one launch is laid out. */
+/* How one launch of the staged kernel is laid out. */
 struct layout {
     uint32_t lanes, quads, split, keys; /* specialization constants */
     uint32_t span, pack, stage;         /* queries and problems of a workgroup, keys staged at once */
@@ -27,29 +28,39 @@ struct layout {
 
 static struct layout lay_out(const struct vka_kernel_table *t, uint32_t slot, uint32_t queries, uint32_t tokens)
 {
-    struct layout l = {.split = 1};
-    /* On a CPU device all lanes of a subgroup belong to one problem. */
-    uint32_t quantum = t->cpu && t->subgroup_size > 8 ? t->subgroup_size : 8;
+    struct layout l = {.split = 1, .lanes = 128};
     while (vka_div_up(slot, l.split) > MAX_QUADS)
         l.split *= 2;
     l.quads = vka_div_up(slot, l.split);
     uint32_t whole = l.quads * l.split; /* staged vec4 per key */
     l.keys = whole * 8 <= STAGE ? 8 : 4;
-    l.lanes = 128;
     if (t->max_invocations && l.lanes > t->max_invocations)
         l.lanes = t->max_invocations;
-    uint32_t most = l.lanes / l.split / quantum * quantum; /* queries that fit */
+    uint32_t most = l.lanes / l.split / 8 * 8; /* queries that fit */
     uint32_t blocks = vka_div_up(queries, most);
-    l.span = (uint32_t)vka_round_up(vka_div_up(queries, blocks), quantum);
+    l.span = (uint32_t)vka_round_up(vka_div_up(queries, blocks), 8);
     l.pack = l.lanes / (l.span * l.split);
     uint32_t all = (uint32_t)vka_round_up(tokens, l.keys);
     uint32_t fit = STAGE / whole; /* keys of one problem that fit */
-    while (l.pack > 1 && fit / l.pack < (all < 4 * l.keys ? all : 4 * l.keys))
+    while (l.pack > 1 && fit / l.pack < vka_min_u32(all, 4 * l.keys))
         l.pack--;
-    l.stage = fit / l.pack / l.keys * l.keys;
-    if (l.stage > all)
-        l.stage = all;
+    l.stage = vka_min_u32(fit / l.pack / l.keys * l.keys, all);
     return l;
+}
+
+/* Whether the shuffled kernel takes a head: its queries and sums must fit what a compiler bears unrolled. */
+static bool shuffled(const struct vka_kernel_table *t, uint32_t slot)
+{
+    return t->cpu && t->wide_loads && t->subgroup_size >= 4 && slot <= MAX_SHUFFLED;
+}
+
+/* Queries per lane of the shuffled kernel: the more, the less is loaded, up to what stays in the first cache. */
+static uint32_t shuffled_queries(const struct vka_kernel_table *t, uint32_t slot, uint32_t queries)
+{
+    uint32_t vectors = vka_div_up(queries, t->subgroup_size);
+    uint32_t most = slot >= SHUFFLED_QUADS ? 1 : SHUFFLED_QUADS / slot;
+    most = vka_min_u32(most, MAX_QUERIES);
+    return vka_div_up(vectors, vka_div_up(vectors, most));
 }
 
 static void attention_cost(const struct vka_graph *g, const struct vka_node *node, struct vka_cost *cost)
@@ -88,7 +99,6 @@ static void attention_record(const struct vka_node *node, struct vka_recorder *r
     uint32_t tokens = temporal ? r->frames : k->pixels;
     /* A part may hold fewer pixels than the tensor; the layout must not know. */
     uint32_t whole = temporal ? r->frames : q->h * q->w;
-    struct layout l = lay_out(r->table, slot, whole, tokens);
     uint32_t batches = temporal ? out->n / r->frames * out->pixels : out->n;
     struct {
         uint64_t q, k, v, result, index;
@@ -115,14 +125,21 @@ static void attention_record(const struct vka_node *node, struct vka_recorder *r
               .slot = slot,
               .inner = temporal ? out->pixels : 1,
               .problems = batches * p->heads,
-              .span_pack = l.span | l.pack << 16,
-              .stage_flags = l.stage | (temporal ? 1u << 16 : 0) | (p->causal ? 1u << 17 : 0),
+              .stage_flags = (temporal ? 1u << 16 : 0) | (p->causal ? 1u << 17 : 0),
               .scale = p->scale * 1.44269504088896340736f};
-    uint32_t constants[8] = {l.lanes, l.quads, l.split, l.keys, STAGE, l.split > 1 ? 2 * l.keys * l.lanes : 1,
-                             r->table->cpu, r->table->cpu ? r->table->subgroup_size : 1};
-    uint32_t pinned = r->table->cpu ? r->table->subgroup_size : 0;
-    vka_launch_pinned(r, vka_variant(q->dtype, VKA_SHADER_ATTENTION_F32, VKA_SHADER_ATTENTION_F16), pinned, constants, 8,
-                      &push, sizeof push, (push.problems + l.pack - 1) / l.pack, vka_div_up(queries, l.span));
+    if (shuffled(r->table, slot)) {
+        uint32_t constants[3] = {r->table->subgroup_size, slot, shuffled_queries(r->table, slot, whole)};
+        vka_launch_pinned(r, vka_variant(q->dtype, VKA_SHADER_ATTENTION_F32_SHUFFLED, VKA_SHADER_ATTENTION_F16_SHUFFLED),
+                          r->table->subgroup_size, constants, 3, &push, sizeof push, push.problems,
+                          vka_div_up(queries, constants[0] * constants[2]));
+        return;
+    }
+    struct layout l = lay_out(r->table, slot, whole, tokens);
+    push.span_pack = l.span | l.pack << 16;
+    push.stage_flags |= l.stage;
+    uint32_t constants[6] = {l.lanes, l.quads, l.split, l.keys, STAGE, l.split > 1 ? 2 * l.keys * l.lanes : 1};
+    vka_launch(r, vka_variant(q->dtype, VKA_SHADER_ATTENTION_F32, VKA_SHADER_ATTENTION_F16), constants, 6, &push,
+               sizeof push, (push.problems + l.pack - 1) / l.pack, vka_div_up(queries, l.span));
 }
 
 static const struct vka_op vka_op_attention = {"attention", attention_cost, attention_axes, attention_record};

@@ -221,7 +221,7 @@ static void apply_record(const struct vka_node *node, struct vka_recorder *r)
               .rows = out->pixels};
     uint32_t constants[3] = {vka_elementwise_lanes(r->table), r->table->cpu ? 8 : 4, p->act};
     uint64_t items = (uint64_t)vka_div_up(out->pixels, constants[1]) * (out->pitch / 4);
-    vka_launch(r, vka_variant(x->dtype, VKA_SHADER_NORM_APPLY_F32, VKA_SHADER_NORM_APPLY_F16), constants, 3, &push,
+    vka_launch(r, VKA_WIDE_VARIANT(r->table, x->dtype, VKA_SHADER_NORM_APPLY), constants, 3, &push,
                sizeof push, (items + constants[0] - 1) / constants[0], out->n);
 }
 
@@ -241,6 +241,8 @@ vka_tensor vka_norm_apply(vka_build *b, vka_tensor x, vka_tensor x2, vka_tensor 
     vka_tensor out = vka_graph_tensor(b, scale.name, info.domain, VKA_TEMP, info.dtype, info.n, info.h, info.w, c);
     const vka_tensor in[3] = {x, x2, norm};
     const struct norm_apply_params p = {act};
-    vka_graph_node(b, &vka_op_norm_apply, vka_scope_root(scale.name), in, 3, &out, 1, &p, sizeof p);
+    int32_t node = vka_graph_node(b, &vka_op_norm_apply, vka_scope_root(scale.name), in, 3, &out, 1, &p, sizeof p);
+    if (!x2.id)
+        vka_graph_in_place(b, node, 0);
     return b->err.status == VKA_OK ? out : none;
 }

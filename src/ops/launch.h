@@ -20,6 +20,10 @@ static inline uint32_t vka_variant(enum vka_dtype storage, uint32_t f32, uint32_
     return storage == VKA_F16 ? f16 : f32;
 }
 
+/* Of four binaries the one for the storage and the device: NAME_F32, NAME_F16, NAME_F32_WIDE or NAME_F16_WIDE. */
+#define VKA_WIDE_VARIANT(table, storage, NAME)                                                                              \
+    ((table)->wide_loads ? vka_variant(storage, NAME##_F32_WIDE, NAME##_F16_WIDE) : vka_variant(storage, NAME##_F32, NAME##_F16))
+
 /* Workgroup size of elementwise kernels: it changes no bit. */
 static inline uint32_t vka_elementwise_lanes(const struct vka_kernel_table *t) { return t->cpu ? 32 : 128; }
 

@@ -45,10 +45,12 @@ static void layer_norm_record(const struct vka_node *node, struct vka_recorder *
               .frame = placed ? r->part.s0 % r->frames : 0,
               .frames = placed ? r->frames : 1,
               .eps = p->eps};
-    /* On a CPU device one lane per row: its loads cost the same wherever they fall, and there is no barrier. */
-    uint32_t constants[2] = {r->table->cpu ? 16 : 128, r->table->cpu ? 1 : 32};
-    uint32_t rows = constants[0] / constants[1];
-    vka_launch(r, vka_variant(x->dtype, VKA_SHADER_LAYER_NORM_F32, VKA_SHADER_LAYER_NORM_F16), constants, 2, &push,
+    /* On a CPU device one lane takes whole rows, four of them: a load costs the same wherever it falls, gamma and beta are shared,
+     * and there is no barrier. */
+    bool cpu = r->table->cpu;
+    uint32_t constants[3] = {cpu ? r->table->subgroup_size : 128, cpu ? 1 : 32, cpu ? 4 : 1};
+    uint32_t rows = constants[0] / constants[1] * constants[2];
+    vka_launch(r, VKA_WIDE_VARIANT(r->table, x->dtype, VKA_SHADER_LAYER_NORM), constants, 3, &push,
                sizeof push, (push.total + rows - 1) / rows, 1);
 }
 

@@ -21,7 +21,8 @@ enum {
     FLAG_X_F32 = 16,
     FLAG_OUT_F32 = 32,
     FLAG_ADD_F32 = 64,
-    FLAG_W_F16 = 128
+    FLAG_W_F16 = 128,
+    FLAG_NORM_ODD = 256
 };
 
 /* A workgroup of `threads` makes (threads / across * rows) x (across * columns) outputs, `depth` of K at a time. */
@@ -83,7 +84,7 @@ static struct tile choose_tile(const struct vka_kernel_table *t, uint32_t pixels
 {
     if (t->cpu) {
         uint16_t lanes = (uint16_t)t->subgroup_size;
-        return (struct tile){lanes, lanes, rows && rows <= 8 ? 8 : 32, 4, 4, MODE_BROADCAST};
+        return (struct tile){lanes, lanes, rows && rows <= lanes ? lanes < 8 ? 8 : lanes : 64, 4, 2, MODE_BROADCAST};
     }
     uint16_t threads = t->max_invocations >= 256 ? 256 : 128;
     if (threads == 256 && pixels >= 1024 && n >= 128 && t->shared_bytes >= 20480)
@@ -166,7 +167,7 @@ static void matmul_record(const struct vka_node *node, struct vka_recorder *r)
                                .rows = rows,
                                .tiles_n = tiles_n,
                                .tiles = (uint32_t)tiles};
-    uint32_t flags = (node->in[IN_NORM].id ? FLAG_NORM : 0) | (p->act_in == VKA_ACT_SILU ? FLAG_SILU_IN : 0) |
+    uint32_t flags = (node->in[IN_NORM].id ? FLAG_NORM | (node->in[IN_X2].id && p->c1 % 2 ? FLAG_NORM_ODD : 0) : 0) | (p->act_in == VKA_ACT_SILU ? FLAG_SILU_IN : 0) |
                      (node->in[IN_SAMPLE_BIAS].id ? FLAG_SAMPLE_BIAS : 0) | (node->in[IN_ADD].id ? FLAG_ADD : 0) |
                      (r->in[IN_WEIGHT].dtype == VKA_F16 ? FLAG_W_F16 : 0);
     bool f16 = x->dtype == VKA_F16 || out->dtype == VKA_F16;
@@ -175,7 +176,10 @@ static void matmul_record(const struct vka_node *node, struct vka_recorder *r)
                  (node->in[IN_ADD].id && add->dtype == VKA_F32 ? FLAG_ADD_F32 : 0);
     const uint32_t constants[] = {t->threads, t->across, t->rows, t->columns, t->depth,
                                   t->mode,    p->kernel != 0, flags, p->act};
-    vka_launch_pinned(r, f16 ? VKA_SHADER_MATMUL_F16 : VKA_SHADER_MATMUL_F32,
+    uint32_t shader = f16 ? VKA_SHADER_MATMUL_F16 : VKA_SHADER_MATMUL_F32;
+    if (t->mode == MODE_BROADCAST && r->table->wide_loads)
+        shader = f16 ? VKA_SHADER_MATMUL_F16_WIDE : VKA_SHADER_MATMUL_F32_WIDE;
+    vka_launch_pinned(r, shader,
                       t->mode == MODE_BROADCAST ? r->table->subgroup_size : 0, constants,
                       sizeof constants / sizeof *constants, &push, sizeof push, tiles, 1);
 }
@@ -329,7 +333,7 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
         return none;
     p.n_packed = m.n_packed;
     p.k_packed = m.k_packed;
-    vka_graph_node(b, &vka_op_linear, a->at, in, INPUTS, &out, 1, &p, sizeof p);
+    vka_graph_in_place(b, vka_graph_node(b, &vka_op_linear, a->at, in, INPUTS, &out, 1, &p, sizeof p), IN_ADD);
     return b->err.status == VKA_OK ? out : none;
 }
 
@@ -373,7 +377,7 @@ vka_tensor vka_conv(vka_build *b, vka_tensor x, const struct vka_conv_args *a)
         return none;
     p.n_packed = m.n_packed;
     p.k_packed = m.k_packed;
-    vka_graph_node(b, &vka_op_conv, a->at, in, INPUTS, &out, 1, &p, sizeof p);
+    vka_graph_in_place(b, vka_graph_node(b, &vka_op_conv, a->at, in, INPUTS, &out, 1, &p, sizeof p), IN_ADD);
     return b->err.status == VKA_OK ? out : none;
 }
 

@@ -25,6 +25,7 @@ uint64_t vka_exec_footprint(const struct vka_plan *plan, uint64_t args_bytes)
     return sum;
 }
 
+/* The footprint of a plan: recorded with made-up addresses, to learn the size of the arguments. */
 static vka_status footprint(const struct vka_plan *plan, const struct vka_kernel_table *table, uint64_t *need, vka_error *err)
 {
     struct vka_addresses at;
@@ -42,46 +43,67 @@ static vka_status footprint(const struct vka_plan *plan, const struct vka_kernel
     return VKA_OK;
 }
 
+/* The first plan that needs at most `room` bytes, else the smallest, with `together` branches in a pass.  Plans come by
+ * falling size of the arena; what else they need differs by little, so that few are made. */
+static vka_status choose_for(const struct vka_graph *graph, const struct vka_kernel_table *table, uint32_t together,
+                             uint64_t room, struct vka_plan **out, uint64_t *need, vka_error *err)
+{
+    uint64_t limit = UINT64_MAX;
+    for (struct vka_plan *p = NULL;;) {
+        uint64_t bytes = 0;
+        p = vka_plan_make(graph, together, limit, err);
+        vka_status s = p ? footprint(p, table, &bytes, err) : VKA_E_MEMORY;
+        if (s != VKA_OK) {
+            vka_plan_destroy(&p);
+            vka_plan_destroy(out);
+            return s;
+        }
+        uint64_t arena = p->arena_bytes, fixed = bytes - arena;
+        if (!*out || bytes < *need) {
+            vka_plan_destroy(out);
+            *out = p;
+            *need = bytes;
+        } else
+            vka_plan_destroy(&p);
+        if (*need <= room || arena > limit || arena == 0)
+            return VKA_OK;
+        /* what this plan leaves to the arena; the next one's arguments may still be a little larger */
+        uint64_t next = fixed < room ? room - fixed : 0;
+        limit = next < arena ? next : arena - 1;
+    }
+}
+
 vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kernel_table *table, uint64_t budget,
                            uint64_t other, struct vka_plan **out, uint64_t *need, vka_error *err)
 {
     uint32_t branches = graph->samples / graph->frames;
-    struct vka_plan *best = NULL;
-    uint64_t best_need = UINT64_MAX;
+    uint64_t room = other < budget ? budget - other : 0;
+    vka_error why = {0};
     *out = NULL;
+    *need = UINT64_MAX;
     for (uint32_t together = branches; together >= 1; together = together > 1 ? 1 : 0) {
-        uint64_t limit = UINT64_MAX;
-        for (int round = 0; round < 24; round++) {
-            uint64_t bytes;
-            struct vka_plan *p = vka_plan_make(graph, together, limit, err);
-            vka_status s = p ? footprint(p, table, &bytes, err) : VKA_E_MEMORY;
-            if (s != VKA_OK) {
-                vka_plan_destroy(&p);
-                vka_plan_destroy(&best);
-                return s;
-            }
-            uint64_t arena = p->arena_bytes;
-            if (bytes < best_need) {
-                vka_plan_destroy(&best);
-                best = p;
-                best_need = bytes;
-            } else
-                vka_plan_destroy(&p);
-            if (other <= budget && best_need <= budget - other)
-                break;
-            if (limit == 0)
-                break;
-            uint64_t over = other >= budget ? bytes : bytes - (budget - other);
-            uint64_t next = over < arena ? arena - over : 0;
-            /* what cutting cannot reach any more: go on to the smallest plan of this kind at once */
-            limit = next < limit && arena <= limit ? next : 0;
+        struct vka_plan *p = NULL;
+        uint64_t bytes = 0;
+        vka_error e = {0};
+        if (choose_for(graph, table, together, room, &p, &bytes, &e) != VKA_OK) { /* fewer branches may be small enough */
+            if (why.status == VKA_OK)
+                why = e;
+            continue;
         }
-        if (other <= budget && best_need <= budget - other)
+        if (bytes < *need) {
+            vka_plan_destroy(out);
+            *out = p;
+            *need = bytes;
+        } else
+            vka_plan_destroy(&p);
+        if (*need <= room)
             break;
     }
-    *out = best;
-    *need = best_need;
-    return VKA_OK;
+    if (*out)
+        return VKA_OK;
+    if (err && err->status == VKA_OK)
+        *err = why;
+    return why.status;
 }
 
 void vka_exec_destroy(struct vka_exec **exec)

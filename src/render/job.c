@@ -166,6 +166,9 @@ static vka_status store_text(vka_job *job, const vka_option *o, const char *valu
         job->read &= ~bit_of(o);
     } else if (!vka_job_text(field_of(job, o), value))
         return out_of_memory(err);
+    if (strcmp(o->name, "verify") == 0) /* compared with lower-case digits */
+        for (char *p = job->verify; *p; p++)
+            *p = (char)(*p >= 'A' && *p <= 'F' ? *p + ('a' - 'A') : *p);
     job->set |= bit_of(o);
     return VKA_OK;
 }

@@ -150,7 +150,8 @@ static vka_status run_vae(struct net_call *c, bool encode, vka_error *err)
         st = vka_fail(err, VKA_E_INPUT, "frames of %u x %u pixels: both must be multiples of %u", w, h, s->factor);
     if (st == VKA_OK)
         st = vka_vae_stage_build(&stage, encode ? VKA_VAE_ENCODE : VKA_VAE_DECODE,
-                                 vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), s->vae, f, h, w, c->f16, &c->table, err);
+                                 vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), s->vae, f, h, w,
+                                 vka_setup_vae_f16(s, c->f16), &c->table, err);
     if (st == VKA_OK)
         st = vka_vae_stage_plan(&stage, c->budget, &c->planned, err);
     if (st == VKA_OK && c->planned > c->budget)

@@ -348,7 +348,7 @@ static vka_status check_choice(const vka_option *o, const char *value, vka_error
         vka_error_why(err, "the name is reserved and nothing is built for it yet");
     } else
         vka_fail(err, VKA_E_USAGE, "--%s does not know '%.100s'", o->name, value);
-    vka_error_hint(err, "use one of: %s", list);
+    vka_error_hint(err, "one of: %s", list);
     return VKA_E_USAGE;
 }
 

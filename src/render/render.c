@@ -431,9 +431,7 @@ vka_status vka_render(vka_context *cx, const vka_job *job, char **report, vka_er
     *report = NULL;
     vka_context_begin(cx);
     vka_context_stage(cx, "load", 1);
-    vka_status st = vka_context_open_gpu(cx, job->device, &r.gpu, err);
-    if (st == VKA_OK)
-        st = vka_work_open(&r.w, cx, job, vka_gpu_describe(r.gpu), err);
+    vka_status st = vka_work_open(&r.w, cx, job, err);
     if (st == VKA_OK) {
         r.count = r.w.setup.count;
         cx->now.clips = r.count;
@@ -446,6 +444,10 @@ vka_status vka_render(vka_context *cx, const vka_job *job, char **report, vka_er
     }
     if (st == VKA_OK)
         st = check_outputs(&r, err);
+    if (st == VKA_OK)
+        st = vka_context_open_gpu(cx, job->device, &r.gpu, err);
+    if (st == VKA_OK)
+        st = vka_work_device(&r.w, vka_gpu_describe(r.gpu), err);
     if (st == VKA_OK)
         st = vka_work_build(&r.w, err);
     if (st == VKA_OK)

@@ -258,6 +258,11 @@ vka_status vka_setup_precision(const struct vka_setup *s, const struct vka_kerne
     return VKA_OK;
 }
 
+bool vka_setup_vae_f16(const struct vka_setup *s, bool f16)
+{
+    return f16 && !json_is_true(json_object_get(vka_model_json(s->vae_model, VKA_PART_VAE), "force_upcast"));
+}
+
 /* ---- text ---------------------------------------------------------------------------------------------------- */
 
 static vka_status open_tokenizer(struct vka_setup *s, vka_error *err)

@@ -51,6 +51,10 @@ void vka_setup_close(struct vka_setup *s);
 /* Whether networks store fp16: --precision, else what `table` offers. */
 vka_status vka_setup_precision(const struct vka_setup *s, const struct vka_kernel_table *table, bool *f16, vka_error *err);
 
+/* Whether the VAE stores fp16 too: not when its config says force_upcast, which is how a model tells that its activations leave
+ * fp16's range (diffusers' rule for SDXL; the miniature's reach 2.6e6). */
+bool vka_setup_vae_f16(const struct vka_setup *s, bool f16);
+
 /* Token rows of prompt and negative prompt, padded alike; chunks of either have equal counts. */
 vka_status vka_setup_tokens(struct vka_setup *s, vka_text_chunks *cond, vka_text_chunks *uncond, vka_error *err);
 

@@ -43,22 +43,26 @@ static vka_status read_files(struct vka_work *w, vka_error *err)
     return st;
 }
 
-vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job, const vka_gpu_info *info, vka_error *err)
+vka_status vka_work_device(struct vka_work *w, const vka_gpu_info *info, vka_error *err)
+{
+    if (info)
+        w->info = *info;
+    vka_kernel_table_init(&w->table, info);
+    /* A tenth of what is free stays for the desktop and the driver; a software device's memory is half the machine's. */
+    w->budget = vka_job_has(w->job, "vram")            ? w->job->vram
+                : vka_job_has(w->job, "device-memory") ? w->job->device_memory
+                : info && info->cpu                    ? info->device_heap
+                : info                                 ? info->device_free / 10 * 9
+                                                       : 0;
+    return vka_setup_precision(&w->setup, &w->table, &w->f16, err);
+}
+
+vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job, vka_error *err)
 {
     *w = (struct vka_work){.cx = cx, .job = job};
     vka_status st = vka_setup_open(&w->setup, job, VKA_NEED_UNET | VKA_NEED_VAE | VKA_NEED_TEXT | VKA_NEED_CLIP, &cx->log, err);
     if (st != VKA_OK)
         return st;
-    if (info)
-        w->info = *info;
-    vka_kernel_table_init(&w->table, info);
-    st = vka_setup_precision(&w->setup, &w->table, &w->f16, err);
-    /* A tenth of what is free stays for the desktop and the driver; a software device's memory is half the machine's. */
-    w->budget = vka_job_has(job, "vram")            ? job->vram
-                : vka_job_has(job, "device-memory") ? job->device_memory
-                : info && info->cpu                 ? info->device_heap
-                : info                              ? info->device_free / 10 * 9
-                                                    : 0;
     w->branches = w->setup.cfg == 1.0 ? 1 : 2;
     if (st == VKA_OK && w->setup.unet->in_channels != w->setup.unet->out_channels) {
         st = vka_fail(err, VKA_E_INPUT, "this UNet takes %u channels: inpainting models cannot render from a prompt alone",
@@ -111,7 +115,7 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
     }
     if (st == VKA_OK) /* one frame, run once for each */
         st = vka_vae_stage_build(&w->vae, VKA_VAE_PICTURES, vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), s->vae, 1, h,
-                                 wd, w->f16, &w->table, err);
+                                 wd, vka_setup_vae_f16(s, w->f16), &w->table, err);
     return st;
 }
 
@@ -191,7 +195,8 @@ vka_status vka_plan(vka_context *cx, const vka_job *job, char **report, vka_erro
     vka_status st = VKA_OK;
     *report = NULL;
     vka_context_begin(cx);
-    if (device) {
+    st = vka_work_open(&w, cx, job, err);
+    if (st == VKA_OK && device) {
         vka_gpu *gpu = NULL;
         st = vka_context_open_gpu(cx, job->device, &gpu, err);
         if (st == VKA_OK)
@@ -200,7 +205,7 @@ vka_status vka_plan(vka_context *cx, const vka_job *job, char **report, vka_erro
         vka_gpu_destroy(&gpu);
     }
     if (st == VKA_OK)
-        st = vka_work_open(&w, cx, job, device ? &info : NULL, err);
+        st = vka_work_device(&w, device ? &info : NULL, err);
     if (st == VKA_OK)
         st = vka_work_build(&w, err);
     if (st == VKA_OK)

@@ -29,8 +29,10 @@ struct vka_work {
     vka_safetensors step_noise;
 };
 
-/* Opens the job (setup, files) and decides precision and budget; `info` NULL: no device. */
-vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job, const vka_gpu_info *info, vka_error *err);
+/* Opens the job: models, prompts, files.  No device yet, so that a mistake is told before one is touched. */
+vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job, vka_error *err);
+/* Decides kernels, precision and budget; `info` NULL: a plan without a device. */
+vka_status vka_work_device(struct vka_work *w, const vka_gpu_info *info, vka_error *err);
 /* Builds the graphs. */
 vka_status vka_work_build(struct vka_work *w, vka_error *err);
 /* Plans every stage within `budget`; w->need and w->planned tell what came out, even when it does not fit. */

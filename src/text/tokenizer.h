@@ -5,8 +5,8 @@
  *
  * Rules: special tokens are cut out of the text first (special.h); the rest is normalised (unicode.h), split into
  * words (contractions 's 't 're 've 'm 'll 'd, runs of letters, single numbers, runs of anything else; white space
- * separates), and each word's bytes are joined by the merges (vocabulary.h).  A byte without a piece becomes the unknown
- * token.  Bytes that are not UTF-8 count as U+FFFD. */
+ * separates), and each word's bytes are joined by the merges (vocabulary.h).  A byte without a piece becomes the
+ * unknown token.  Bytes that are not UTF-8 count as U+FFFD. */
 #ifndef VKA_TEXT_TOKENIZER_H
 #define VKA_TEXT_TOKENIZER_H
 

@@ -3,7 +3,7 @@
  * Where the reference differs from utf8proc, found by asking it about every code point:
  *  - it knows letters and digits up to Unicode 16 and lower case up to Unicode 17 (late_classes, late_cases);
  *  - its NFC is older: marks that came after Unicode 9 neither move nor combine (inert_marks);
- *  - U+0130 lower-cases to two characters, the full mapping of Unicode's SpecialCasing; there is no final-sigma rule. */
+ *  - U+0130 lower-cases to two characters, the full mapping of SpecialCasing.txt; there is no final-sigma rule. */
 #include "text/unicode.h"
 
 #include "base/mem.h"
@@ -45,8 +45,8 @@ static const struct case_range {
     {0x10d50, 0x10d65, 0x10d70}, {0x16ea0, 0x16eb8, 0x16ebb},
 };
 
-/* Marks and composites that came after Unicode 9, which the reference's NFC passes through, sorted; and U+11A7, a letter
- * that never combines but that utf8proc's Hangul composition swallows. */
+/* Marks and composites that came after Unicode 9, which the reference's NFC passes through, sorted; and U+11A7, a
+ * letter that never combines but that utf8proc's Hangul composition swallows. */
 static const range inert_marks[] = {
     {0x07fd, 0x07fd},   {0x0898, 0x089f},   {0x08ca, 0x08d3},   {0x09fe, 0x09fe},   {0x0c3c, 0x0c3c},
     {0x0d3b, 0x0d3c},   {0x0eba, 0x0eba},   {0x11a7, 0x11a7},   {0x1715, 0x1715},   {0x1abf, 0x1ace},

@@ -67,12 +67,12 @@ static void find_bytes(vka_vocabulary *v)
     }
 }
 
-/* Copies names and ids; `seen` has VKA_VOCAB_MAX zeroes. */
-static vka_status take_pieces(vka_vocabulary *v, const json_t *pieces, uint8_t *seen, const char *name, vka_error *err)
+/* Checks every id and adds up what the table takes: v->size and the bytes of all pieces. */
+static vka_status measure(vka_vocabulary *v, const json_t *pieces, size_t *bytes, const char *name, vka_error *err)
 {
-    char *to = v->text;
     const char *key;
     json_t *value;
+    *bytes = 0;
     json_object_foreach((json_t *)(uintptr_t)pieces, key, value)
     {
         json_int_t id = json_integer_value(value);
@@ -80,15 +80,29 @@ static vka_status take_pieces(vka_vocabulary *v, const json_t *pieces, uint8_t *
             return vka_fail(err, VKA_E_INPUT,
                             "'%s' is not a vocabulary: the id of an entry is not a whole number from 0 to %u", name,
                             VKA_VOCAB_MAX - 1);
+        v->size = vka_max_u32(v->size, (uint32_t)id + 1);
+        *bytes += strlen(key); /* the keys are in memory together, so the sum fits */
+    }
+    return *bytes <= UINT32_MAX ? VKA_OK : vka_fail(err, VKA_E_INPUT, "'%s' is too large", name);
+}
+
+/* Copies names and ids; `seen` has v->size zeroes. */
+static vka_status take_pieces(vka_vocabulary *v, const json_t *pieces, uint8_t *seen, const char *name, vka_error *err)
+{
+    char *to = v->text;
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)pieces, key, value)
+    {
+        uint32_t id = (uint32_t)json_integer_value(value);
         if (seen[id])
-            return vka_fail(err, VKA_E_INPUT, "'%s' is damaged: two entries of the vocabulary have the id %d", name,
-                            (int)id);
+            return vka_fail(err, VKA_E_INPUT, "'%s' is damaged: two entries of the vocabulary have the id %u", name,
+                            id);
         seen[id] = 1;
         size_t n = strlen(key);
         memcpy(to, key, n);
-        v->pieces[v->count++] = (vka_piece){.text = to, .size = (uint32_t)n, .id = (uint32_t)id};
+        v->pieces[v->count++] = (vka_piece){.text = to, .size = (uint32_t)n, .id = id};
         to += n;
-        v->size = vka_max_u32(v->size, (uint32_t)id + 1);
     }
     return VKA_OK;
 }
@@ -98,24 +112,19 @@ vka_status vka_vocabulary_create(vka_vocabulary *v, const json_t *pieces, const 
     *v = (vka_vocabulary){0};
     if (!json_is_object(pieces))
         return vka_fail(err, VKA_E_INPUT, "'%s' is not a vocabulary: it is no JSON object of pieces and ids", name);
-    size_t count = json_object_size(pieces);
+    size_t count = json_object_size(pieces), bytes;
     if (count == 0)
         return vka_fail(err, VKA_E_INPUT, "the vocabulary '%s' is empty", name);
     if (count > VKA_VOCAB_MAX)
         return vka_fail(err, VKA_E_INPUT, "the vocabulary '%s' has %zu entries, more than the %u that vkanim reads",
                         name, count, VKA_VOCAB_MAX);
-    size_t bytes = 0;
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)pieces, key, value)
-    {
-        bytes += strlen(key); /* the keys are in memory together, so this fits */
-    }
-    uint8_t *seen = vka_calloc(VKA_VOCAB_MAX, 1);
+    vka_status s = measure(v, pieces, &bytes, name, err);
+    if (s != VKA_OK)
+        return s;
+    uint8_t *seen = vka_calloc(v->size, 1);
     v->pieces = vka_calloc(count, sizeof *v->pieces);
     v->text = malloc(bytes + 1);
-    vka_status s;
-    if (!seen || !v->pieces || !v->text || bytes > UINT32_MAX)
+    if (!seen || !v->pieces || !v->text)
         s = vka_fail(err, VKA_E_MEMORY, "out of memory reading '%s'", name);
     else
         s = take_pieces(v, pieces, seen, name, err);

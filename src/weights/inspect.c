@@ -70,9 +70,11 @@ static void inspect_motion(vka_inspection *x, const vka_safetensors *st, const c
     vka_weights *w = vka_weights_new("the module");
     if (!w)
         return;
-    if (vka_motion_read(w, &info, st, vka_path_base(path), &e) == VKA_OK)
+    if (vka_motion_read(w, &info, st, vka_path_base(path), &e) == VKA_OK) {
         describe_motion(x, &info, w);
-    else
+        vka_motion_check(&info, path, &e);
+    }
+    if (e.status != VKA_OK)
         note_error(x, &e);
     vka_weights_free(w);
 }
@@ -100,7 +102,7 @@ static void inspect_parts(vka_inspection *x, vka_model *m, bool count)
     while (vka_model_stranger(m, n))
         n++;
     if (n)
-        add_note(x, "%zu tensors belong to no known part, for example '%.160s'", n, vka_model_stranger(m, 0));
+        add_note(x, "tensors that belong to no known part: %zu, for example '%.160s'", n, vka_model_stranger(m, 0));
     if (vka_model_family(m))
         x->family = vka_model_family(m);
 }

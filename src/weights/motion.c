@@ -243,7 +243,7 @@ static void set_family(vka_motion_info *info, enum vka_motion_variant v, const v
             info->beta_end = 0.014;
 }
 
-static vka_status check_divisors(const vka_motion_info *info, const char *path, vka_error *err)
+vka_status vka_motion_check(const vka_motion_info *info, const char *path, vka_error *err)
 {
     uint32_t heads = info->heads, groups = info->norm_num_groups;
     if (!each_width(info, divides, &heads))
@@ -278,7 +278,7 @@ vka_status vka_motion_read(vka_weights *w, vka_motion_info *info, const vka_safe
     }
     each_width(info, fold_groups, &info->norm_num_groups);
     set_family(info, judge(info, hotshot, hint), st);
-    return check_divisors(info, st->path, err);
+    return VKA_OK;
 }
 
 static void missing_in_slot(vka_missing *m, const vka_weights *w, const vka_motion_info *info, const char *slot)
@@ -415,18 +415,18 @@ vka_status vka_motion_open(vka_motion **out, const char *path, vka_error *err)
     if (!(title = vka_asprintf("the motion module '%s'", path)) || !(m->weights = vka_weights_new(title)))
         goto memory;
     s = vka_motion_read(m->weights, &m->info, &m->st, vka_path_base(path), err);
-    if (s == VKA_OK && config && vka_path_exists(config)) {
-        s = read_adapter_config(&m->info, config, err);
-        if (s == VKA_OK) {
-            set_family(&m->info, m->info.variant, &m->st);
-            s = check_divisors(&m->info, path, err);
-        }
-    }
     if (s == VKA_OK) {
         vka_missing missing = {0};
         vka_motion_missing(&missing, m->weights, &m->info);
         s = vka_missing_check(&missing, title, err);
     }
+    if (s == VKA_OK && config && vka_path_exists(config)) {
+        s = read_adapter_config(&m->info, config, err);
+        if (s == VKA_OK)
+            set_family(&m->info, m->info.variant, &m->st);
+    }
+    if (s == VKA_OK)
+        s = vka_motion_check(&m->info, path, err);
     goto done;
 memory:
     s = vka_fail(err, VKA_E_MEMORY, "out of memory opening '%s'", path);

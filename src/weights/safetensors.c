@@ -157,7 +157,7 @@ static vka_status check_ranges(const vka_safetensors *st, const uint8_t *data, u
         next = at + st->tensors[i].bytes;
     }
     if ((uint64_t)(next - data) != size)
-        return vka_fail(err, VKA_E_INPUT, "'%s' has %" PRIu64 " bytes too many behind its last tensor", st->path,
+        return vka_fail(err, VKA_E_INPUT, "'%s' goes on behind its last tensor (bytes: %" PRIu64 ")", st->path,
                         size - (uint64_t)(next - data));
     return VKA_OK;
 }

@@ -40,6 +40,7 @@ static const struct shape shapes[] = {
     {.name = "add", .branches = 2, .frames = 3, .h = 6, .w = 6, .c1 = 80, .n = 77, .flags = ADD},
     {.name = "two inputs, norm, silu", .branches = 1, .frames = 3, .h = 4, .w = 5, .c1 = 33, .c2 = 20, .n = 40, .flags = NORM | SILU_IN},
     {.name = "two small inputs, norm", .branches = 1, .frames = 3, .h = 4, .w = 5, .c1 = 4, .c2 = 4, .n = 40, .flags = NORM},
+    {.name = "two inputs, norm, full pitch", .branches = 1, .frames = 2, .h = 4, .w = 5, .c1 = 33, .c2 = 23, .n = 40, .flags = NORM},
     {.name = "two inputs", .branches = 1, .frames = 2, .h = 13, .w = 9, .c1 = 64, .c2 = 40, .n = 64, .flags = ADD},
     {.name = "norm", .branches = 1, .frames = 3, .h = 4, .w = 4, .c1 = 64, .n = 64, .flags = NORM},
     {.name = "silu in, fp32", .branches = 1, .frames = 1, .h = 1, .w = 2, .c1 = 64, .n = 96, .flags = GLOBAL | SILU_IN | OUT_F32 | X_F32},

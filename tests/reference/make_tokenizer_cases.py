@@ -1,10 +1,11 @@
+#!/usr/bin/env python3
 """Writes golden/tokenizer_cases.json: odd strings and the ids that transformers' CLIPTokenizer gives them.
 
 Usage: make_tokenizer_cases.py TOKENIZER_FOLDER > tests/golden/tokenizer_cases.json
 
 TOKENIZER_FOLDER is models/miniature/tokenizer, which the test reads too.  Each case is {"text": ..., "ids": [...]}
-without start and end tokens; "bytes" (hexadecimal) replaces "text" where the input is not UTF-8, and its ids are those of
-the text that Python decodes with errors="replace".
+without start and end tokens; "bytes" (hexadecimal) replaces "text" where the input is not UTF-8, and its ids are those
+of the text that Python decodes with errors="replace".
 """
 import json
 import random
@@ -77,8 +78,8 @@ UNICODE = [
     "\ue000\U000f0000 \ufffd \uffff \U0010ffff \u0378",
 ]
 SPACES = [f"a{c}b{c}{c}c" for c in
-          "\t\n\x0b\x0c\r\x1c\x1f\x7f\x80\x85\xa0\xad\u061c\u1680\u180e\u2000\u2003\u200a\u200b\u200d\u2028\u2029\u202e\u202f"
-          "\u205f\u2060\u3000\ufeff"]
+          "\t\n\x0b\x0c\r\x1c\x1f\x7f\x80\x85\xa0\xad\u061c\u1680\u180e\u2000\u2003\u200a\u200b\u200d\u2028\u2029\u202e"
+          "\u202f\u205f\u2060\u3000\ufeff"]
 CONTROLS = ["a\x01b", "\x00", "a\x00\x00b", "\x1b[31mred\x1b[0m", "\x02\x03\x04 \x05"]
 SPECIAL = [
     "<|endoftext|>",
@@ -119,9 +120,9 @@ BROKEN = [
 
 def odd(rng):
     """A string of characters from all over Unicode, with ASCII between."""
-    blocks = [(0x20, 0x7F), (0x20, 0x7F), (0x80, 0x250), (0x300, 0x370), (0x370, 0x600), (0x900, 0xE00), (0x1100, 0x1200),
-              (0x1E00, 0x2070), (0x2070, 0x2800), (0x3000, 0x3200), (0xA640, 0xA800), (0xAC00, 0xD7A4), (0xFB00, 0xFFF0),
-              (0x10000, 0x1F000), (0x1F300, 0x1FA00)]
+    blocks = [(0x20, 0x7F), (0x20, 0x7F), (0x80, 0x250), (0x300, 0x370), (0x370, 0x600), (0x900, 0xE00),
+              (0x1100, 0x1200), (0x1E00, 0x2070), (0x2070, 0x2800), (0x3000, 0x3200), (0xA640, 0xA800),
+              (0xAC00, 0xD7A4), (0xFB00, 0xFFF0), (0x10000, 0x1F000), (0x1F300, 0x1FA00)]
     return "".join(chr(rng.randrange(*rng.choice(blocks))) for _ in range(rng.randrange(1, 24)))
 
 

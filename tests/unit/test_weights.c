@@ -113,7 +113,7 @@ static void test_hostile_headers(void **state)
     assert_int_equal(parse_cut("{\"a\":" T("F16", "", "0,2") ",\"e\":" T("I8", "0,9", "2,2") "}", 2, 0, &err), VKA_OK);
     refused("{\"a\":" T("F16", "2,3", "0,11") "}", 11, "has 11 bytes, but its shape needs 12");
     refused("{\"a\":" T("F16", "2,3", "0,12") "}", 11, "truncated");
-    refused("{\"a\":" T("F16", "2,3", "0,12") "}", 13, "1 bytes too many");
+    refused("{\"a\":" T("F16", "2,3", "0,12") "}", 13, "goes on behind its last tensor (bytes: 1)");
     refused("{\"a\":" T("F16", "1", "0,2") ",\"b\":" T("F16", "1", "1,3") "}", 3, "overlaps");
     refused("{\"a\":" T("F16", "1", "0,2") ",\"b\":" T("F16", "1", "0,2") "}", 2, "overlaps");
     refused("{\"a\":" T("F16", "1", "0,2") ",\"b\":" T("F16", "1", "3,5") "}", 5, "unused bytes");
@@ -215,7 +215,8 @@ static void test_other_files(void **state)
     says(p, "PyTorch pickle file");
     write_text(p, "GGUF\x03 and so on");
     says(p, "GGUF");
-    write_text(p, "\x7f" "ELF\x02\x01\x01\x02\x03\x04\x05");
+    write_text(p, "\x7f"
+                  "ELF\x02\x01\x01\x02\x03\x04\x05");
     says(p, "is not a safetensors file");
     write_text(p, "\x01\x02\x03");
     says(p, "truncated: it has only 3 bytes");
@@ -287,7 +288,8 @@ static void test_writer_refuses(void **state)
     t[1].name = "\xff";
     err = (vka_error){0};
     assert_int_equal(vka_safetensors_write(p, t, 2, NULL, 0, &err), VKA_E_INTERNAL);
-    t[1] = (vka_weight){.name = "b", .dtype = VKA_WEIGHT_F32, .rank = 2, .dims = {UINT64_C(1) << 40, UINT64_C(1) << 40}};
+    t[1] =
+        (vka_weight){.name = "b", .dtype = VKA_WEIGHT_F32, .rank = 2, .dims = {UINT64_C(1) << 40, UINT64_C(1) << 40}};
     err = (vka_error){0};
     assert_int_equal(vka_safetensors_write(p, t, 2, NULL, 0, &err), VKA_E_INTERNAL);
     assert_false(vka_path_exists(p));
@@ -385,11 +387,12 @@ static void test_unet_config(void **state)
     assert_int_equal(c.mid_depth, 1);
     assert_int_equal(c.heads[0], 8);
     assert_int_equal(c.time_embed_dim, 1280);
-    j = json("{\"block_out_channels\":[64,128],\"layers_per_block\":[1,3],\"attention_head_dim\":[2,4],"
-             "\"transformer_layers_per_block\":[1,2],\"down_block_types\":[\"DownBlock2D\",\"CrossAttnDownBlock2D\"],"
-             "\"up_block_types\":[\"CrossAttnUpBlock2D\",\"UpBlock2D\"],\"cross_attention_dim\":32,"
-             "\"use_linear_projection\":true,\"norm_num_groups\":16,\"freq_shift\":1,\"flip_sin_to_cos\":false,"
-             "\"addition_embed_type\":null,\"sample_size\":16,\"norm_eps\":1e-6,\"only_cross_attention\":[false,false]}");
+    j = json(
+        "{\"block_out_channels\":[64,128],\"layers_per_block\":[1,3],\"attention_head_dim\":[2,4],"
+        "\"transformer_layers_per_block\":[1,2],\"down_block_types\":[\"DownBlock2D\",\"CrossAttnDownBlock2D\"],"
+        "\"up_block_types\":[\"CrossAttnUpBlock2D\",\"UpBlock2D\"],\"cross_attention_dim\":32,"
+        "\"use_linear_projection\":true,\"norm_num_groups\":16,\"freq_shift\":1,\"flip_sin_to_cos\":false,"
+        "\"addition_embed_type\":null,\"sample_size\":16,\"norm_eps\":1e-6,\"only_cross_attention\":[false,false]}");
     assert_int_equal(vka_unet_config_from_json(&c, j, NULL, "c", NULL), VKA_OK);
     json_decref(j);
     assert_int_equal(c.levels, 2);
@@ -466,7 +469,8 @@ static void test_other_configs(void **state)
     vka_text_config t;
     vka_scheduler_config s;
     vka_error err = {0};
-    json_t *j = json("{\"_class_name\":\"AutoencoderKL\",\"block_out_channels\":[128,256,512,512],\"layers_per_block\":2}");
+    json_t *j =
+        json("{\"_class_name\":\"AutoencoderKL\",\"block_out_channels\":[128,256,512,512],\"layers_per_block\":2}");
     assert_int_equal(vka_vae_config_from_json(&v, j, NULL, "c", NULL), VKA_OK);
     json_decref(j);
     assert_int_equal(v.levels, 4);

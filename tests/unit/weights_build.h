@@ -1,6 +1,6 @@
 /* weights_build.h - model files for tests: headers made from names and shapes, with data that is a hole in the file.
  *
- * A file of full-size tensors costs a few hundred kilobytes: its data section is never written, only its length is set. */
+ * A file of full-size tensors costs a few hundred kilobytes: its data is never written, only its length is set. */
 #ifndef VKA_TEST_WEIGHTS_BUILD_H
 #define VKA_TEST_WEIGHTS_BUILD_H
 #define _XOPEN_SOURCE 700
@@ -136,7 +136,7 @@ static inline const char *build_write(build *b, const char *name)
 /* NAME.weight of the given shape and NAME.bias of its first dimension. */
 static inline void build_pair(build *b, const char *name, unsigned rank, unsigned d0, unsigned d1, unsigned k)
 {
-    char full[600];
+    char full[640];
     snprintf(full, sizeof full, "%s.weight", name);
     build_add(b, full, rank, d0, d1, k, k);
     snprintf(full, sizeof full, "%s.bias", name);

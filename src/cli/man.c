@@ -1,0 +1,258 @@
+/* man.c - the manual page: man(7) macros, the options from the table, the rest from the text below. */
+#include "cli.h"
+
+#include <string.h>
+
+/* Text with roff's own characters made harmless: backslashes, hyphens, dots and quotes at the start of a line. */
+static void put_text(FILE *to, const char *text)
+{
+    if (*text == '.' || *text == '\'')
+        fputs("\\&", to);
+    for (; *text; text++) {
+        if (*text == '\\')
+            fputs("\\e", to);
+        else if (*text == '-')
+            fputs("\\-", to);
+        else if (*text == '\'')
+            fputs("\\(aq", to);
+        else
+            fputc(*text, to);
+    }
+}
+
+static void put_option(FILE *to, const vka_option *o)
+{
+    char list[256];
+    fputs(".TP\n", to);
+    if (o->letter)
+        fprintf(to, "\\fB\\-%c\\fR, ", o->letter);
+    fputs("\\fB\\-\\-", to);
+    put_text(to, o->name);
+    fputs("\\fR", to);
+    if (o->value) {
+        fputs(" \\fI", to);
+        put_text(to, o->value);
+        fputs("\\fR", to);
+    }
+    fputc('\n', to);
+    put_text(to, o->help);
+    if (cli_choices(o, ", ", list, sizeof list)) {
+        fputs("\nOne of: ", to);
+        put_text(to, list);
+        fputc('.', to);
+    }
+    if (o->initial && *o->initial) {
+        fputs("\nDefault: ", to);
+        put_text(to, o->initial);
+        fputc('.', to);
+    }
+    if (o->kind == VKA_OPTION_INT || o->kind == VKA_OPTION_REAL) {
+        if (o->most < 1e15)
+            fprintf(to, "\nRange: %.*f to %.0f.", o->least > 0 && o->least < 1 ? 2 : 0, o->least, o->most);
+    }
+    fputc('\n', to);
+}
+
+static void put_options(FILE *to, unsigned mask, unsigned without)
+{
+    size_t count;
+    const vka_option *options = vka_options(&count);
+    const char *group = NULL;
+    for (size_t i = 0; i < count; i++) {
+        const vka_option *o = &options[i];
+        if (!(o->commands & mask) || o->commands & without || o->marks & VKA_MARK_LATER)
+            continue;
+        if (!group || strcmp(group, o->group) != 0) {
+            fputs(".SS ", to);
+            put_text(to, o->group);
+            fputc('\n', to);
+        }
+        group = o->group;
+        put_option(to, o);
+    }
+}
+
+static const char description[] =
+    ".SH DESCRIPTION\n"
+    ".B vkanim\n"
+    "turns a prompt into an animation with models of the AnimateDiff family, in Vulkan compute shaders.\n"
+    "It needs a device with Vulkan 1.2, buffer addresses and timeline semaphores; a software device will do.\n"
+    "Without \\fB\\-\\-model\\fR it uses the miniature that comes with it, a small model of drawn scenes.\n"
+    "It downloads nothing.\n"
+    ".PP\n"
+    "The memory plan is known before a render starts, and kept.\n"
+    "The budget (\\fB\\-\\-vram\\fR) changes the speed, never the picture;\n"
+    "the same seed gives the same clip on the same device, driver and version.\n";
+
+static const char streams[] =
+    ".SH STREAMS\n"
+    "Standard output carries data only: what\n"
+    ".BR devices ,\n"
+    ".B inspect\n"
+    "and\n"
+    ".B plan\n"
+    "print, or with \\fB\\-\\-json\\fR exactly one JSON object.\n"
+    "All else goes to standard error: progress, messages, and errors in at most three lines, which say what happened, why,\n"
+    "and what to try.\n"
+    ".PP\n"
+    "With \\fB\\-\\-progress json\\fR every line of standard error is one JSON object, from where the options are understood:\n"
+    "{\"event\":\"progress\", \"stage\", \"clip\", \"clips\", \"step\", \"total\", \"elapsed_s\", \"s_per_it\", \"eta_s\", \"vram_bytes\",\\:"
+    "\"vram_peak_bytes\"},\n"
+    "where s_per_it and eta_s are null while unknown;\n"
+    "{\"event\":\"message\", \"level\", \"text\"}; {\"event\":\"done\", \"seed\", \"outputs\"};\n"
+    "{\"event\":\"error\", \"code\", \"what\", \"why\", \"hint\"}.\n"
+    ".PP\n"
+    "The first interrupt or termination signal stops a render within a step and leaves no files behind; a second one ends it at\n"
+    "once.\n";
+
+static const char exit_codes[] =
+    ".SH EXIT STATUS\n"
+    ".TP\n.B 0\nDone.\n"
+    ".TP\n.B 1\nA defect of vkanim.\n"
+    ".TP\n.B 2\nUsage: an unknown option, a bad value, a name that this version does not have.\n"
+    ".TP\n.B 3\nAn input or model file is missing, damaged or of the wrong kind.\n"
+    ".TP\n.B 4\nNo usable device.\n"
+    ".TP\n.B 5\nDoes not fit in the memory budget; the message says what would.\n"
+    ".TP\n.B 6\nThe device was lost.\n"
+    ".TP\n.B 7\nAn output could not be written, or exists.\n"
+    ".TP\n.B 8\nVerification failed: NaN or infinity in latents or frames, or another hash than \\fB\\-\\-verify\\fR has.\n"
+    ".TP\n.BR 130 \", \" 143\nStopped by SIGINT, by SIGTERM.\n";
+
+static const char json[] =
+    ".SH JSON\n"
+    "Every object has \"schema\" 1 and \"command\"; later versions may add members.\n"
+    "Where a command fails, the object has the member\n"
+    "\"error\":{\"code\", \"what\", \"why\", \"hint\"}\n"
+    "in place of a result.\n"
+    ".TP\n.B render\n"
+    "\"outputs\":[{\"path\", \"bytes\", \"sha256\"}];\n"
+    "\"settings\": long option names with what was used;\n"
+    "\"models\":[{\"path\", \"kind\", \"family\", \"sha256\"}];\n"
+    "\"device\":{\"name\", \"driver\", \"api\", \"path\"};\n"
+    "\"timing\":{\"load_s\", \"text_s\", \"steps_s\":[], \"s_per_it\", \"decode_s\", \"encode_s\", \"total_s\"};\n"
+    "\"memory\":{\"budget_bytes\", \"planned_bytes\", \"peak_bytes\"}.\n"
+    "peak_bytes is the largest sum of device memory held at once; it never exceeds planned_bytes.\n"
+    ".TP\n.B plan\n"
+    "\"fits\"; \"memory\":{\"budget_bytes\", \"planned_bytes\", \"weights_bytes\", \"activations_bytes\"}; \"plan\": how the work is cut;\n"
+    "\"estimate\":{\"flop_per_step\", \"bytes_per_step\", \"s_per_it\"}; \"smallest\": the plan that needs least.\n"
+    "The exit status is 5 when \"fits\" is false.\n"
+    ".TP\n.B devices\n"
+    "\"devices\":[{\"index\", \"name\", \"driver\", \"usable\",...}], with the reason where a device is not usable.\n"
+    ".TP\n.B inspect\n"
+    "\"files\":[{\"path\", \"kind\", \"family\", \"variant\", \"tensors\", \"parameters\", \"dtypes\":[], \"notes\":[]}];\n"
+    "a file that cannot be read has \"path\" and \"error\".\n"
+    "With one file its members stand in the object itself too.\n"
+    "Kinds: checkpoint, motion\\-module, lora, motion\\-lora, embedding, controlnet, vae, animation, unknown.\n"
+    ".SS Job files\n"
+    "\\fB\\-\\-job\\fR reads one object with long option names as keys: texts, numbers, true and false; arrays for options\n"
+    "that may be repeated; sizes as numbers of bytes or as texts such as \"6G\".\n"
+    "Options on the command line win over \\fB\\-\\-job\\fR, and that over \\fB\\-\\-from\\fR.\n"
+    ".SS Animations\n"
+    "Every animation but .y4m carries {\"schema\", \"vkanim\", \"settings\", \"models\":[{\"name\", \"kind\", \"family\", \"sha256\"}]},\n"
+    "without paths, devices, budgets or timings: WebP as XMP, GIF as a comment, MP4 and WebM as the tag \\(lqcomment\\(rq, PNG as an\n"
+    "iTXt chunk.\n"
+    ".B inspect\n"
+    "shows it and \\fB\\-\\-from\\fR renders from it again.\n";
+
+static const char tensors[] =
+    ".SH TENSORS\n"
+    "All files are safetensors, F32 unless said, row\\-major; F frames, h = height / factor, w = width / factor, T tokens, D text\n"
+    "width, S steps.\n"
+    "Readers also take [1,4,F,h,w] where [F,4,h,w] stands.\n"
+    ".TP\n.B \\-\\-noise\nnoise [F,4,h,w], of unit variance.\n"
+    ".TP\n.B \\-\\-embeds\ncond [1 or F,T,D], uncond [1 or F,T,D].\n"
+    ".TP\n.B \\-\\-step\\-noise\nstep_noise.000 [F,4,h,w] and so on, one a step.\n"
+    ".TP\n.B \\-\\-trace\ncond, uncond, noise, timesteps [S]; for each step k = 000 and so on eps.k [F,4,h,w] (the guided model output), "
+    "step_noise.k where\none was drawn, and latents.k (after the step);\n"
+    "at the end latents [F,4,h,w] and frames U8 [F,H,W,3].\n"
+    ".SS Networks alone\n"
+    ".TP\n.B vkanim net text \\-p \\fITEXT\\fB \\-\\-out \\fIFILE\n"
+    "Out: tokens I32 [chunks,77], cond [1,T,D].\n"
+    ".TP\n.B vkanim net unet \\-\\-in \\fIFILE\\fB \\-\\-out \\fIFILE\n"
+    "In: sample [F,4,h,w], timestep [1], cond [1 or F,T,D]; out: eps [F,4,h,w].\n"
+    "The motion module is the one that \\fB\\-\\-motion\\fR names.\n"
+    ".TP\n.B vkanim net vae\\-decode \\-\\-in \\fIFILE\\fB \\-\\-out \\fIFILE\n"
+    "In: latents [F,4,h,w], in the sampler\\(aqs scale; out: frames [F,H,W,3] in [\\-1,1], not clamped.\n"
+    ".TP\n.B vkanim net vae\\-encode \\-\\-in \\fIFILE\\fB \\-\\-out \\fIFILE\n"
+    "In: frames [F,H,W,3]; out: latents [F,4,h,w], the mean in the sampler\\(aqs scale.\n";
+
+static const char rest[] =
+    ".SH ENVIRONMENT\n"
+    ".TP\n.B VKANIM_DEVICE\nThe device, where \\fB\\-\\-device\\fR does not say.\n"
+    ".TP\n.B VKANIM_MODEL_PATH\nFolders with models, separated by colons, searched before the data folders.\n"
+    ".TP\n.B VKANIM_CACHE_DIR\nWhere compiled pipelines and hashes of models are kept.\n"
+    ".TP\n.B NO_COLOR\nWhen set and not empty, no colours.\n"
+    ".SH FILES\n"
+    ".TP\n.I $XDG_DATA_HOME/vkanim/models, $XDG_DATA_DIRS/vkanim/models\n"
+    "Models that can be named without a path.\n"
+    ".TP\n.I $XDG_CACHE_HOME/vkanim\n"
+    "The cache; it may be deleted at any time.\n"
+    ".TP\n.I NAME.part\n"
+    "An output that is being written. It gets its name when it is whole.\n"
+    ".SH EXAMPLES\n"
+    "A first clip, with the bundled miniature:\n"
+    ".PP\n.EX\n"
+    "vkanim \\-p \\(dqa white sailboat sailing to the left on the sea at dawn\\(dq \\-o boat.webp\n"
+    ".EE\n.PP\n"
+    "A Stable Diffusion 1.5 checkpoint with a motion module, on 6 GiB:\n"
+    ".PP\n.EX\n"
+    "vkanim \\-m model.safetensors \\-\\-motion mm_sd_v15_v2.safetensors \\e\n"
+    "    \\-p \\(dqa fox in the snow\\(dq \\-n \\(dqblurry\\(dq \\-W 512 \\-H 512 \\-s 42 \\-\\-vram 6G \\-o fox.mp4\n"
+    ".EE\n.PP\n"
+    "Would it fit on an 8 GiB card?\n"
+    ".PP\n.EX\n"
+    "vkanim plan \\-m model.safetensors \\-\\-motion mm_sd_v15_v2.safetensors \\-\\-device\\-memory 8G\n"
+    ".EE\n.PP\n"
+    "The same clip again with more steps, from the animation alone:\n"
+    ".PP\n.EX\n"
+    "vkanim \\-\\-from boat.webp \\-\\-steps 40 \\-o better.webp\n"
+    ".EE\n"
+    ".SH NOTES\n"
+    "Names of samplers, schedules, kernel paths, options and commands that other versions have and this one has not are refused\n"
+    "with exit status 2; nothing is replaced in silence.\n"
+    "This version does not have LoRA files, embeddings, resuming, converting and the benchmark command.\n"
+    ".SH SEE ALSO\n"
+    ".BR vulkaninfo (1),\n"
+    ".BR ffmpeg (1)\n";
+
+void cli_print_man(FILE *to)
+{
+    fprintf(to, ".\\\" Made by vkanim --print man from the option table.\n.TH VKANIM 1 \"\" \"vkanim %s\" \"User Commands\"\n.nh\n",
+            vka_version());
+    fputs(".SH NAME\nvkanim \\- AnimateDiff animations on any Vulkan GPU\n.SH SYNOPSIS\n", to);
+    for (int i = 0; i < CLI_COMMANDS; i++) {
+        fprintf(to, "%s.B vkanim %s%s\n", i ? ".br\n" : "", i ? cli_commands[i].name : "", i ? "" : "\\fR[\\fBrender\\fR]");
+        put_text(to, cli_commands[i].arguments);
+        fputc('\n', to);
+    }
+    fputs(description, to);
+    fputs(".SH COMMANDS\n", to);
+    for (int i = 0; i < CLI_COMMANDS; i++) {
+        fprintf(to, ".TP\n.B %s\n", cli_commands[i].name);
+        put_text(to, cli_commands[i].help);
+        fputc('\n', to);
+    }
+    fputs(".SH OPTIONS\n"
+          "Numbers have a decimal point, sizes the letters K, M, G or T for powers of 1024.\n"
+          "A value may stand behind a space or, with long names, behind an equals sign.\n"
+          "The last of several counts, unless the option may be repeated.\n"
+          "Defaults are those of a model that does not bring its own.\n"
+          "Where a command has no use for an option, it refuses it.\n",
+          to);
+    put_options(to, VKA_FOR_RENDER, 0);
+    fputs(".SS Of plan only\n", to);
+    size_t count;
+    const vka_option *options = vka_options(&count);
+    for (size_t i = 0; i < count; i++)
+        if (options[i].commands == VKA_FOR_PLAN && !(options[i].marks & VKA_MARK_LATER))
+            put_option(to, &options[i]);
+    fputs(".SS Of net only\n", to);
+    for (size_t i = 0; i < count; i++)
+        if (options[i].commands == VKA_FOR_NET && !(options[i].marks & VKA_MARK_LATER))
+            put_option(to, &options[i]);
+    fputs(streams, to);
+    fputs(exit_codes, to);
+    fputs(json, to);
+    fputs(tensors, to);
+    fputs(rest, to);
+}

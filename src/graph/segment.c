@@ -1,0 +1,166 @@
+/* segment.c - which nodes run together, part by part.  See plan.h.
+ *
+ * Nodes join a segment while they share a cut axis.  Where that ends, the border is put among the last nodes that could also
+ * run on the next segment's axis, at the place with the fewest live bytes: so a motion module's token rows begin right
+ * after its norm's statistics, not at its attention. */
+#include "graph/plan_parts.h"
+
+enum { PIXEL_QUANTUM = 8, MOST_PARTS = 256 };
+
+/* Bytes of tensors made before node i and read at or after it. */
+static uint64_t live_across(const struct vka_planning *w, uint32_t i)
+{
+    const struct vka_graph *g = w->plan->graph;
+    uint64_t sum = 0;
+    for (uint32_t t = 1; t < g->tensor_count; t++)
+        if (vka_is_planned(&g->tensors[t]) && g->tensors[t].producer < (int32_t)i && w->last[t] >= (int32_t)i)
+            sum += vka_pass_bytes(w->plan, &g->tensors[t]);
+    return sum;
+}
+
+/* Pixels of the clip's tensors that a node reads and writes; 1 when there is none with more.  *same: all of them that have
+ * more than one pixel have equally many, as a cut along pixels needs. */
+static uint32_t node_pixels(const struct vka_graph *g, const struct vka_node *n, bool *same)
+{
+    uint32_t most = 1;
+    *same = true;
+    for (uint32_t k = 0; k < n->inputs + n->outputs; k++) {
+        const struct vka_tensor_info *t = &g->tensors[k < n->inputs ? n->in[k].id : n->out[k - n->inputs].id];
+        if (t->domain != VKA_SAMPLE || t->h * t->w <= 1)
+            continue;
+        *same = *same && (most == 1 || most == t->h * t->w);
+        most = vka_max_u32(most, t->h * t->w);
+    }
+    return most;
+}
+
+static uint32_t node_axes(const struct vka_graph *g, uint32_t i)
+{
+    bool same;
+    uint32_t axes = g->nodes[i].op->axes(g, &g->nodes[i]) & (VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL);
+    node_pixels(g, &g->nodes[i], &same);
+    return same ? axes : axes & ~(uint32_t)VKA_AXIS_PIXEL;
+}
+
+/* The nodes from s->first on that share an axis; sets axis, extent and end. */
+static void grow_segment(const struct vka_planning *w, struct vka_segment *s)
+{
+    const struct vka_graph *g = w->plan->graph;
+    const uint32_t both = VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL;
+    uint32_t axes = node_axes(g, s->first), j = s->first + 1, need = s->first; /* need: the last node that asks for an axis */
+    bool same;
+    uint32_t pixels = node_pixels(g, &g->nodes[s->first], &same);
+    for (; j < g->node_count && g->nodes[j].once == s->once; j++) {
+        uint32_t a = node_axes(g, j), there = node_pixels(g, &g->nodes[j], &same), shared = axes & a;
+        if (there != pixels && there > 1 && pixels > 1)
+            shared &= ~(uint32_t)VKA_AXIS_PIXEL; /* pixels of different pictures do not correspond */
+        if (axes ? !shared : a)
+            break;
+        if (shared != axes || a != both)
+            need = j;
+        axes = shared;
+        pixels = vka_max_u32(pixels, there);
+    }
+    if (axes && j < g->node_count && node_axes(g, j)) {
+        uint32_t border = j;
+        uint64_t best = live_across(w, j);
+        for (uint32_t k = j - 1; k > need; k--) {
+            uint64_t live = live_across(w, k);
+            if (live < best) {
+                best = live;
+                border = k;
+            }
+        }
+        j = border;
+    }
+    s->end = j;
+    s->axis = axes & VKA_AXIS_SAMPLE ? VKA_AXIS_SAMPLE : axes;
+    s->extent = s->axis == VKA_AXIS_SAMPLE ? w->plan->pass_samples : s->axis == VKA_AXIS_PIXEL ? pixels : 1;
+}
+
+bool vka_make_segments(struct vka_planning *w)
+{
+    struct vka_plan *p = w->plan;
+    const struct vka_graph *g = p->graph;
+    p->segments = vka_calloc((size_t)g->node_count + 1, sizeof *p->segments);
+    if (!p->segments)
+        return false;
+    for (uint32_t i = 0; i < g->node_count;) {
+        struct vka_segment *s = &p->segments[p->segment_count];
+        *s = (struct vka_segment){.first = i, .once = g->nodes[i].once, .parts = 1};
+        grow_segment(w, s);
+        s->step = s->extent;
+        for (; i < s->end; i++)
+            w->segment_of[i] = p->segment_count;
+        p->segment_count++;
+    }
+    return true;
+}
+
+/* ---- cuts ------------------------------------------------------------------------------------------ */
+
+static void set_parts(struct vka_segment *s, uint32_t parts)
+{
+    uint32_t step = vka_div_up(s->extent, parts);
+    if (s->axis == VKA_AXIS_PIXEL)
+        step = vka_min_u32((uint32_t)vka_round_up(step, PIXEL_QUANTUM), s->extent);
+    s->step = step;
+    s->parts = vka_div_up(s->extent, step);
+}
+
+bool vka_cut_finer(struct vka_segment *s)
+{
+    if (s->axis == 0)
+        return false;
+    uint32_t before = s->parts, most = vka_min_u32(s->extent, MOST_PARTS);
+    for (uint32_t parts = before; parts < most && s->parts == before;) {
+        parts = vka_min_u32(parts * 2, most);
+        set_parts(s, parts);
+    }
+    return s->parts > before;
+}
+
+/* Elements that a kernel counts through in one part of a tensor of the clip. */
+static uint64_t part_elements(const struct vka_plan *p, const struct vka_segment *s, uint32_t tensor)
+{
+    const struct vka_tensor_info *t = &p->graph->tensors[tensor];
+    const struct vka_place *at = &p->places[tensor];
+    uint64_t samples = s->axis == VKA_AXIS_SAMPLE ? s->step : p->pass_samples;
+    return samples * (at->space == VKA_SPACE_ARENA ? at->sample_stride : (uint64_t)t->h * t->w * t->pitch);
+}
+
+vka_status vka_cut_too_large(struct vka_planning *w, vka_error *err)
+{
+    struct vka_plan *p = w->plan;
+    const struct vka_graph *g = p->graph;
+    for (bool changed = true; changed;) {
+        changed = false;
+        vka_set_places(w);
+        for (uint32_t k = 0; k < p->segment_count; k++) {
+            struct vka_segment *s = &p->segments[k];
+            uint32_t uncountable = 0;
+            bool unwieldy = false;
+            for (uint32_t i = s->first; i < s->end; i++) {
+                const struct vka_node *n = &g->nodes[i];
+                for (uint32_t x = 0; x < n->inputs + n->outputs; x++) {
+                    uint32_t t = x < n->inputs ? n->in[x].id : n->out[x - n->inputs].id;
+                    if (g->tensors[t].domain != VKA_SAMPLE)
+                        continue;
+                    if (part_elements(p, s, t) > INT32_MAX)
+                        uncountable = t;
+                    bool inside = vka_is_planned(&g->tensors[t]) && w->segment_of[g->tensors[t].producer] == k &&
+                                  w->last[t] < (int32_t)s->end;
+                    unwieldy = unwieldy || (inside && p->places[t].bytes > VKA_BLOCK_LIMIT);
+                }
+            }
+            if ((uncountable || unwieldy) && vka_cut_finer(s))
+                changed = true;
+            else if (uncountable) {
+                const struct vka_tensor_info *t = &g->tensors[uncountable];
+                return vka_fail(err, VKA_E_MEMORY, "'%s' of the %s is too large: %u samples of %u x %u with %u channels", t->name,
+                                g->name, p->pass_samples, t->w, t->h, t->c);
+            }
+        }
+    }
+    return VKA_OK;
+}

@@ -1,0 +1,238 @@
+#!/bin/sh
+# cli_test.sh VKANIM SOURCES - the command's contract as far as it needs no device: exit codes, what goes to which
+# stream, error texts of at most three lines, help, texts made from the option table.
+vkanim=$1
+sources=$2
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+failures=0
+cd "$work" || exit 1
+
+# No driver is to be found, so that what reaches for one says so; models come from the sources.
+export VK_DRIVER_FILES=/nonexistent.json VK_ICD_FILENAMES=/nonexistent.json
+export VKANIM_MODEL_PATH="$sources/models" VKANIM_CACHE_DIR="$work/cache" XDG_DATA_DIRS=/nonexistent
+unset VKANIM_DEVICE
+
+bad() {
+    echo "FAILED: $1" >&2
+    sed 's/^/    out: /' out >&2
+    sed 's/^/    err: /' err >&2
+    failures=$((failures + 1))
+}
+
+# run CODE ARGUMENTS...: the exit code; nothing on stdout after a failure without --json; at most three lines of error, the
+# first beginning with "vkanim: ".
+run() {
+    want=$1
+    shift
+    case=$*
+    "$vkanim" "$@" >out 2>err </dev/null
+    got=$?
+    [ "$got" = "$want" ] || bad "'vkanim $case' ended with $got, not $want"
+    if [ "$want" != 0 ]; then
+        [ "$(wc -l <err)" -le 3 ] || bad "'vkanim $case': more than three lines"
+        head -n 1 err | grep -q '^vkanim: ' || bad "'vkanim $case': the first line"
+    fi
+}
+# fails CODE WORD ARGUMENTS...: as run, and WORD in the error text, and an empty stdout
+fails() {
+    code=$1
+    word=$2
+    shift 2
+    run "$code" "$@"
+    grep -qe "$word" err || bad "'vkanim $case' does not say '$word'"
+    [ -s out ] && bad "'vkanim $case' wrote to stdout"
+}
+# says WORD: stdout of the last run has it
+says() { grep -qe "$1" out || bad "'vkanim $case': stdout lacks '$1'"; }
+silent() { [ -s err ] && bad "'vkanim $case' wrote to stderr"; }
+# One line that begins and ends like an object; jq, where it is there, reads it.
+object() {
+    [ "$(wc -l <out)" = 1 ] && grep -q '^{.*}$' out || bad "'vkanim $case': stdout is not one object"
+    grep -q '"schema": *1' out || bad "'vkanim $case': no schema"
+    if command -v jq >/dev/null; then jq -e . out >/dev/null || bad "'vkanim $case': jq"; fi
+}
+
+# ---- usage ----
+fails 2 'nothing to do'
+fails 2 '--steps' --stepz 5
+fails 2 '--prompt' -prompt x
+fails 2 '-s 5' -s5
+fails 2 '--output wants a value' -o
+fails 2 '--output wants a value' -o --json=x
+fails 2 'takes no value' --overwrite=yes
+fails 2 "unknown command 'renders'" renders
+fails 2 "vkanim -p 'a red ball'" 'a red ball'
+fails 2 "unexpected argument 'red'" -p a red ball
+fails 2 'put the command first: vkanim devices' -q devices
+for command in resume bench convert; do fails 2 'not in this version' "$command"; done
+for option in --lora --motion-lora --embedding; do fails 2 'not in this version' "$option" x; done
+for sampler in heun lms dpm2 dpm2-a dpmpp-2m dpmpp-2m-sde dpmpp-2s-a dpmpp-sde dpmpp-3m-sde unipc pndm deis lcm tcd ddpm; do
+    fails 2 "--sampler $sampler is not in this version" -p x --sampler "$sampler"
+done
+for schedule in karras exponential sgm-uniform simple normal ddim-uniform beta kl-optimal ays; do
+    fails 2 "--schedule $schedule is not in this version" -p x --schedule "$schedule"
+done
+fails 2 '--path khr is not in this version' -p x --path khr
+fails 2 '--path nv2 is not in this version' -p x --path nv2
+fails 2 'does not know' -p x --sampler nonsense
+fails 2 'ddim euler euler-a' -p x --sampler nonsense
+fails 2 'does not know' -p x --progress nonsense
+fails 2 'out of range' -p x -f 0
+fails 2 'whole number' -p x --steps 2.5
+fails 2 'decimals' -p x --cfg 7,5
+fails 2 '512M' -p x --vram 6GB
+fails 2 'hexadecimal' -p x --verify 123
+fails 2 'UTF-8' -p "$(printf '\377')"
+fails 2 "takes no --steps" devices --steps 3
+fails 2 "takes no --device-memory" -p x --device-memory 8G
+fails 2 "no file" inspect
+fails 2 "no network" net
+fails 2 "needs --out" net text
+fails 2 "needs --in" net unet --out x
+fails 2 "there is no network" net nonsense --in x --out y
+fails 2 "unknown command" help nonsense
+
+# ---- sizes are checked once the model is known ----
+fails 2 'not a multiple of 8' plan -W 7 --device-memory 4G
+fails 2 'positional table' plan -f 33 --device-memory 4G
+
+# ---- files ----
+fails 3 'nonexistent' -p x -m /nonexistent
+fails 3 'nonexistent' -p x --motion /nonexistent
+fails 3 'nonexistent' --job /nonexistent
+fails 3 'nonexistent' --from /nonexistent
+fails 3 'it is a folder' --job .
+echo 'not a model' >text.safetensors
+fails 3 'text.safetensors' inspect text.safetensors
+fails 3 'text.safetensors' -p x -m text.safetensors
+fails 3 'text.safetensors' --from text.safetensors
+fails 3 'not a JSON object' --job text.safetensors
+
+# ---- devices ----
+fails 4 'driver' devices
+fails 4 'driver' -p x -o clip.webp
+[ -e clip.webp ] && bad 'a clip without a device'
+
+# ---- --json: one object in every case ----
+run 2 --json --sampler heun
+object
+says '"error": *{"code": *2'
+run 2 --sampler heun --json
+object
+run 2 --json --nonsense
+object
+run 4 devices --json
+object
+says '"command": *"devices"'
+run 3 -p x -m /nonexistent --json
+object
+run 2 plan --json -W 7 --device-memory 4G
+object
+says '"command": *"plan"'
+run 0 plan --json --device-memory 4G
+object
+silent
+says '"fits": *true'
+run 0 --dry-run --json --device-memory 4G
+object
+says '"command": *"plan"'
+run 5 plan --json --device-memory 1M
+object
+says '"fits": *false'
+grep -q '"error"' out && bad 'the plan that does not fit is the result'
+run 5 plan --device-memory 1M
+says 'fits *no'
+run 0 inspect --json "$sources/models/miniature/motion.safetensors"
+object
+silent
+says '"kind": *"motion-module"'
+run 3 inspect --json /nonexistent "$sources/models/miniature/motion.safetensors" text.safetensors
+object
+says '"kind": *"motion-module"'
+says '"error": *{"code": *3'
+
+# ---- --progress json: stderr is objects only ----
+"$vkanim" -p x -m /nonexistent --progress json >out 2>err </dev/null
+[ $? = 3 ] || bad 'exit code with --progress json'
+grep -qv '^{.*}$' err && bad 'stderr is not NDJSON'
+grep -q '"event": *"error"' err || bad 'no error event'
+
+# ---- --job: options win over it, its own keys count ----
+echo '{"sampler":"euler","steps":5,"json":true,"width":7}' >job.json
+run 2 plan --job job.json --device-memory 4G
+object
+says 'width 7'
+run 0 plan --job job.json --device-memory 4G -W 64
+object
+fails 3 'not a JSON object' plan --job - --device-memory 4G
+"$vkanim" plan --job - --device-memory 4G -W 64 <job.json >out 2>err || bad 'a job from standard input'
+object
+echo '{"stepz":5}' >job.json
+fails 2 'stepz' --job job.json
+echo '{"sampler":"lcm"}' >job.json
+fails 2 'not in this version' --job job.json
+fails 2 'not in this version' --job=job.json
+
+# ---- help, version, texts ----
+run 0 --version
+silent
+says '^vkanim [0-9]*\.[0-9]*\.[0-9]*$'
+for help in --help -h 'help render' 'help plan' 'plan --help' 'devices --help' 'inspect -h' 'net --help' 'help net'; do
+    # shellcheck disable=SC2086
+    run 0 $help
+    silent
+    says '^usage: vkanim'
+    [ "$(awk 'length > 80' out)" ] && bad "'vkanim $help' has lines over 80 columns"
+    grep -qe '--lora\|heun\|karras\|resume\|khr' out && bad "'vkanim $help' lists what does not work"
+done
+run 0 --help
+for option in --prompt --output --sampler --vram --json; do says "^ .*$option "; done
+"$vkanim" --help >/dev/full 2>err
+[ $? = 7 ] || bad 'help to a full disk'
+"$vkanim" plan --json --device-memory 4G >/dev/full 2>err
+[ $? = 7 ] || bad 'a report to a full disk'
+
+for kind in man bash zsh fish; do
+    run 0 --print $kind
+    silent
+    # roff writes hyphens as \-
+    grep -qe 'noise..\?layout' out || bad "$kind lacks --noise-layout"
+    grep -qe 'heun\|karras\|motion-lora \|resume' out && bad "$kind lists what does not work"
+    cp out "text.$kind"
+done
+bash -n text.bash 2>err || bad 'the bash completion'
+if command -v zsh >/dev/null; then zsh -n text.zsh 2>err || bad 'the zsh completion'; fi
+if command -v fish >/dev/null; then fish -n text.fish 2>err || bad 'the fish completion'; fi
+if command -v groff >/dev/null; then
+    groff -ww -man -z text.man >err 2>&1
+    [ -s err ] && bad 'the manual page'
+fi
+if command -v mandoc >/dev/null; then mandoc -T lint -W warning text.man >err 2>&1 || bad 'the manual page (mandoc)'; fi
+
+# What completion offers: NAME is the word before, PREFIX the beginning of what is typed.
+completion() {
+    bash -c 'compopt() { :; }; . ./text.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _vkanim; echo "${COMPREPLY[*]}"' _ "$@" >out 2>err
+}
+completion vkanim --sampler eu
+[ "$(cat out)" = 'euler euler-a' ] || bad 'completion of a choice'
+completion vkanim pl
+[ "$(cat out)" = 'plan' ] || bad 'completion of a command'
+completion vkanim plan --device-m
+[ "$(cat out)" = '--device-memory' ] || bad 'completion of an option of plan'
+completion vkanim --device-m
+[ "$(cat out)" = '' ] || bad 'completion of an option that render does not have'
+completion vkanim net une
+[ "$(cat out)" = 'unet' ] || bad 'completion of a network'
+
+# ---- the example in vkanim.h is the one that is compiled ----
+sed -n '2,/^ \* vkanim does not/s/^ \*     //p' "$sources/include/vkanim/vkanim.h" >out
+[ "$(wc -l <out)" -ge 10 ] || bad 'the example in vkanim.h'
+sed -n 's/^    //p' "$sources/tests/cli/example.c" >example
+while IFS= read -r line; do
+    grep -qxF -e "$line" example || bad "tests/cli/example.c lacks: $line"
+done <out
+
+[ -z "$(find . -name '*.part')" ] || bad 'part files are left'
+[ "$failures" = 0 ] && echo 'cli: all good'
+exit $((failures > 0))

@@ -1,0 +1,169 @@
+/* test_golden.c - runs the vkanim command on the small random-weight models of tests/golden/tiny and compares what it writes with
+ * what diffusers and transformers computed (tests/reference/golden.py).  Needs a Vulkan device; lavapipe will do.
+ *
+ * cases.json: {"cases": [{"name", "command": [...], "compare": [{"tensor", "file", "metric", "limit"}]}]}.  In a command
+ * "@x" is x among the redrawn models, "=x" a file of the set, "%" the output file.  Metrics: "equal", "l2" (relative), "psnr" (dB,
+ * at least).  Arguments of the program choose cases by a part of their names. */
+#define _XOPEN_SOURCE 700
+#include "golden/redraw.h"
+#include "weights/safetensors.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <jansson.h>
+#include <math.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+static bool run(char **argv, const char *log)
+{
+    posix_spawn_file_actions_t io;
+    pid_t pid;
+    int status = -1;
+    posix_spawn_file_actions_init(&io);
+    posix_spawn_file_actions_addopen(&io, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&io, 1, log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    posix_spawn_file_actions_adddup2(&io, 1, 2);
+    if (posix_spawn(&pid, argv[0], &io, NULL, argv, environ) == 0)
+        waitpid(pid, &status, 0);
+    posix_spawn_file_actions_destroy(&io);
+    if (status == 0)
+        return true;
+    printf("    status %d, it said:\n", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+    FILE *f = fopen(log, "r");
+    for (int c; f && (c = fgetc(f)) != EOF;)
+        putchar(c);
+    if (f)
+        fclose(f);
+    return false;
+}
+
+/* One comparison; prints a line. */
+static bool compare(const char *out, const char *want, const char *tensor, const char *metric, double limit)
+{
+    vka_safetensors a = {0}, b = {0};
+    vka_error err = {0};
+    bool ok = false;
+    if (vka_safetensors_open(&a, out, &err) != VKA_OK || vka_safetensors_open(&b, want, &err) != VKA_OK)
+        printf("    %s\n", err.what);
+    else {
+        const vka_weight *x = vka_safetensors_find(&a, tensor), *y = vka_safetensors_find(&b, tensor);
+        size_t n = y ? (size_t)vka_weight_count(y) : 0;
+        if (!x || !y || vka_weight_count(x) != n || x->rank != y->rank || memcmp(x->dims, y->dims, y->rank * sizeof *y->dims))
+            printf("    %s: missing, or of another shape\n", tensor);
+        else {
+            float *p = malloc(n * sizeof *p), *q = malloc(n * sizeof *q);
+            double difference = 0, norm = 0, value = 0;
+            size_t unequal = 0;
+            vka_dtype_to_f32(p, x->data, x->dtype, n);
+            vka_dtype_to_f32(q, y->data, y->dtype, n);
+            for (size_t i = 0; i < n; i++) {
+                double d = (double)p[i] - q[i];
+                difference += d * d;
+                norm += (double)q[i] * q[i];
+                unequal += !(p[i] == q[i]);
+            }
+            if (!strcmp(metric, "equal")) {
+                value = (double)unequal;
+                ok = unequal == 0;
+            } else if (!strcmp(metric, "l2")) {
+                value = sqrt(difference / norm);
+                ok = value <= limit;
+            } else {
+                value = difference > 0 ? 10 * log10(255.0 * 255.0 * (double)n / difference) : INFINITY;
+                ok = value >= limit;
+            }
+            printf("    %-12s %-5s %10.3g (limit %g)%s\n", tensor, metric, value, limit, ok ? "" : "  FAILED");
+            free(p);
+            free(q);
+        }
+    }
+    vka_safetensors_close(&a);
+    vka_safetensors_close(&b);
+    return ok;
+}
+
+static bool run_case(const json_t *c, const char *set, const char *models, const char *scratch)
+{
+    enum { MOST = 64 };
+    char *argv[MOST + 2] = {(char *)(uintptr_t)VKA_BINARY}, out[512], log[512];
+    const json_t *command = json_object_get(c, "command"), *compares = json_object_get(c, "compare");
+    size_t n = json_array_size(command);
+    snprintf(out, sizeof out, "%s/out.safetensors", scratch);
+    snprintf(log, sizeof log, "%s/log", scratch);
+    for (size_t i = 0; i < n && i < MOST; i++) {
+        const char *word = json_string_value(json_array_get(command, i));
+        char text[8192];
+        if (word[0] == '@')
+            snprintf(text, sizeof text, "%s/%s", models, word + 1);
+        else if (word[0] == '=')
+            snprintf(text, sizeof text, "%s/%s", set, word + 1);
+        else if (word[0] == '%')
+            snprintf(text, sizeof text, "%s%s", out, word + 1);
+        else
+            snprintf(text, sizeof text, "%s", word);
+        argv[i + 1] = strdup(text);
+    }
+    remove(out);
+    bool ok = n < MOST && run(argv, log);
+    for (size_t i = 0; ok && i < json_array_size(compares); i++) {
+        const json_t *m = json_array_get(compares, i);
+        char want[512];
+        snprintf(want, sizeof want, "%s/%s", set, json_string_value(json_object_get(m, "file")));
+        ok = compare(out, want, json_string_value(json_object_get(m, "tensor")),
+                     json_string_value(json_object_get(m, "metric")), json_number_value(json_object_get(m, "limit"))) &&
+             ok;
+    }
+    for (size_t i = 1; i <= n && i <= MOST; i++)
+        free(argv[i]);
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    const char *set = VKA_TEST_DATA "/golden/tiny", *tokenizer = VKA_SOURCE_DIR "/models/miniature/tokenizer";
+    char scratch[] = "/tmp/vkanim-golden-XXXXXX", models[64], cases[512];
+    vka_error err = {0};
+    size_t passed = 0, failed = 0;
+    if (!mkdtemp(scratch))
+        return 1;
+    snprintf(models, sizeof models, "%s/models", scratch);
+    snprintf(cases, sizeof cases, "%s/cases.json", set);
+    json_t *list = json_load_file(cases, 0, NULL), *all = json_object_get(list, "cases");
+    if (!all || vka_test_redraw(set, tokenizer, models, &err) != VKA_OK) {
+        printf("cannot make the models: %s\n", err.what);
+        failed = 1;
+    } else
+        for (size_t i = 0; i < json_array_size(all); i++) {
+            const json_t *c = json_array_get(all, i);
+            const char *name = json_string_value(json_object_get(c, "name"));
+            bool wanted = argc == 1;
+            for (int k = 1; k < argc; k++)
+                wanted = wanted || strstr(name, argv[k]);
+            if (!wanted)
+                continue;
+            printf("%s\n", name);
+            bool ok = run_case(c, set, models, scratch);
+            passed += ok;
+            failed += !ok;
+            fflush(stdout);
+        }
+    json_decref(list);
+    nftw(scratch, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    printf("%zu passed, %zu failed\n", passed, failed);
+    return failed || !passed;
+}

@@ -1,0 +1,26 @@
+/* networks.h - networks without files: tables of names and shapes as a model file of given sizes would have them.
+ *
+ * Graphs, plans and recordings ask a weight for its shape only; `data` is NULL unless a test asks for numbers. */
+#ifndef VKA_TESTS_NETWORKS_H
+#define VKA_TESTS_NETWORKS_H
+
+#include "base/arch.h"
+#include "weights/table.h"
+
+/* Stable Diffusion 1.5 and AnimateDiff v2, as published. */
+vka_unet_config networks_sd15_unet(void);
+vka_vae_config networks_sd15_vae(void);
+vka_text_config networks_sd15_text(void);
+vka_motion_info networks_v2_motion(const vka_unet_config *c);
+/* The same topologies with `channels` at full resolution, doubled once, and `levels` levels of `layers` ResNets. */
+vka_unet_config networks_small_unet(uint32_t channels, uint32_t levels, uint32_t layers);
+vka_vae_config networks_small_vae(uint32_t channels, uint32_t levels);
+vka_text_config networks_small_text(uint32_t hidden, uint32_t layers);
+
+/* Tables under diffusers' names (transformers' for the text encoder).  NULL when memory is short; vka_weights_free them. */
+vka_weights *networks_unet_table(const vka_unet_config *c);
+vka_weights *networks_motion_table(const vka_motion_info *m, const vka_unet_config *c);
+vka_weights *networks_vae_table(const vka_vae_config *c);
+vka_weights *networks_text_table(const vka_text_config *c);
+
+#endif

@@ -1,0 +1,34 @@
+#!/bin/sh
+# symbols.sh STATIC SHARED INCLUDE - what the libraries show.  Every global name of the static library starts with vka_; volk's
+# (vk..., volk...) must be hidden, so that another volk in the same process stays apart.  The shared library exports
+# exactly the functions that the public headers declare with VKA_API.
+set -eu
+static=$1
+shared=$2
+include=$3
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+LC_ALL=C
+export LC_ALL
+
+# readelf's columns: number, value, size, type, binding, visibility, section, name
+readelf --syms --wide "$static" |
+    awk '($5 == "GLOBAL" || $5 == "WEAK") && $7 != "UND" { print $8, $6 }' | sort -u >"$work/static"
+[ "$(wc -l <"$work/static")" -gt 100 ] || { echo "$static has hardly any symbols"; exit 1; }
+grep -q '^volkInitialize HIDDEN$' "$work/static" || { echo "$static: volk was not found, or is not hidden"; exit 1; }
+bad=$(grep -v -e '^vka_[a-z0-9_]* ' -e '^vk[A-Z][A-Za-z0-9_]* HIDDEN$' -e '^volk[A-Z][A-Za-z0-9_]* HIDDEN$' "$work/static" || true)
+if [ -n "$bad" ]; then
+    echo "$static has global names that do not start with vka_:"
+    echo "$bad"
+    exit 1
+fi
+
+nm --dynamic --defined-only "$shared" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort -u >"$work/exported"
+cat "$include"/vkanim/*.h | sed -n 's/^VKA_API .*[ *]\(vka_[a-z0-9_]*\)(.*/\1/p' | sort -u >"$work/declared"
+[ "$(wc -l <"$work/declared")" -gt 10 ] || { echo "$include declares hardly anything"; exit 1; }
+if ! diff "$work/declared" "$work/exported" >"$work/diff"; then
+    echo "declared in the public headers (<) against exported by $shared (>):"
+    cat "$work/diff"
+    exit 1
+fi
+echo "$(wc -l <"$work/static") names in the static library, $(wc -l <"$work/exported") exported"
