@@ -1,22 +1,24 @@
-// attention.comp - softmax(q k^T * scale) v per head, without ever holding the scores: keys are folded in chunks with a running
-// maximum and sum in fp32 (Milakov and Gimelshein 2018; Dao et al. 2022).
+// attention.comp - softmax(q k^T * scale) v per head, without ever holding the scores: keys are folded in chunks with
+// a running maximum and sum in fp32 (Milakov and Gimelshein 2018; Dao et al. 2022).
 //
-// A problem is one head of one batch: `queries` query tokens against `tokens` key tokens.  A batch is a sample (tokens are its
-// pixels, token stride = pitch), or with `temporal` a pixel of a branch (tokens are its frames, token stride = sample stride); the
-// branches' samples lie `queries` apart.  With an index (cross attention) k and v are those of prompt index[sample].
+// A problem is one head of one batch: `queries` query tokens against `tokens` key tokens. A batch is a sample (tokens
+// are its pixels, token stride = pitch), or with `temporal` a pixel of a branch (tokens are its frames, token stride
+// = sample stride); the branches' samples lie `queries` apart. With an index (cross attention) k and v are those of
+// prompt index[sample].
 //
 // Two ways to run, two binaries:
 //
-// staged (GPUs): a workgroup takes `pack` problems of `span` queries each: invocation = (problem, part of the head, query).  A query's head
-// of 4 * QUADS * SPLIT numbers is shared by SPLIT invocations, each with q and the sum of its part in registers.  K and V of
-// `stage` keys at a time lie in shared memory as fp32, zero beyond the last token and beyond the head's slot.
+// staged (GPUs): a workgroup takes `pack` problems of `span` queries each: invocation = (problem, part of the head,
+// query). A query's head of 4 * QUADS * SPLIT numbers is shared by SPLIT invocations, each with q and the sum of its
+// part in registers. K and V of `stage` keys at a time lie in shared memory as fp32, zero beyond the last token and
+// beyond the head's slot.
 //
-// shuffled (software devices): a workgroup is one subgroup, each lane holds QUERIES queries and, of LANES keys at a time, one key;
-// keys go round by shuffles with a constant lane, which cost next to nothing there, while a load costs tens of
-// multiplications wherever it goes, shared memory included.
+// shuffled (software devices): a workgroup is one subgroup, each lane holds QUERIES queries and, of LANES keys at a
+// time, one key; keys go round by shuffles with a constant lane, which cost next to nothing there, while a load costs
+// tens of multiplications wherever it goes, shared memory included.
 //
-// Keys are folded in their order, KEYS (LANES) at once; what is not seen (beyond the last token, after a causal query) has weight
-// exactly 0, so a query's bits do not depend on its neighbours in the launch.
+// Keys are folded in their order, KEYS (LANES) at once; what is not seen (beyond the last token, after a causal
+// query) has weight exactly 0, so a query's bits do not depend on its neighbours in the launch.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require

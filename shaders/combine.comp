@@ -1,8 +1,8 @@
 // combine.comp - a linear combination of up to six fp32 tensors: result = sum of coefficient[i] * x[i].
 //
-// All [n, ..] of one shape; sample s of the result takes sample (skip[i] + s) mod samples[i] of x[i].  Products and sums are rounded one
-// by one, in the order of i, from the first term on (no contraction), so that every device gives the same bits.  A term
-// whose coefficient is zero is left out: it may hold anything, NaN included.
+// All [n, ..] of one shape; sample s of the result takes sample (skip[i] + s) mod samples[i] of x[i]. Products and
+// sums are rounded one by one, in the order of i, from the first term on (no contraction), so that every device gives
+// the same bits. A term whose coefficient is zero is left out: it may hold anything, NaN included.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "memory.glsl"
@@ -27,7 +27,8 @@ void main()
         float coefficient = load_f32(push.coefficients, k);
         if (coefficient == 0.0)
             continue;
-        uint from = ((push.skip_samples[k] & 0xffffu) + gl_WorkGroupID.y) % (push.skip_samples[k] >> 16) * push.x_stride[k] + i;
+        uint skip = push.skip_samples[k] & 0xffffu, samples = push.skip_samples[k] >> 16;
+        uint from = (skip + gl_WorkGroupID.y) % samples * push.x_stride[k] + i;
         precise vec4 term = coefficient * load_f32x4(push.x[k], from);
         sum = begun ? sum + term : term;
         begun = true;

@@ -1,11 +1,11 @@
-// group_norm_finish.comp - second half of group normalisation: merges the channels and blocks of each group and writes
-// scale and shift per channel.
+// group_norm_finish.comp - second half of group normalisation: merges the channels and blocks of each group and
+// writes scale and shift per channel.
 //
-// stats f32 [n][block][P means, P M2s] of group_norm_stats.comp; result f32 [n][pitch(C) scales, pitch(C) shifts], where channel
-// c of the C = c1 + c2 channels lies at c in the statistics if c < c1, else at p1 + c - c1.  Groups are cg consecutive
-// channels and may straddle c1.  GANG invocations share one group of one sample (of `frames` samples when the
-// statistics are joint): each merges every GANG-th (frame, block, channel) in order, then the gang merges in a tree,
-// by the pairwise rule of Chan, Golub and LeVeque (1979).
+// stats f32 [n][block][P means, P M2s] of group_norm_stats.comp; result f32 [n][pitch(C) scales, pitch(C) shifts],
+// where channel c of the C = c1 + c2 channels lies at c in the statistics if c < c1, else at p1 + c - c1. Groups are
+// cg consecutive channels and may straddle c1. GANG invocations share one group of one sample (of `frames` samples
+// when the statistics are joint): each merges every GANG-th (frame, block, channel) in order, then the gang merges in
+// a tree, by the pairwise rule of Chan, Golub and LeVeque (1979).
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "memory.glsl"

@@ -1,10 +1,10 @@
-// group_norm_stats.comp - first half of group normalisation: per channel and block of rows, the mean and M2, the sum of
-// squared distances from it.
+// group_norm_stats.comp - first half of group normalisation: per channel and block of rows, the mean and M2, the sum
+// of squared distances from it.
 //
-// x [n, rows, c1] and x2 [n, rows, c2] (c2 = 0: absent), NHWC; out f32 [n][block][P means, P M2s], P = pitch(c1) + pitch(c2).
-// One invocation takes four channels of one block.  Sums are taken of x - x(first row of the block): the first row is
-// itself a sample, so (mean - shift)^2 <= rows * variance and the subtraction M2 = q - s^2 / rows loses at most a factor
-// `rows` of the precision, however large the mean.
+// x [n, rows, c1] and x2 [n, rows, c2] (c2 = 0: absent), NHWC; out f32 [n][block][P means, P M2s], P = pitch(c1) +
+// pitch(c2). One invocation takes four channels of one block. Sums are taken of x - x(first row of the block): the
+// first row is itself a sample, so (mean - shift)^2 <= rows * variance and the subtraction M2 = q - s^2 / rows loses
+// at most a factor `rows` of the precision, however large the mean.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "lanes.glsl"

@@ -1,10 +1,10 @@
 // layer_norm.comp - (x - mean) / sqrt(variance + eps) * gamma + beta over the channels of a row, then plus a row of a
 // table of positions.
 //
-// x, result [n, rows, c]; gamma, beta f32 [c]; positions f32 [L, c] (address 0: none), row = frame of the sample.  GANG
-// invocations share ROWS rows.  Mean and M2 (the sum of squared distances from it) are formed exactly within eight channels, then
-// merged in a fixed order by the pairwise rule of Chan, Golub and LeVeque (1979): one reading, and a large mean costs
-// nothing.
+// x, result [n, rows, c]; gamma, beta f32 [c]; positions f32 [L, c] (address 0: none), row = frame of the sample.
+// GANG invocations share ROWS rows. Mean and M2 (the sum of squared distances from it) are formed exactly within
+// eight channels, then merged in a fixed order by the pairwise rule of Chan, Golub and LeVeque (1979): one reading,
+// and a large mean costs nothing.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require

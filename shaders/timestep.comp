@@ -1,7 +1,7 @@
 // timestep.comp - sinusoidal embedding of a timestep: sin and cos of t * frequency[i].
 //
-// t f32 [1]; frequency f32 [half] (made on the host, see src/ops/embedding.c); result f32 [pitch], the first half sines (cosines
-// when `flip`), the second the other, zero from 2 * half on.
+// t f32 [1]; frequency f32 [half] (made on the host, see src/ops/embedding.c); result f32 [pitch], the first half
+// sines (cosines when `flip`), the second the other, zero from 2 * half on.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "memory.glsl"

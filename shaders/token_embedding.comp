@@ -1,7 +1,7 @@
 // token_embedding.comp - rows of a token table plus rows of a position table.
 //
-// ids i32 [n, T] at `id_pitch`; tokens f32 [vocabulary, c], positions f32 [>= T, c], rows without padding; result [n, T, c].
-// An id outside the vocabulary is clamped into it (addresses have no bounds check).
+// ids i32 [n, T] at `id_pitch`; tokens f32 [vocabulary, c], positions f32 [>= T, c], rows without padding; result [n,
+// T, c]. An id outside the vocabulary is clamped into it (addresses have no bounds check).
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "memory.glsl"

@@ -106,7 +106,7 @@ typedef struct vka_option {
     vka_option_kind kind;
     const char *value;   /* what --help calls its value: "PATH" */
     const char *initial; /* default as text; NULL: none, or the model's */
-    const char *choices; /* VKA_OPTION_CHOICE: separated by spaces; those behind a '|' are known but refused for now */
+    const char *choices; /* VKA_OPTION_CHOICE: separated by spaces; those behind a '|' are known and refused */
     double least, most;  /* VKA_OPTION_INT and _REAL */
     unsigned commands;   /* VKA_FOR_... */
     const char *group;   /* heading in --help */
@@ -121,12 +121,12 @@ typedef struct vka_job vka_job;
 VKA_API vka_job *vka_job_create(void); /* NULL when memory is short */
 VKA_API void vka_job_destroy(vka_job **job);
 /* Sets an option by its long name, as a command line would: the last value wins, lists append (but the first value
- * replaces a list that came from vka_job_read or vka_job_read_animation).  Flags take "true" or "false", NULL being "true".
- * Values are UTF-8; numbers have a point whatever the locale.  VKA_E_USAGE names the option, the value and what would do;
- * the job is then as it was. */
+ * replaces a list that came from vka_job_read or vka_job_read_animation).  Flags take "true" or "false", NULL being
+ * "true".  Values are UTF-8; numbers have a point whatever the locale.  VKA_E_USAGE names the option, the value and what
+ * would do; the job is then as it was. */
 VKA_API vka_status vka_job_set(vka_job *job, const char *name, const char *value, vka_error *err);
-/* One JSON object with long names as keys (--job); lists are arrays.  VKA_E_INPUT when it is no JSON object, VKA_E_USAGE
- * for unknown keys and bad values.  The command's own options may be in it and are passed over. */
+/* One JSON object with long names as keys (--job); lists are arrays.  VKA_E_INPUT when it is no JSON object,
+ * VKA_E_USAGE for unknown keys and bad values.  The command's own options may be in it and are passed over. */
 VKA_API vka_status vka_job_read(vka_job *job, const char *json, size_t size, vka_error *err);
 /* The settings inside a rendered animation (--from).  VKA_E_INPUT when it has none, or some that this version does not
  * have. */

@@ -1,5 +1,5 @@
-// lanes.glsl - a workgroup of LANES invocations in a row, specialization constant 0, and the number of an invocation in the launch.
-// (The constant is named before anything uses it: gl_WorkGroupSize would be read as 1 here.)
+// lanes.glsl - a workgroup of LANES invocations in a row, specialization constant 0, and the number of an invocation
+// in the launch. (The constant is named before anything uses it: gl_WorkGroupSize would be read as 1 here.)
 #ifndef LANES_GLSL
 #define LANES_GLSL
 

@@ -1,5 +1,5 @@
-// launch.glsl - one workgroup number out of the x and z axes: launches that need more than a device's limit on x continue
-// in z (src/ops/launch.h); the surplus is masked by the kernels' own bounds.
+// launch.glsl - one workgroup number out of the x and z axes: launches that need more than a device's limit on x
+// continue in z (src/ops/launch.h); the surplus is masked by the kernels' own bounds.
 #ifndef LAUNCH_GLSL
 #define LAUNCH_GLSL
 

@@ -18,8 +18,8 @@ float exp2_nonpositive(float x)
     return x < -126.0 ? 0.0 : p * intBitsToFloat((int(i) + 127) << 23);
 }
 
-// (sin x, cos x) for |x| <= 1e4, absolute error below 2e-7 (Cody and Waite, 1980): x = k pi/2 + r; pi/2 is split into three
-// parts, the first two short enough that k times them is exact for k < 2^15.
+// (sin x, cos x) for |x| <= 1e4, absolute error below 2e-7 (Cody and Waite, 1980): x = k pi/2 + r; pi/2 is split into
+// three parts, the first two short enough that k times them is exact for k < 2^15.
 vec2 sincos(float x)
 {
     precise float k = roundEven(x * 0.63661977236758134);

@@ -1,5 +1,5 @@
-// moments.glsl - count, mean and M2 (the sum of squared distances from the mean) of a set of numbers, and of two sets' union by the
-// pairwise rule of Chan, Golub and LeVeque (1979).
+// moments.glsl - count, mean and M2 (the sum of squared distances from the mean) of a set of numbers, and of two
+// sets' union by the pairwise rule of Chan, Golub and LeVeque (1979).
 #ifndef MOMENTS_GLSL
 #define MOMENTS_GLSL
 

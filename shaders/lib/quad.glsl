@@ -1,7 +1,8 @@
 // quad.glsl - four consecutive values in as few accesses as the device likes; indices are multiples of 4.
 //
-// On a software device every access is a loop over the lanes, one turn per component of at most 8 bytes: binaries compiled with
-// WIDE_LOADS (64-bit integers) move 8 bytes at a time there.  Elsewhere these are the plain loads and stores.
+// On a software device every access is a loop over the lanes, one turn per component of at most 8 bytes: binaries
+// compiled with WIDE_LOADS (64-bit integers) move 8 bytes at a time there. Elsewhere these are the plain loads and
+// stores.
 #ifndef QUAD_GLSL
 #define QUAD_GLSL
 

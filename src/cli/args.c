@@ -1,8 +1,8 @@
 /* args.c - the command line, on the public option table.
  *
- * --name VALUE, --name=VALUE, -x VALUE; "--" ends options; the command's name comes first.  A word that is itself an option
- * is not taken for a value (write --prompt=--x for that), so a forgotten value is found where it was forgotten.  Short
- * options are not bundled: "-prompt" is a slip, not a prompt. */
+ * --name VALUE, --name=VALUE, -x VALUE; "--" ends options; the command's name comes first.  A word that is itself an
+ * option is not taken for a value (write --prompt=--x for that), so a forgotten value is found where it was forgotten.
+ * Short options are not bundled: "-prompt" is a slip, not a prompt. */
 #include "cli.h"
 
 #include <stdlib.h>
@@ -74,15 +74,17 @@ static vka_status take_own(struct cli_args *a, const vka_option *o, const char *
     static const struct {
         const char *name;
         size_t offset;
-    } texts[] = {
-        {"progress", offsetof(struct cli_args, progress)}, {"job", offsetof(struct cli_args, job)},
-        {"from", offsetof(struct cli_args, from)},         {"in", offsetof(struct cli_args, in)},
-        {"out", offsetof(struct cli_args, out)},
-    }, flags[] = {
-        {"json", offsetof(struct cli_args, json)},       {"quiet", offsetof(struct cli_args, quiet)},
-        {"help", offsetof(struct cli_args, help)},       {"version", offsetof(struct cli_args, version)},
-        {"dry-run", offsetof(struct cli_args, dry_run)},
-    };
+    } texts[] =
+        {
+            {"progress", offsetof(struct cli_args, progress)}, {"job", offsetof(struct cli_args, job)},
+            {"from", offsetof(struct cli_args, from)},         {"in", offsetof(struct cli_args, in)},
+            {"out", offsetof(struct cli_args, out)},
+        },
+      flags[] = {
+          {"json", offsetof(struct cli_args, json)},       {"quiet", offsetof(struct cli_args, quiet)},
+          {"help", offsetof(struct cli_args, help)},       {"version", offsetof(struct cli_args, version)},
+          {"dry-run", offsetof(struct cli_args, dry_run)},
+      };
     if (o->kind == VKA_OPTION_FLAG) {
         for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
             if (strcmp(flags[i].name, o->name) == 0)
@@ -274,7 +276,8 @@ static vka_status own_from_file(struct cli_args *a, const json_t *file, vka_erro
             continue;
         bool flag = o->kind == VKA_OPTION_FLAG;
         if (flag ? !json_is_boolean(value) : !json_is_string(value))
-            return cli_fail(err, VKA_E_USAGE, "--%s in the job file wants %s", names[i], flag ? "true or false" : "a text");
+            return cli_fail(err, VKA_E_USAGE, "--%s in the job file wants %s", names[i],
+                            flag ? "true or false" : "a text");
         if (flag && json_is_false(value))
             continue;
         vka_status status = take_own(a, o, json_string_value(value), err);

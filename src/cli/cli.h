@@ -1,7 +1,7 @@
 /* cli.h - the vkanim command.  It sees include/vkanim and nothing else of the project.
  *
- * Standard output carries data: the result of `devices`, `inspect` and `plan`, or with --json one JSON object.  Everything
- * else goes to standard error.  Functions that can fail fill a vka_error, as the library's do. */
+ * Standard output carries data: the result of `devices`, `inspect` and `plan`, or with --json one JSON object.
+ * Everything else goes to standard error.  Functions that can fail fill a vka_error, as the library's do. */
 #ifndef VKANIM_CLI_H
 #define VKANIM_CLI_H
 
@@ -76,8 +76,8 @@ struct cli_progress {
     bool quiet;
     char stage[32]; /* of the last report */
     unsigned clip, tenth;
-    bool shown;     /* a bar stands on the terminal's line */
-    int drawn;      /* its columns */
+    bool shown; /* a bar stands on the terminal's line */
+    int drawn;  /* its columns */
 };
 /* `name` as --progress has it, NULL being "auto". */
 void cli_progress_init(struct cli_progress *p, const char *name, bool quiet);

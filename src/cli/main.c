@@ -301,8 +301,7 @@ static void report_failure(struct run *r, vka_status status, vka_error *err)
     if (status == VKA_E_STOPPED && !err->what[0])
         snprintf(err->what, sizeof err->what, "stopped");
     err->status = status;
-    bool ndjson = r->ready ? r->progress.form == CLI_NDJSON
-                           : r->args.progress && strcmp(r->args.progress, "json") == 0;
+    bool ndjson = r->ready ? r->progress.form == CLI_NDJSON : r->args.progress && strcmp(r->args.progress, "json") == 0;
     if (err->what[0])
         cli_print_error(err, ndjson);
     if (r->args.json && !ferror(stdout) && !has_printed(r, status)) {

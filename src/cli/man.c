@@ -92,17 +92,21 @@ static const char streams[] =
     "and\n"
     ".B plan\n"
     "print, or with \\fB\\-\\-json\\fR exactly one JSON object.\n"
-    "All else goes to standard error: progress, messages, and errors in at most three lines, which say what happened, why,\n"
+    "All else goes to standard error: progress, messages, and errors in at most three lines, which say what happened, "
+    "why,\n"
     "and what to try.\n"
     ".PP\n"
-    "With \\fB\\-\\-progress json\\fR every line of standard error is one JSON object, from where the options are understood:\n"
-    "{\"event\":\"progress\", \"stage\", \"clip\", \"clips\", \"step\", \"total\", \"elapsed_s\", \"s_per_it\", \"eta_s\", \"vram_bytes\",\\:"
+    "With \\fB\\-\\-progress json\\fR every line of standard error is one JSON object, from where the options are "
+    "understood:\n"
+    "{\"event\":\"progress\", \"stage\", \"clip\", \"clips\", \"step\", \"total\", \"elapsed_s\", \"s_per_it\", "
+    "\"eta_s\", \"vram_bytes\",\\:"
     "\"vram_peak_bytes\"},\n"
     "where s_per_it and eta_s are null while unknown;\n"
     "{\"event\":\"message\", \"level\", \"text\"}; {\"event\":\"done\", \"seed\", \"outputs\"};\n"
     "{\"event\":\"error\", \"code\", \"what\", \"why\", \"hint\"}.\n"
     ".PP\n"
-    "The first interrupt or termination signal stops a render within a step and leaves no files behind; a second one ends it at\n"
+    "The first interrupt or termination signal stops a render within a step and leaves no files behind; a second one "
+    "ends it at\n"
     "once.\n";
 
 static const char exit_codes[] =
@@ -115,7 +119,8 @@ static const char exit_codes[] =
     ".TP\n.B 5\nDoes not fit in the memory budget; the message says what would.\n"
     ".TP\n.B 6\nThe device was lost.\n"
     ".TP\n.B 7\nAn output could not be written, or exists.\n"
-    ".TP\n.B 8\nVerification failed: NaN or infinity in latents or frames, or another hash than \\fB\\-\\-verify\\fR has.\n"
+    ".TP\n.B 8\nVerification failed: NaN or infinity in latents or frames, or another hash than \\fB\\-\\-verify\\fR "
+    "has.\n"
     ".TP\n.BR 130 \", \" 143\nStopped by SIGINT, by SIGTERM.\n";
 
 static const char json[] =
@@ -133,36 +138,43 @@ static const char json[] =
     "\"memory\":{\"budget_bytes\", \"planned_bytes\", \"peak_bytes\"}.\n"
     "peak_bytes is the largest sum of device memory held at once; it never exceeds planned_bytes.\n"
     ".TP\n.B plan\n"
-    "\"fits\"; \"memory\":{\"budget_bytes\", \"planned_bytes\", \"weights_bytes\", \"activations_bytes\"}; \"plan\": how the work is cut;\n"
+    "\"fits\"; \"memory\":{\"budget_bytes\", \"planned_bytes\", \"weights_bytes\", \"activations_bytes\"}; \"plan\": "
+    "how the work is cut;\n"
     "\"estimate\":{\"flop_per_step\", \"bytes_per_step\", \"s_per_it\"}; \"smallest\": the plan that needs least.\n"
     "The exit status is 5 when \"fits\" is false.\n"
     ".TP\n.B devices\n"
     "\"devices\":[{\"index\", \"name\", \"driver\", \"usable\",...}], with the reason where a device is not usable.\n"
     ".TP\n.B inspect\n"
-    "\"files\":[{\"path\", \"kind\", \"family\", \"variant\", \"tensors\", \"parameters\", \"dtypes\":[], \"notes\":[]}];\n"
+    "\"files\":[{\"path\", \"kind\", \"family\", \"variant\", \"tensors\", \"parameters\", \"dtypes\":[], "
+    "\"notes\":[]}];\n"
     "a file that cannot be read has \"path\" and \"error\".\n"
     "With one file its members stand in the object itself too.\n"
     "Kinds: checkpoint, motion\\-module, lora, motion\\-lora, embedding, controlnet, vae, animation, unknown.\n"
     ".SS Job files\n"
-    "\\fB\\-\\-job\\fR reads one object with long option names as keys: texts, numbers, true and false; arrays for options\n"
+    "\\fB\\-\\-job\\fR reads one object with long option names as keys: texts, numbers, true and false; arrays for "
+    "options\n"
     "that may be repeated; sizes as numbers of bytes or as texts such as \"6G\".\n"
     "Options on the command line win over \\fB\\-\\-job\\fR, and that over \\fB\\-\\-from\\fR.\n"
     ".SS Animations\n"
-    "Every animation but .y4m carries {\"schema\", \"vkanim\", \"settings\", \"models\":[{\"name\", \"kind\", \"family\", \"sha256\"}]},\n"
-    "without paths, devices, budgets or timings: WebP as XMP, GIF as a comment, MP4 and WebM as the tag \\(lqcomment\\(rq, PNG as an\n"
+    "Every animation but .y4m carries {\"schema\", \"vkanim\", \"settings\", \"models\":[{\"name\", \"kind\", "
+    "\"family\", \"sha256\"}]},\n"
+    "without paths, devices, budgets or timings: WebP as XMP, GIF as a comment, MP4 and WebM as the tag "
+    "\\(lqcomment\\(rq, PNG as an\n"
     "iTXt chunk.\n"
     ".B inspect\n"
     "shows it and \\fB\\-\\-from\\fR renders from it again.\n";
 
 static const char tensors[] =
     ".SH TENSORS\n"
-    "All files are safetensors, F32 unless said, row\\-major; F frames, h = height / factor, w = width / factor, T tokens, D text\n"
+    "All files are safetensors, F32 unless said, row\\-major; F frames, h = height / factor, w = width / factor, T "
+    "tokens, D text\n"
     "width, S steps.\n"
     "Readers also take [1,4,F,h,w] where [F,4,h,w] stands.\n"
     ".TP\n.B \\-\\-noise\nnoise [F,4,h,w], of unit variance.\n"
     ".TP\n.B \\-\\-embeds\ncond [1 or F,T,D], uncond [1 or F,T,D].\n"
     ".TP\n.B \\-\\-step\\-noise\nstep_noise.000 [F,4,h,w] and so on, one a step.\n"
-    ".TP\n.B \\-\\-trace\ncond, uncond, noise, timesteps [S]; for each step k = 000 and so on eps.k [F,4,h,w] (the guided model output), "
+    ".TP\n.B \\-\\-trace\ncond, uncond, noise, timesteps [S]; for each step k = 000 and so on eps.k [F,4,h,w] (the "
+    "guided model output), "
     "step_noise.k where\none was drawn, and latents.k (after the step);\n"
     "at the end latents [F,4,h,w] and frames U8 [F,H,W,3].\n"
     ".SS Networks alone\n"
@@ -208,7 +220,8 @@ static const char rest[] =
     "vkanim \\-\\-from boat.webp \\-\\-steps 40 \\-o better.webp\n"
     ".EE\n"
     ".SH NOTES\n"
-    "Names of samplers, schedules, kernel paths, options and commands that other versions have and this one has not are refused\n"
+    "Names of samplers, schedules, kernel paths, options and commands that other versions have and this one has not "
+    "are refused\n"
     "with exit status 2; nothing is replaced in silence.\n"
     "This version does not have LoRA files, embeddings, resuming, converting and the benchmark command.\n"
     ".SH SEE ALSO\n"
@@ -217,11 +230,14 @@ static const char rest[] =
 
 void cli_print_man(FILE *to)
 {
-    fprintf(to, ".\\\" Made by vkanim --print man from the option table.\n.TH VKANIM 1 \"\" \"vkanim %s\" \"User Commands\"\n.nh\n",
+    fprintf(to,
+            ".\\\" Made by vkanim --print man from the option table.\n.TH VKANIM 1 \"\" \"vkanim %s\" \"User "
+            "Commands\"\n.nh\n",
             vka_version());
     fputs(".SH NAME\nvkanim \\- AnimateDiff animations on any Vulkan GPU\n.SH SYNOPSIS\n", to);
     for (int i = 0; i < CLI_COMMANDS; i++) {
-        fprintf(to, "%s.B vkanim %s%s\n", i ? ".br\n" : "", i ? cli_commands[i].name : "", i ? "" : "\\fR[\\fBrender\\fR]");
+        fprintf(to, "%s.B vkanim %s%s\n", i ? ".br\n" : "", i ? cli_commands[i].name : "",
+                i ? "" : "\\fR[\\fBrender\\fR]");
         put_text(to, cli_commands[i].arguments);
         fputc('\n', to);
     }

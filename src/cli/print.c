@@ -34,7 +34,8 @@ void cli_hint(vka_error *err, const char *hint, ...)
 
 json_t *cli_error_json(const vka_error *err)
 {
-    return json_pack("{s:i,s:s,s:s,s:s}", "code", (int)err->status, "what", err->what, "why", err->why, "hint", err->hint);
+    return json_pack("{s:i,s:s,s:s,s:s}", "code", (int)err->status, "what", err->what, "why", err->why, "hint",
+                     err->hint);
 }
 
 /* One line: what a file name or a driver's text brings in is not to move the cursor. */
@@ -197,7 +198,8 @@ void cli_print_devices(FILE *to, json_t *report)
     json_t *list = json_object_get(report, "devices");
     for (size_t i = 0; i < json_array_size(list); i++) {
         json_t *device = json_array_get(list, i), *index = json_object_get(device, "index");
-        fprintf(to, "%d: %s\n", json_is_integer(index) ? (int)json_integer_value(index) : (int)i, text_of(device, "name"));
+        fprintf(to, "%d: %s\n", json_is_integer(index) ? (int)json_integer_value(index) : (int)i,
+                text_of(device, "name"));
         put_members(to, device, "index name", 2);
     }
     if (!json_array_size(list))
@@ -219,7 +221,7 @@ void cli_print_render(FILE *to, json_t *report)
 {
     char text[32];
     json_t *outputs = json_object_get(report, "outputs"), *timing = json_object_get(report, "timing"),
-                 *memory = json_object_get(report, "memory"), *settings = json_object_get(report, "settings");
+           *memory = json_object_get(report, "memory"), *settings = json_object_get(report, "settings");
     size_t count = json_array_size(outputs);
     for (size_t i = 0; i < count; i++) /* of many frames the first three and the last */
         if (count <= 8 || i < 3 || i == count - 1)

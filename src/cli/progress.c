@@ -128,16 +128,17 @@ void cli_progress_show(struct cli_progress *p, const vka_progress *now)
     else {
         json_t *eta = now->eta_s >= 0 ? json_real(now->eta_s) : json_null();
         json_t *rate = now->per_item_s > 0 ? json_real(now->per_item_s) : json_null();
-        put_event(json_pack("{s:s,s:s,s:i,s:i,s:i,s:i,s:f,s:o,s:o,s:I,s:I}", "event", "progress", "stage", now->stage, "clip",
-                            (int)now->clip, "clips", (int)now->clips, "step", (int)now->done, "total", (int)now->total,
-                            "elapsed_s", now->elapsed_s, "s_per_it", rate, "eta_s", eta, "vram_bytes",
+        put_event(json_pack("{s:s,s:s,s:i,s:i,s:i,s:i,s:f,s:o,s:o,s:I,s:I}", "event", "progress", "stage", now->stage,
+                            "clip", (int)now->clip, "clips", (int)now->clips, "step", (int)now->done, "total",
+                            (int)now->total, "elapsed_s", now->elapsed_s, "s_per_it", rate, "eta_s", eta, "vram_bytes",
                             (json_int_t)now->device_bytes, "vram_peak_bytes", (json_int_t)now->device_peak_bytes));
     }
 }
 
 void cli_progress_done(const struct cli_progress *p, json_t *report)
 {
-    json_t *seed = json_object_get(json_object_get(report, "settings"), "seed"), *outputs = json_object_get(report, "outputs");
+    json_t *seed = json_object_get(json_object_get(report, "settings"), "seed"),
+           *outputs = json_object_get(report, "outputs");
     if (p->form == CLI_NDJSON)
         put_event(json_pack("{s:s,s:O*,s:O*}", "event", "done", "seed", seed, "outputs", outputs));
 }

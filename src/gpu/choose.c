@@ -165,6 +165,7 @@ static const char *describe_features(const struct vka_instance *in, struct vka_p
     info->storage_8bit = v12.storageBuffer8BitAccess && v12.shaderInt8;
     p->storage_u8 = v12.uniformAndStorageBuffer8BitAccess;
     p->int16 = f.features.shaderInt16;
+    info->arithmetic_i64 = f.features.shaderInt64;
     info->matrix_khr = matrix.cooperativeMatrix;
     info->matrix_nv2 = matrix.cooperativeMatrix &&
                        (matrix2.cooperativeMatrixWorkgroupScope || matrix2.cooperativeMatrixFlexibleDimensions ||

@@ -191,6 +191,7 @@ static vka_status open_device(vka_gpu *gpu, vka_error *err)
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
         .pNext = &v11,
         .features.shaderInt16 = p->int16,
+        .features.shaderInt64 = info->arithmetic_i64,
     };
     void **tail = &v12.pNext;
     if (info->subgroup_control) {

@@ -46,6 +46,7 @@ typedef struct vka_gpu_info {
     bool storage_f16;   /* 16-bit storage through addresses */
     bool storage_8bit;  /* 8-bit storage through addresses, and 8-bit integers in shaders */
     bool arithmetic_f16;
+    bool arithmetic_i64; /* 64-bit integers in shaders: wide loads on software devices, never needed */
     bool subgroup_arithmetic, subgroup_shuffle;
     bool timestamps;
     float timestamp_ns;          /* nanoseconds per tick */

@@ -139,9 +139,8 @@ struct slot {
 static int by_size(const void *a, const void *b)
 {
     const struct slot *x = a, *y = b;
-    double u = (double)x->bytes * (x->dies - x->born + 1), v = (double)y->bytes * (y->dies - y->born + 1);
-    if (u != v)
-        return u < v ? 1 : -1;
+    if (x->bytes != y->bytes)
+        return x->bytes < y->bytes ? 1 : -1;
     return x->tensor < y->tensor ? -1 : 1;
 }
 

@@ -1,8 +1,9 @@
-/* attention.c - softmax(q k^T * scale) v per head, for pixels of a sample, pixels against a text, and frames at a pixel.
+/* attention.c - softmax(q k^T * scale) v per head, for pixels of a sample, pixels against a text, and frames at a
+ * pixel.
  *
- * q [nq, h, w, *], k, v [nk, hk, wk, *] -> [nq, h, w, heads * pitch(head_dim)] of q's type.  Spatial attention is cut by samples
- * (every key is needed), cross attention by samples and pixels, temporal attention by pixels.
- * The layout of a launch (see shaders/attention.comp) depends on the number of tokens and the head alone, never on the part. */
+ * q [nq, h, w, *], k, v [nk, hk, wk, *] -> [nq, h, w, heads * pitch(head_dim)] of q's type. Spatial attention is cut
+ * by samples (every key is needed), cross attention by samples and pixels, temporal attention by pixels. The layout
+ * of a launch (see shaders/attention.comp) depends on the number of tokens and the head alone, never on the part. */
 #include "ops/launch.h"
 #include "ops/ops.h"
 
@@ -14,10 +15,12 @@ struct attention_params {
 };
 
 enum {
-    STAGE = 512,     /* vec4 of staged K, and of V: 16 KiB together */
-    MAX_QUADS = 16,  /* vec4 of a head in one lane's registers, twice */
-    MAX_HEAD = 512,  /* four keys of it still fit the stage */
-    SHUFFLED_QUADS = 8, MAX_QUERIES = 4, MAX_SHUFFLED = 40
+    STAGE = 512,        /* vec4 of staged K, and of V: 16 KiB together */
+    MAX_QUADS = 16,     /* vec4 of a head in one lane's registers, twice */
+    MAX_HEAD = 512,     /* four keys of it still fit the stage */
+    SHUFFLED_QUADS = 8, /* vec4 of all queries in one lane of the shuffled kernel; measured on lavapipe, 8 lanes */
+    MAX_QUERIES = 4,
+    MAX_SHUFFLED = 40 /* vec4 of the largest head it takes: beyond, compiling takes longer than running */
 };
 
 /* How one launch of the staged kernel is laid out. */
@@ -48,10 +51,9 @@ static struct layout lay_out(const struct vka_kernel_table *t, uint32_t slot, ui
     return l;
 }
 
-/* Whether the shuffled kernel takes a head: its queries and sums must fit what a compiler bears unrolled. */
 static bool shuffled(const struct vka_kernel_table *t, uint32_t slot)
 {
-    return t->cpu && t->wide_loads && t->subgroup_size >= 4 && slot <= MAX_SHUFFLED;
+    return t->cpu && slot <= MAX_SHUFFLED;
 }
 
 /* Queries per lane of the shuffled kernel: the more, the less is loaded, up to what stays in the first cache. */
@@ -72,8 +74,8 @@ static void attention_cost(const struct vka_graph *g, const struct vka_node *nod
     cost->flop = rows * tokens * p->heads * (4.0 * p->head_dim + 4.0);
     /* q, k, v may be ranges of one tensor: what is read of each, and the output */
     double width = (double)p->heads * vka_pitch(p->head_dim);
-    cost->bytes = (2.0 * rows * vka_dtype_bytes(q->dtype) +
-                   2.0 * (double)k->n * k->h * k->w * vka_dtype_bytes(k->dtype)) * width;
+    cost->bytes =
+        (2.0 * rows * vka_dtype_bytes(q->dtype) + 2.0 * (double)k->n * k->h * k->w * vka_dtype_bytes(k->dtype)) * width;
 }
 
 static uint32_t attention_axes(const struct vka_graph *g, const struct vka_node *node)
@@ -127,9 +129,10 @@ static void attention_record(const struct vka_node *node, struct vka_recorder *r
               .problems = batches * p->heads,
               .stage_flags = (temporal ? 1u << 16 : 0) | (p->causal ? 1u << 17 : 0),
               .scale = p->scale * 1.44269504088896340736f};
+    _Static_assert(sizeof push == 112, "the push block of shaders/attention.comp");
     if (shuffled(r->table, slot)) {
         uint32_t constants[3] = {r->table->subgroup_size, slot, shuffled_queries(r->table, slot, whole)};
-        vka_launch_pinned(r, vka_variant(q->dtype, VKA_SHADER_ATTENTION_F32_SHUFFLED, VKA_SHADER_ATTENTION_F16_SHUFFLED),
+        vka_launch_pinned(r, VKA_WIDE_VARIANT(r->table, q->dtype, VKA_SHADER_ATTENTION_SHUFFLED),
                           r->table->subgroup_size, constants, 3, &push, sizeof push, push.problems,
                           vka_div_up(queries, constants[0] * constants[2]));
         return;
@@ -145,7 +148,8 @@ static void attention_record(const struct vka_node *node, struct vka_recorder *r
 static const struct vka_op vka_op_attention = {"attention", attention_cost, attention_axes, attention_record};
 
 /* The head slots beginning at `channel` lie inside the tensor, and rows of four can be loaded. */
-static bool slots_fit(vka_build *b, const struct vka_tensor_info *t, uint32_t channel, uint32_t width, const char *label)
+static bool slots_fit(vka_build *b, const struct vka_tensor_info *t, uint32_t channel, uint32_t width,
+                      const char *label)
 {
     if (channel % 8 == 0 && (uint64_t)channel + width <= t->pitch)
         return true;
@@ -159,11 +163,12 @@ vka_tensor vka_attention(vka_build *b, const struct vka_attention_args *a)
     const vka_tensor none = {0};
     if (!vka_build_ok(b, a->q) || !a->k.id || !a->v.id)
         return none;
-    const struct vka_tensor_info q = *vka_info(b->graph, a->q), k = *vka_info(b->graph, a->k), v = *vka_info(b->graph, a->v);
+    const struct vka_tensor_info q = *vka_info(b->graph, a->q), k = *vka_info(b->graph, a->k),
+                                 v = *vka_info(b->graph, a->v);
     const char *label = a->label.path;
     if (a->heads == 0 || a->head_dim == 0 || a->head_dim > MAX_HEAD) {
-        vka_build_fail(b, VKA_E_INPUT, "%s: %u heads of %u; heads of 1 to %u are supported", label, a->heads, a->head_dim,
-                       (unsigned)MAX_HEAD);
+        vka_build_fail(b, VKA_E_INPUT, "%s: %u heads of %u; heads of 1 to %u are supported", label, a->heads,
+                       a->head_dim, (unsigned)MAX_HEAD);
         return none;
     }
     uint32_t width = a->heads * vka_pitch(a->head_dim);
@@ -171,8 +176,8 @@ vka_tensor vka_attention(vka_build *b, const struct vka_attention_args *a)
         !slots_fit(b, &v, a->v_channel, width, label))
         return none;
     bool cross = a->kind == VKA_ATTENTION_CROSS;
-    bool fits = q.dtype == k.dtype && q.dtype == v.dtype && (q.dtype == VKA_F32 || q.dtype == VKA_F16) &&
-                k.n == v.n && k.h == v.h && k.w == v.w && k.domain == v.domain;
+    bool fits = q.dtype == k.dtype && q.dtype == v.dtype && (q.dtype == VKA_F32 || q.dtype == VKA_F16) && k.n == v.n &&
+                k.h == v.h && k.w == v.w && k.domain == v.domain;
     if (cross) {
         const struct vka_tensor_info *index = a->index.id ? vka_info(b->graph, a->index) : NULL;
         fits = fits && index && index->dtype == VKA_I32 && index->domain == VKA_SAMPLE && index->h * index->w == 1 &&

@@ -1,8 +1,8 @@
-/* combine.c - a linear combination of up to six fp32 tensors with coefficients that lie on the device: guidance, sampler updates,
- * input scaling.
+/* combine.c - a linear combination of up to six fp32 tensors with coefficients that lie on the device: guidance,
+ * sampler updates, input scaling.
  *
- * x[i] [n_i, h, w, c], coefficients f32 [1, 1, 1, m] -> f32 [n, h, w, c].  Rounded term by term in the order given, see
- * shaders/combine.comp.  Cut by samples and pixels. */
+ * x[i] [n_i, h, w, c], coefficients f32 [1, 1, 1, m] -> f32 [n, h, w, c]. Rounded term by term in the order given,
+ * see shaders/combine.comp. Cut by samples and pixels. */
 #include "ops/launch.h"
 #include "ops/ops.h"
 
@@ -39,6 +39,7 @@ static void combine_record(const struct vka_node *node, struct vka_recorder *r)
               .count = p->count,
               .quads = out->pixels * (out->pitch / 4),
               .result_stride = out->sample_stride};
+    _Static_assert(sizeof push == 128, "the push block of shaders/combine.comp");
     for (uint32_t i = 0; i < p->count; i++) {
         const struct vka_view *x = &r->in[1 + i];
         bool cut = p->cut >> i & 1;
@@ -93,8 +94,7 @@ vka_tensor vka_combine(vka_build *b, const struct vka_combine_args *a)
         return none;
     }
     enum vka_domain domain = p.cut || a->to_samples ? VKA_SAMPLE : VKA_GLOBAL;
-    vka_tensor out =
-        vka_graph_tensor(b, a->label.path, domain, VKA_TEMP, VKA_F32, n, shape.h, shape.w, shape.c);
+    vka_tensor out = vka_graph_tensor(b, a->label.path, domain, VKA_TEMP, VKA_F32, n, shape.h, shape.w, shape.c);
     vka_graph_node(b, &vka_op_combine, a->label, in, 1 + a->count, &out, 1, &p, sizeof p);
     return b->err.status == VKA_OK ? out : none;
 }

@@ -53,6 +53,7 @@ static void timestep_record(const struct vka_node *node, struct vka_recorder *r)
               .half_dim = p->dim / 2,
               .pitch = r->out[0].pitch,
               .flip = p->flip};
+    _Static_assert(sizeof push == 40, "the push block of shaders/timestep.comp");
     uint32_t lanes = vka_elementwise_lanes(r->table);
     vka_launch(r, VKA_SHADER_TIMESTEP, &lanes, 1, &push, sizeof push, vka_div_up(push.pitch, lanes), 1);
 }
@@ -106,6 +107,7 @@ static void token_record(const struct vka_node *node, struct vka_recorder *r)
               .c = out->c,
               .count = out->pixels,
               .vocabulary = tokens->w};
+    _Static_assert(sizeof push == 64, "the push block of shaders/token_embedding.comp");
     uint32_t lanes = vka_elementwise_lanes(r->table);
     uint64_t items = (uint64_t)out->pixels * (out->pitch / 4);
     vka_launch(r, vka_variant(out->dtype, VKA_SHADER_TOKEN_EMBEDDING_F32, VKA_SHADER_TOKEN_EMBEDDING_F16), &lanes, 1,
@@ -134,8 +136,8 @@ vka_tensor vka_token_embedding(vka_build *b, vka_tensor ids, vka_scope token, vk
         return none;
     }
     if (t->c != p->c || p->w < id.h * id.w || t->w == 0) {
-        vka_build_fail(b, VKA_E_INPUT, "%s is [%u, %u] and %s [%u, %u]: they do not fit %u tokens", token.path, t->w, t->c,
-                       position.path, p->w, p->c, id.h * id.w);
+        vka_build_fail(b, VKA_E_INPUT, "%s is [%u, %u] and %s [%u, %u]: they do not fit %u tokens", token.path, t->w,
+                       t->c, position.path, p->w, p->c, id.h * id.w);
         return none;
     }
     vka_tensor out = vka_graph_tensor(b, token.path, id.domain, VKA_TEMP, b->storage, id.n, id.h, id.w, t->c);

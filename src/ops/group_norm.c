@@ -1,13 +1,13 @@
 /* group_norm.c - group normalisation (Wu and He, 2018) in three nodes.
  *
- * statistics  x [n, h, w, c1], x2 [n, h, w, c2] -> f32 [n, 1, 1, blocks * 2 P], P = pitch(c1) + pitch(c2): mean and M2 per
- *             channel over blocks of rows counted from the sample's first pixel.  Cut by samples only.
- * finish      -> f32 [n, 1, 1, 2 * pitch(c1 + c2)]: scales, then shifts.  Cut by samples, or with `joint` not at all: one
- *             statistic then covers all frames of a branch.
+ * statistics  x [n, h, w, c1], x2 [n, h, w, c2] -> f32 [n, 1, 1, blocks * 2 P], P = pitch(c1) + pitch(c2): mean and
+ *             M2 per channel over blocks of rows counted from the sample's first pixel.  Cut by samples only.
+ * finish      -> f32 [n, 1, 1, 2 * pitch(c1 + c2)]: scales, then shifts.  Cut by samples, or with `joint` not at all:
+ *             one statistic then covers all frames of a branch.
  * apply       act(x * scale + shift), cut by samples and pixels.
  *
- * The rows of a block are a function of h * w alone, and merges run in a fixed order, so that bits do not depend on how a
- * clip is cut. */
+ * The rows of a block are a function of h * w alone, and merges run in a fixed order, so that bits do not depend on how
+ * a clip is cut. */
 #include "ops/launch.h"
 #include "ops/ops.h"
 
@@ -33,7 +33,10 @@ static uint32_t block_rows(uint32_t rows)
     return block;
 }
 
-static uint32_t pitch2(uint32_t c2) { return c2 ? vka_pitch(c2) : 0; }
+static uint32_t pitch2(uint32_t c2)
+{
+    return c2 ? vka_pitch(c2) : 0;
+}
 
 /* ---- statistics ---------------------------------------------------------------------------------- */
 
@@ -67,6 +70,7 @@ static void stats_record(const struct vka_node *node, struct vka_recorder *r)
               .rows = p->rows,
               .block = p->block,
               .blocks = p->blocks};
+    _Static_assert(sizeof push == 56, "the push block of shaders/group_norm_stats.comp");
     uint32_t lanes = vka_elementwise_lanes(r->table);
     uint64_t items = (uint64_t)p->blocks * (push.quads1 + push.quads2);
     vka_launch(r, vka_variant(x->dtype, VKA_SHADER_GROUP_NORM_STATS_F32, VKA_SHADER_GROUP_NORM_STATS_F16), &lanes, 1,
@@ -97,7 +101,8 @@ static void finish_record(const struct vka_node *node, struct vka_recorder *r)
     uint32_t frames = p->joint ? r->frames : 1;
     struct {
         uint64_t stats, gamma, beta, result;
-        uint32_t stats_stride, result_stride, c, c1, p1, p, cg, groups, rows, block, blocks, frames, units, result_pitch;
+        uint32_t stats_stride, result_stride, c, c1, p1, p, cg, groups, rows, block, blocks, frames, units,
+            result_pitch;
         float eps;
         uint32_t pad;
     } push = {.stats = stats->address,
@@ -119,11 +124,11 @@ static void finish_record(const struct vka_node *node, struct vka_recorder *r)
               .units = p->groups * (out->n / frames),
               .result_pitch = out->c / 2,
               .eps = p->eps};
+    _Static_assert(sizeof push == 96, "the push block of shaders/group_norm_finish.comp");
     /* On a CPU device one lane per group: few items each, and no barrier. */
     uint32_t constants[2] = {r->table->cpu ? 16 : 64, r->table->cpu ? 1 : 64};
     uint32_t units = constants[0] / constants[1];
-    vka_launch(r, VKA_SHADER_GROUP_NORM_FINISH, constants, 2, &push, sizeof push,
-               (push.units + units - 1) / units, 1);
+    vka_launch(r, VKA_SHADER_GROUP_NORM_FINISH, constants, 2, &push, sizeof push, (push.units + units - 1) / units, 1);
 }
 
 static const struct vka_op vka_op_group_norm_finish = {"group_norm_finish", finish_cost, finish_axes, finish_record};
@@ -145,7 +150,8 @@ static bool paired(vka_build *b, vka_tensor x, vka_tensor x2, const char *at)
     return false;
 }
 
-vka_tensor vka_group_norm(vka_build *b, vka_tensor x, vka_tensor x2, vka_scope at, uint32_t groups, float eps, bool joint)
+vka_tensor vka_group_norm(vka_build *b, vka_tensor x, vka_tensor x2, vka_scope at, uint32_t groups, float eps,
+                          bool joint)
 {
     const vka_tensor none = {0};
     if (!vka_build_ok(b, x) || !paired(b, x, x2, at.path))
@@ -176,8 +182,8 @@ vka_tensor vka_group_norm(vka_build *b, vka_tensor x, vka_tensor x2, vka_scope a
                                         p.blocks * 2 * pitch);
     const vka_tensor in1[2] = {x, x2};
     vka_graph_node(b, &vka_op_group_norm_stats, at, in1, 2, &stats, 1, &p, sizeof p);
-    vka_tensor out = vka_graph_tensor(b, vka_in(at, "norm").path, info.domain, VKA_TEMP, VKA_F32, info.n, 1, 1,
-                                      2 * vka_pitch(c));
+    vka_tensor out =
+        vka_graph_tensor(b, vka_in(at, "norm").path, info.domain, VKA_TEMP, VKA_F32, info.n, 1, 1, 2 * vka_pitch(c));
     const vka_tensor in2[3] = {stats, gamma, beta};
     vka_graph_node(b, &vka_op_group_norm_finish, at, in2, 3, &out, 1, &p, sizeof p);
     return b->err.status == VKA_OK ? out : none;
@@ -219,10 +225,11 @@ static void apply_record(const struct vka_node *node, struct vka_recorder *r)
               .c1 = x->c,
               .c2 = two ? x2->c : 0,
               .rows = out->pixels};
+    _Static_assert(sizeof push == 72, "the push block of shaders/norm_apply.comp");
     uint32_t constants[3] = {vka_elementwise_lanes(r->table), r->table->cpu ? 8 : 4, p->act};
     uint64_t items = (uint64_t)vka_div_up(out->pixels, constants[1]) * (out->pitch / 4);
-    vka_launch(r, VKA_WIDE_VARIANT(r->table, x->dtype, VKA_SHADER_NORM_APPLY), constants, 3, &push,
-               sizeof push, (items + constants[0] - 1) / constants[0], out->n);
+    vka_launch(r, VKA_WIDE_VARIANT(r->table, x->dtype, VKA_SHADER_NORM_APPLY), constants, 3, &push, sizeof push,
+               (items + constants[0] - 1) / constants[0], out->n);
 }
 
 static const struct vka_op vka_op_norm_apply = {"norm_apply", apply_cost, apply_axes, apply_record};

@@ -1,6 +1,8 @@
-/* layer_norm.c - layer normalisation over the channels of each row, with a row of a table of positions added behind it.
+/* layer_norm.c - layer normalisation over the channels of each row, with a row of a table of positions added behind
+ * it.
  *
- * x [n, h, w, c] -> [n, h, w, c] of x's type.  Cut by samples and pixels: a row sees nothing but itself and its frame. */
+ * x [n, h, w, c] -> [n, h, w, c] of x's type. Cut by samples and pixels: a row sees nothing but itself and its frame.
+ */
 #include "ops/launch.h"
 #include "ops/ops.h"
 
@@ -45,13 +47,14 @@ static void layer_norm_record(const struct vka_node *node, struct vka_recorder *
               .frame = placed ? r->part.s0 % r->frames : 0,
               .frames = placed ? r->frames : 1,
               .eps = p->eps};
-    /* On a CPU device one lane takes whole rows, four of them: a load costs the same wherever it falls, gamma and beta are shared,
-     * and there is no barrier. */
+    _Static_assert(sizeof push == 88, "the push block of shaders/layer_norm.comp");
+    /* On a CPU device one lane takes whole rows, four of them: a load costs the same wherever it falls, gamma and
+     * beta are shared, and there is no barrier. */
     bool cpu = r->table->cpu;
     uint32_t constants[3] = {cpu ? r->table->subgroup_size : 128, cpu ? 1 : 32, cpu ? 4 : 1};
     uint32_t rows = constants[0] / constants[1] * constants[2];
-    vka_launch(r, VKA_WIDE_VARIANT(r->table, x->dtype, VKA_SHADER_LAYER_NORM), constants, 3, &push,
-               sizeof push, (push.total + rows - 1) / rows, 1);
+    vka_launch(r, VKA_WIDE_VARIANT(r->table, x->dtype, VKA_SHADER_LAYER_NORM), constants, 3, &push, sizeof push,
+               (push.total + rows - 1) / rows, 1);
 }
 
 static const struct vka_op vka_op_layer_norm = {"layer_norm", layer_norm_cost, layer_norm_axes, layer_norm_record};
@@ -78,8 +81,7 @@ vka_tensor vka_layer_norm(vka_build *b, vka_tensor x, vka_scope at, float eps, v
             return none;
         }
     }
-    vka_tensor out =
-        vka_graph_tensor(b, at.path, info.domain, VKA_TEMP, info.dtype, info.n, info.h, info.w, info.c);
+    vka_tensor out = vka_graph_tensor(b, at.path, info.domain, VKA_TEMP, info.dtype, info.n, info.h, info.w, info.c);
     const vka_tensor in[4] = {x, gamma, beta, positions};
     const struct layer_norm_params p = {eps};
     vka_graph_node(b, &vka_op_layer_norm, at, in, 4, &out, 1, &p, sizeof p);

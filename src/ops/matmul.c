@@ -79,12 +79,16 @@ static const struct matmul_params *params(const struct vka_node *node)
     return (const struct matmul_params *)(const void *)node->params;
 }
 
-/* `pixels`: rows of one frame; `rows`: of the whole tensor when it is never cut, else 0. */
-static struct tile choose_tile(const struct vka_kernel_table *t, uint32_t pixels, uint32_t rows, uint32_t n)
+/* `half`: fp16 may be among the types; `pixels`: rows of one frame; `rows`: of the whole tensor when it is never cut, else 0.
+ *
+ * On a software device a lane's 4 columns times 32 rows pay for the loads, which cost far more than sums held in the first
+ * level cache; 64 rows or 8 columns gain a tenth but double the compile time. `depth` is as many k as one load brings. */
+static struct tile choose_tile(const struct vka_kernel_table *t, bool half, uint32_t pixels, uint32_t rows, uint32_t n)
 {
     if (t->cpu) {
-        uint16_t lanes = (uint16_t)t->subgroup_size;
-        return (struct tile){lanes, lanes, rows && rows <= lanes ? lanes < 8 ? 8 : lanes : 64, 4, 2, MODE_BROADCAST};
+        uint16_t lanes = (uint16_t)t->subgroup_size, few = lanes < 8 ? 8 : lanes;
+        return (struct tile){lanes, lanes, rows && rows <= few ? few : 32, 4,
+                             t->wide_loads && half ? 4 : 2, MODE_BROADCAST};
     }
     uint16_t threads = t->max_invocations >= 256 ? 256 : 128;
     if (threads == 256 && pixels >= 1024 && n >= 128 && t->shared_bytes >= 20480)
@@ -170,7 +174,7 @@ static void matmul_record(const struct vka_node *node, struct vka_recorder *r)
     uint32_t flags = (node->in[IN_NORM].id ? FLAG_NORM | (node->in[IN_X2].id && p->c1 % 2 ? FLAG_NORM_ODD : 0) : 0) | (p->act_in == VKA_ACT_SILU ? FLAG_SILU_IN : 0) |
                      (node->in[IN_SAMPLE_BIAS].id ? FLAG_SAMPLE_BIAS : 0) | (node->in[IN_ADD].id ? FLAG_ADD : 0) |
                      (r->in[IN_WEIGHT].dtype == VKA_F16 ? FLAG_W_F16 : 0);
-    bool f16 = x->dtype == VKA_F16 || out->dtype == VKA_F16;
+    bool f16 = x->dtype == VKA_F16 || out->dtype == VKA_F16 || (node->in[IN_ADD].id && add->dtype == VKA_F16);
     if (f16) /* with fp32 storage there is only one type */
         flags |= (x->dtype == VKA_F32 ? FLAG_X_F32 : 0) | (out->dtype == VKA_F32 ? FLAG_OUT_F32 : 0) |
                  (node->in[IN_ADD].id && add->dtype == VKA_F32 ? FLAG_ADD_F32 : 0);
@@ -324,7 +328,7 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
                                                  a->sample_bias, a->add))
         return none;
     struct matmul_params p = {.k = m.c1 + m.c2, .n = m.rows * sources, .c1 = xi.c, .act = a->act, .act_in = a->act_in};
-    p.tile = choose_tile(b->table, xi.h * xi.w, xi.domain == VKA_GLOBAL ? xi.n * xi.h * xi.w : 0, p.n);
+    p.tile = choose_tile(b->table, b->storage == VKA_F16 || xi.dtype == VKA_F16, xi.h * xi.w, xi.domain == VKA_GLOBAL ? xi.n * xi.h * xi.w : 0, p.n);
     vka_tensor in[INPUTS] = {[IN_X] = x, [IN_X2] = a->x2, [IN_NORM] = a->norm, [IN_SAMPLE_BIAS] = a->sample_bias,
                              [IN_ADD] = a->add};
     uint32_t k_rows = xi.pitch + (c2 ? x2i.pitch : 0);
@@ -371,7 +375,7 @@ vka_tensor vka_conv(vka_build *b, vka_tensor x, const struct vka_conv_args *a)
         return none;
     struct matmul_params p = {.k = xi.c * m.taps, .n = m.rows, .c1 = xi.c, .act = a->act, .kernel = a->kernel,
                               .stride = a->stride, .pad_top = a->pad[0], .pad_left = a->pad[2], .up_h = h, .up_w = w};
-    p.tile = choose_tile(b->table, out_h * out_w, xi.domain == VKA_GLOBAL ? xi.n * out_h * out_w : 0, p.n);
+    p.tile = choose_tile(b->table, b->storage == VKA_F16 || xi.dtype == VKA_F16, out_h * out_w, xi.domain == VKA_GLOBAL ? xi.n * out_h * out_w : 0, p.n);
     vka_tensor in[INPUTS] = {[IN_X] = x, [IN_SAMPLE_BIAS] = a->sample_bias, [IN_ADD] = a->add};
     if (!add_weights(b, a->at, &weight, &bias, 1, &m, m.taps * xi.pitch, xi.pitch, vka_pitch(m.rows), &p.tile, in))
         return none;

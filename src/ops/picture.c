@@ -27,6 +27,7 @@ static void picture_record(const struct vka_node *node, struct vka_recorder *r)
               .x_pitch = x->pitch,
               .result_pitch = out->pitch,
               .rows = out->pixels};
+    _Static_assert(sizeof push == 40, "the push block of shaders/picture.comp");
     uint32_t lanes = vka_elementwise_lanes(r->table);
     vka_launch(r, vka_variant(x->dtype, VKA_SHADER_PICTURE_F32, VKA_SHADER_PICTURE_F16), &lanes, 1, &push, sizeof push,
                vka_div_up(out->pixels, lanes), out->n);

@@ -25,7 +25,8 @@ void vka_kernel_table_init(struct vka_kernel_table *t, const struct vka_gpu_info
                                    .max_invocations = info->max_invocations,
                                    .storage_f16 = info->storage_f16,
                                    .arithmetic_f16 = info->arithmetic_f16};
+    t->wide_loads = info->cpu && info->arithmetic_i64;
     /* A software device without shuffles, or of a width nobody has, takes the GPU's kernels. */
     if (t->cpu && (!info->subgroup_shuffle || t->subgroup_size < 4 || t->subgroup_size > 16))
-        t->cpu = false, t->subgroup_size = 0;
+        t->cpu = t->wide_loads = false, t->subgroup_size = 0;
 }

@@ -106,25 +106,33 @@ vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kerne
     return why.status;
 }
 
+/* Lists, program and arguments: what vka_exec_record makes. */
+static void forget_recording(struct vka_exec *e)
+{
+    for (uint32_t i = 0; e->lists && i < e->program->list_count; i++)
+        vka_list_destroy(e->gpu, &e->lists[i]);
+    vka_block_destroy(e->gpu, &e->args);
+    vka_program_destroy(&e->program);
+    free(e->lists);
+    free(e->seconds);
+    e->lists = NULL;
+    e->seconds = NULL;
+}
+
 void vka_exec_destroy(struct vka_exec **exec)
 {
     struct vka_exec *e = exec ? *exec : NULL;
     if (!e)
         return;
-    for (uint32_t i = 0; e->lists && i < e->program->list_count; i++)
-        vka_list_destroy(e->gpu, &e->lists[i]);
+    forget_recording(e);
     for (uint32_t i = 0; e->arena && i < e->plan->arena_block_count; i++)
         vka_block_destroy(e->gpu, &e->arena[i]);
     for (uint32_t i = 0; e->weights && i < e->plan->weight_block_count; i++)
         vka_block_destroy(e->gpu, &e->weights[i]);
-    vka_block_destroy(e->gpu, &e->args);
-    vka_program_destroy(&e->program);
     vka_plan_destroy(&e->plan);
-    free(e->lists);
     free(e->arena);
     free(e->weights);
     free(e->addresses);
-    free(e->seconds);
     free(e);
     *exec = NULL;
 }
@@ -236,6 +244,7 @@ vka_status vka_exec_record(struct vka_exec *e, vka_error *err)
     struct vka_rates rates = vka_exec_rates(vka_gpu_describe(e->gpu));
     struct vka_addresses at = {.arena = e->addresses, .weights = e->addresses + plan->arena_block_count};
     at.bound = at.weights + plan->weight_block_count;
+    forget_recording(e); /* of other addresses; no run is under way */
     /* first to learn the size of the arguments, then with their address */
     struct vka_program *count = vka_program_record(plan, &e->table, &at, &rates, err);
     if (!count)
@@ -286,8 +295,8 @@ vka_status vka_exec_run(struct vka_exec *e, bool first, const vka_ticker *ticker
     const vka_gpu_info *info = vka_gpu_describe(e->gpu);
     enum { MOST = 256 };
     vka_list *batch[MOST];
-    uint64_t flying[2] = {0, 0}; /* submissions not waited for */
-    vka_status s = VKA_OK;
+    uint64_t flying[2] = {0, 0}; /* submissions not waited for, the older first: one runs, one is ready behind it */
+    vka_status s = stopped(ticker) ? vka_fail(err, VKA_E_STOPPED, "stopped") : VKA_OK;
     for (uint32_t i = 0; s == VKA_OK && i < p->list_count;) {
         uint32_t n = 0;
         double seconds = 0;
@@ -301,20 +310,13 @@ vka_status vka_exec_run(struct vka_exec *e, bool first, const vka_ticker *ticker
         }
         if (!n)
             break;
-        if (flying[0]) {
+        if (flying[1]) {
             s = wait_for(e, flying[0], ticker, err);
             flying[0] = flying[1];
             flying[1] = 0;
         }
-        uint64_t ticket = 0;
         if (s == VKA_OK)
-            s = vka_gpu_submit(e->gpu, batch, n, &ticket, err);
-        if (s == VKA_OK) {
-            if (!flying[0])
-                flying[0] = ticket;
-            else
-                flying[1] = ticket;
-        }
+            s = vka_gpu_submit(e->gpu, batch, n, &flying[flying[0] ? 1 : 0], err);
     }
     for (int k = 0; k < 2; k++)
         if (flying[k]) {

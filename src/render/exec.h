@@ -25,7 +25,6 @@ struct vka_exec {
     struct vka_program *program;
     vka_list **lists;
     double *seconds; /* per list: measured, or the estimate */
-    bool ran_once;
     uint64_t runs;
 };
 

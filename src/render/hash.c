@@ -46,13 +46,15 @@ static vka_status hash_file(json_t *cache, bool *changed, const char *path, char
 }
 
 static vka_status add_file(json_t *list, json_t *cache, bool *changed, const char *path, const char *kind,
-                           const char *family, bool paths, vka_error *err)
+                           const char *family, const char *variant, bool paths, vka_error *err)
 {
     char hex[65];
     vka_status st = hash_file(cache, changed, path, hex, err);
     if (st != VKA_OK)
         return st;
     json_t *entry = json_pack("{s:s, s:s?, s:s}", "kind", kind, "family", family, "sha256", hex);
+    if (variant)
+        json_object_set_new(entry, "variant", json_string(variant));
     json_object_set_new(entry, paths ? "path" : "name", json_string(paths ? path : vka_path_base(path)));
     json_array_append_new(list, entry);
     return VKA_OK;
@@ -66,12 +68,12 @@ json_t *vka_setup_models_json(const struct vka_setup *s, bool paths, vka_error *
     vka_status st = VKA_OK;
     const char *file, *family = vka_model_family(s->model);
     for (size_t i = 0; st == VKA_OK && (file = vka_model_file(s->model, i)); i++)
-        st = add_file(list, cache, &changed, file, "checkpoint", family, paths, err);
+        st = add_file(list, cache, &changed, file, "checkpoint", family, NULL, paths, err);
     if (s->vae_model != s->model)
         for (size_t i = 0; st == VKA_OK && (file = vka_model_file(s->vae_model, i)); i++)
-            st = add_file(list, cache, &changed, file, "vae", family, paths, err);
-    if (st == VKA_OK && s->motion)
-        st = add_file(list, cache, &changed, vka_motion_file(s->motion), "motion-module",
+            st = add_file(list, cache, &changed, file, "vae", family, NULL, paths, err);
+    if (st == VKA_OK && s->motion) /* it fits the UNet, so it is of its family */
+        st = add_file(list, cache, &changed, vka_motion_file(s->motion), "motion-module", family ? family : "sd15",
                       vka_motion_variant_name(s->motion_info->variant), paths, err);
     if (changed && path) {
         char *text = json_dumps(cache, JSON_COMPACT | JSON_SORT_KEYS);

@@ -14,7 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIELD(name, member) {name, offsetof(struct vka_job, member)}
+#define FIELD(name, member)                                                                                            \
+    {                                                                                                                  \
+        name, offsetof(struct vka_job, member)                                                                         \
+    }
 static const struct field {
     const char *name;
     size_t offset;

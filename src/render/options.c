@@ -18,15 +18,13 @@
 #define LOCAL  VKA_MARK_LOCAL
 
 static const char g_prompt[] = "What to draw", g_models[] = "Models", g_clip[] = "The clip", g_sampling[] = "Sampling",
-                  g_output[] = "Output", g_device[] = "Device", g_tensors[] = "Tensors in and out",
-                  g_job[] = "Jobs", g_messages[] = "Messages";
+                  g_output[] = "Output", g_device[] = "Device", g_tensors[] = "Tensors in and out", g_job[] = "Jobs",
+                  g_messages[] = "Messages";
 
 /* name, letter, kind, value, default, choices, least, most, commands, group, help, marks */
 static const vka_option table[] = {
-    {"prompt", 'p', VKA_OPTION_TEXT, "TEXT", "", NULL, 0, 0, RENDER | NET, g_prompt,
-     "What the animation shows.", 0},
-    {"negative", 'n', VKA_OPTION_TEXT, "TEXT", "", NULL, 0, 0, RENDER, g_prompt,
-     "What it should not show.", 0},
+    {"prompt", 'p', VKA_OPTION_TEXT, "TEXT", "", NULL, 0, 0, RENDER | NET, g_prompt, "What the animation shows.", 0},
+    {"negative", 'n', VKA_OPTION_TEXT, "TEXT", "", NULL, 0, 0, RENDER, g_prompt, "What it should not show.", 0},
 
     {"model", 'm', VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "A diffusers folder or a checkpoint file of the Stable Diffusion 1.5 family, or its name in a model folder; "
@@ -34,10 +32,10 @@ static const vka_option table[] = {
      LOCAL},
     {"motion", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "The AnimateDiff motion module, or none; without it the one that the model's folder names.", LOCAL},
-    {"vae", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
-     "A VAE in place of the model's own.", LOCAL},
-    {"lora", 0, VKA_OPTION_LIST, "PATH[:WEIGHT]", NULL, NULL, 0, 0, RENDER | NET, g_models,
-     "A LoRA for the model.", LOCAL | VKA_MARK_LATER},
+    {"vae", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models, "A VAE in place of the model's own.",
+     LOCAL},
+    {"lora", 0, VKA_OPTION_LIST, "PATH[:WEIGHT]", NULL, NULL, 0, 0, RENDER | NET, g_models, "A LoRA for the model.",
+     LOCAL | VKA_MARK_LATER},
     {"motion-lora", 0, VKA_OPTION_LIST, "PATH[:WEIGHT]", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "A LoRA for the motion module.", LOCAL | VKA_MARK_LATER},
     {"embedding", 0, VKA_OPTION_LIST, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
@@ -51,29 +49,26 @@ static const vka_option table[] = {
 
     {"width", 'W', VKA_OPTION_INT, "PIXELS", NULL, NULL, 1, 16384, RENDER, g_clip,
      "Width, a multiple of the VAE's factor (8 in Stable Diffusion); without it what the model was made for.", 0},
-    {"height", 'H', VKA_OPTION_INT, "PIXELS", NULL, NULL, 1, 16384, RENDER, g_clip,
-     "Height, likewise.", 0},
+    {"height", 'H', VKA_OPTION_INT, "PIXELS", NULL, NULL, 1, 16384, RENDER, g_clip, "Height, likewise.", 0},
     {"frames", 'f', VKA_OPTION_INT, "N", "16", NULL, 1, 65535, RENDER, g_clip,
      "Frames of the clip, up to what the motion module's table holds.", 0},
-    {"fps", 0, VKA_OPTION_REAL, "RATE", "8", NULL, 0.01, 1000, RENDER, g_clip,
-     "Frames per second of playback.", 0},
+    {"fps", 0, VKA_OPTION_REAL, "RATE", "8", NULL, 0.01, 1000, RENDER, g_clip, "Frames per second of playback.", 0},
     {"seed", 's', VKA_OPTION_INT, "N", "-1", NULL, -1, 9223372036854775807.0, RENDER, g_clip,
      "Seed of the noise; -1 draws one and prints it.", 0},
     {"count", 0, VKA_OPTION_INT, "N", "1", NULL, 1, 1000000, RENDER, g_clip,
      "Clips to render, with the seeds s, s+1 and so on.", LOCAL},
 
-    {"steps", 0, VKA_OPTION_INT, "N", "25", NULL, 1, 1000, RENDER, g_sampling,
-     "Sampling steps.", 0},
+    {"steps", 0, VKA_OPTION_INT, "N", "25", NULL, 1, 1000, RENDER, g_sampling, "Sampling steps.", 0},
     {"cfg", 0, VKA_OPTION_REAL, "SCALE", "7.5", NULL, 0, 1000, RENDER, g_sampling,
      "Guidance scale; at 1 the negative prompt is not used and a step costs half.", 0},
     {"sampler", 0, VKA_OPTION_CHOICE, "NAME", "ddim",
-     "ddim euler euler-a | heun lms dpm2 dpm2-a dpmpp-2m dpmpp-2m-sde dpmpp-2s-a dpmpp-sde dpmpp-3m-sde unipc pndm deis "
-     "lcm tcd ddpm", 0, 0, RENDER, g_sampling,
-     "Sampler.", 0},
+     "ddim euler euler-a | heun lms dpm2 dpm2-a dpmpp-2m dpmpp-2m-sde dpmpp-2s-a dpmpp-sde dpmpp-3m-sde unipc pndm "
+     "deis "
+     "lcm tcd ddpm",
+     0, 0, RENDER, g_sampling, "Sampler.", 0},
     {"schedule", 0, VKA_OPTION_CHOICE, "NAME", "auto",
      "auto leading linspace trailing | karras exponential sgm-uniform simple normal ddim-uniform beta kl-optimal ays",
-     0, 0, RENDER, g_sampling,
-     "Where the steps lie in time; auto is what the model names.", 0},
+     0, 0, RENDER, g_sampling, "Where the steps lie in time; auto is what the model names.", 0},
     {"beta", 0, VKA_OPTION_TEXT, "NAME[:START:END]", "auto", NULL, 0, 0, RENDER, g_sampling,
      "Noise schedule: auto (what the motion module and the model name), linear or scaled_linear.", 0},
     {"rng", 0, VKA_OPTION_CHOICE, "NAME", "torch-cpu", "torch-cpu nv", 0, 0, RENDER, g_sampling,
@@ -89,9 +84,9 @@ static const vka_option table[] = {
 
     {"output", 'o', VKA_OPTION_LIST, "FILE", NULL, NULL, 0, 0, RENDER, g_output,
      "Where the clip goes, may be repeated: .webp .gif .mp4 .webm .png .apng .y4m, a folder or a %05d pattern for "
-     "frames; without it vkanim-SEED.webp.", LOCAL},
-    {"overwrite", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER, g_output,
-     "Replace files that exist.", LOCAL},
+     "frames; without it vkanim-SEED.webp.",
+     LOCAL},
+    {"overwrite", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER, g_output, "Replace files that exist.", LOCAL},
     {"no-overwrite", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER, g_output,
      "Never replace files; without either, a terminal is asked and anything else refused.", LOCAL},
     {"verify", 0, VKA_OPTION_TEXT, "SHA256", NULL, NULL, 0, 0, RENDER, g_output,
@@ -106,18 +101,17 @@ static const vka_option table[] = {
     {"device-memory", 0, VKA_OPTION_SIZE, "SIZE", NULL, NULL, 0, 0, VKA_FOR_PLAN, g_device,
      "Plan for a device with this much memory, without looking for one.", LOCAL},
 
-    {"in", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, NET, g_tensors,
-     "Tensors that go in.", VKA_MARK_COMMAND},
-    {"out", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, NET, g_tensors,
-     "Where the tensors that come out go.", VKA_MARK_COMMAND},
-    {"noise", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_tensors,
-     "Initial noise, in place of the seed's.", LOCAL},
+    {"in", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, NET, g_tensors, "Tensors that go in.", VKA_MARK_COMMAND},
+    {"out", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, NET, g_tensors, "Where the tensors that come out go.",
+     VKA_MARK_COMMAND},
+    {"noise", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_tensors, "Initial noise, in place of the seed's.",
+     LOCAL},
     {"step-noise", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_tensors,
      "Noise of each step, in place of what the sampler draws.", LOCAL},
     {"embeds", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_tensors,
      "Text embeddings, in place of the text encoder's.", LOCAL},
-    {"trace", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_tensors,
-     "Write every step's tensors there.", LOCAL},
+    {"trace", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_tensors, "Write every step's tensors there.",
+     LOCAL},
 
     {"job", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_job,
      "Take options from a JSON object with long names as keys; '-' is standard input.", VKA_MARK_COMMAND},
@@ -130,14 +124,13 @@ static const vka_option table[] = {
      "Print the result on standard output as one JSON object.", VKA_MARK_COMMAND},
     {"progress", 0, VKA_OPTION_CHOICE, "FORM", "auto", "auto bar plain json none", 0, 0, RENDER | NET, g_messages,
      "Progress on standard error: auto is a bar on a terminal and plain lines elsewhere.", VKA_MARK_COMMAND},
-    {"quiet", 'q', VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages,
-     "Errors only.", VKA_MARK_COMMAND},
+    {"quiet", 'q', VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages, "Errors only.", VKA_MARK_COMMAND},
     {"verbose", 'v', VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages,
      "Details: kernel and stage timings, names in files that nothing uses; twice: more of them.", VKA_MARK_COMMAND},
-    {"help", 'h', VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages,
-     "Print the options and stop.", VKA_MARK_COMMAND},
-    {"version", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages,
-     "Print the version and stop.", VKA_MARK_COMMAND},
+    {"help", 'h', VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages, "Print the options and stop.",
+     VKA_MARK_COMMAND},
+    {"version", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages, "Print the version and stop.",
+     VKA_MARK_COMMAND},
 };
 enum { OPTIONS = sizeof table / sizeof *table };
 _Static_assert(sizeof table / sizeof *table <= (size_t)VKA_OPTION_LIMIT, "vka_job.set has one bit per option");
@@ -195,7 +188,7 @@ const vka_option *vka_option_nearest(const char *name)
         size_t length = strlen(name);
         if (length >= 3 && strncmp(name, table[i].name, length) == 0)
             d = 1;
-        if (d < best && d < strlen(table[i].name)) {
+        if (d < best && d <= strlen(table[i].name) / 3) { /* of a short name one slip leaves little */
             best = d;
             nearest = &table[i];
         }
@@ -226,7 +219,10 @@ vka_status vka_option_check(const char *name, const vka_option **option, vka_err
 
 /* ---- numbers ----------------------------------------------------------------------------------------- */
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
 
 bool vka_parse_int(const char *text, int64_t *out)
 {
@@ -371,8 +367,8 @@ vka_status vka_beta_parse(const char *text, bool *is_auto, vka_beta_kind *kind, 
         if (!*p) {
             if (parts == 2)
                 break;
-            if (parts == 3 && !(vka_parse_whole_real(part[1], start) && vka_parse_whole_real(part[2], end) && *start > 0 &&
-                                *start < 1 && *end > 0 && *end < 1 && *start <= *end))
+            if (parts == 3 && !(vka_parse_whole_real(part[1], start) && vka_parse_whole_real(part[2], end) &&
+                                *start > 0 && *start < 1 && *end > 0 && *end < 1 && *start <= *end))
                 break;
             return vka_beta_from_name(part[0], kind, err);
         }

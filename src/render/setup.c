@@ -2,7 +2,6 @@
 #include "render/setup.h"
 
 #include "base/file.h"
-#include "base/number.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -74,39 +73,23 @@ static void decide_norms(struct vka_setup *s)
 
 /* ---- sampling ------------------------------------------------------------------------------------------------ */
 
-/* auto | KIND | KIND:START:END */
+/* The module's betas, else the model's, unless --beta says otherwise. */
 static vka_status decide_betas(struct vka_setup *s, vka_error *err)
 {
     vka_sampler_params *p = &s->sampling;
-    const char *text = s->job->beta ? s->job->beta : "auto";
-    const char *kind = s->scheduler->beta_schedule;
-    p->beta_start = s->scheduler->beta_start;
-    p->beta_end = s->scheduler->beta_end;
-    if (s->motion_info) {
-        kind = s->motion_info->beta_schedule;
-        p->beta_start = s->motion_info->beta_start;
-        p->beta_end = s->motion_info->beta_end;
-    }
-    char name[32];
-    if (strcmp(text, "auto") != 0) {
-        size_t n = strcspn(text, ":");
-        if (n >= sizeof name)
-            return vka_fail(err, VKA_E_USAGE, "unknown --beta '%s'", text);
-        memcpy(name, text, n);
-        name[n] = '\0';
-        kind = name;
-        if (text[n]) {
-            char *end;
-            double a = vka_parse_real(text + n + 1, &end), b = 0;
-            if (*end == ':')
-                b = vka_parse_real(end + 1, &end);
-            if (*end || !(a > 0 && a < 1) || !(b > 0 && b < 1))
-                return vka_fail(err, VKA_E_USAGE, "--beta '%s' is not KIND:START:END with two numbers between 0 and 1", text);
-            p->beta_start = a;
-            p->beta_end = b;
-        }
-    }
-    return vka_beta_from_name(kind, &p->beta, err);
+    const char *kind = s->motion_info ? s->motion_info->beta_schedule : s->scheduler->beta_schedule;
+    p->beta_start = s->motion_info ? s->motion_info->beta_start : s->scheduler->beta_start;
+    p->beta_end = s->motion_info ? s->motion_info->beta_end : s->scheduler->beta_end;
+    bool automatic = true;
+    vka_beta_kind given = VKA_BETA_LINEAR;
+    double start = 0, end = 0;
+    vka_status st = vka_beta_parse(s->job->beta ? s->job->beta : "auto", &automatic, &given, &start, &end, err);
+    if (st != VKA_OK || automatic)
+        return st == VKA_OK ? vka_beta_from_name(kind, &p->beta, err) : st;
+    p->beta = given;
+    p->beta_start = start > 0 ? start : p->beta_start;
+    p->beta_end = end > 0 ? end : p->beta_end;
+    return VKA_OK;
 }
 
 static vka_status decide_sampling(struct vka_setup *s, vka_error *err)
@@ -323,27 +306,42 @@ vka_status vka_setup_tokens(struct vka_setup *s, vka_text_chunks *cond, vka_text
     return st;
 }
 
-static void report_table(const vka_weights *w, const vka_log *log)
+/* Of the VAE a call uses one half; the other's names are known all the same. */
+static bool known_half(const char *name)
 {
-    const char *names[8];
-    size_t n = w ? vka_weights_unused(w, names, 8) : 0;
-    if (!n)
-        return;
-    vka_logf(log, VKA_LOG_INFO, "%s: %zu tensors that nothing uses:", vka_weights_title(w), n);
-    for (size_t i = 0; i < n && i < 8; i++)
-        vka_logf(log, VKA_LOG_INFO, "  %s%s", names[i], i == 7 && n > 8 ? " ..." : "");
+    static const char *const halves[] = {"encoder.", "decoder.", "quant_conv.", "post_quant_conv."};
+    for (int i = 0; i < 4; i++)
+        if (!strncmp(name, halves[i], strlen(halves[i])))
+            return true;
+    return false;
+}
+
+static void report_table(const vka_weights *w, bool vae, const vka_log *log)
+{
+    size_t n = 0;
+    for (size_t i = 0; w && i < vka_weights_count(w); i++) {
+        const char *name = vka_weights_at(w, i)->name;
+        if (vka_weights_is_used(w, i) || (vae && known_half(name)))
+            continue;
+        if (n++ == 0)
+            vka_logf(log, VKA_LOG_INFO, "%s holds tensors that nothing uses:", vka_weights_title(w));
+        if (n <= 16)
+            vka_logf(log, VKA_LOG_INFO, "  %s", name);
+    }
+    if (n > 16)
+        vka_logf(log, VKA_LOG_INFO, "  and %zu more", n - 16);
 }
 
 void vka_setup_report_unused(const struct vka_setup *s, const vka_log *log)
 {
     if (s->unet)
-        report_table(vka_model_weights(s->model, VKA_PART_UNET, NULL), log);
+        report_table(vka_model_weights(s->model, VKA_PART_UNET, NULL), false, log);
     if (s->vae)
-        report_table(vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), log);
+        report_table(vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), true, log);
     if (s->text)
-        report_table(vka_model_weights(s->model, VKA_PART_TEXT, NULL), log);
+        report_table(vka_model_weights(s->model, VKA_PART_TEXT, NULL), false, log);
     if (s->motion)
-        report_table(vka_motion_weights(s->motion), log);
+        report_table(vka_motion_weights(s->motion), false, log);
     for (size_t i = 0; vka_model_stranger(s->model, i) && i < 8; i++)
         vka_logf(log, VKA_LOG_INFO, "'%s': unknown tensor %s", s->model_path, vka_model_stranger(s->model, i));
 }

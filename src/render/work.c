@@ -220,8 +220,8 @@ vka_status vka_plan(vka_context *cx, const vka_job *job, char **report, vka_erro
         json_object_set_new(r, "memory", json_pack("{s:I, s:I, s:I, s:I}", "budget_bytes", (json_int_t)w.budget, "planned_bytes",
                                                    (json_int_t)w.planned, "weights_bytes", (json_int_t)p->weight_bytes,
                                                    "activations_bytes", (json_int_t)p->arena_bytes));
-        json_object_set_new(r, "stages", json_pack("{s:I, s:I, s:I}", "text", (json_int_t)w.need[0], "unet",
-                                                   (json_int_t)w.need[1], "vae", (json_int_t)w.need[2]));
+        json_object_set_new(r, "stages", json_pack("{s:I, s:I, s:I}", "text_bytes", (json_int_t)w.need[0], "unet_bytes",
+                                                   (json_int_t)w.need[1], "vae_bytes", (json_int_t)w.need[2]));
         json_object_set_new(r, "plan", knobs(&w));
         json_object_set_new(r, "estimate", json_pack("{s:f, s:f, s:f}", "flop_per_step", p->flop, "bytes_per_step", p->bytes,
                                                      "s_per_it", compute > memory ? compute : memory));

@@ -377,7 +377,7 @@ static vka_status refuse_kind(const vka_safetensors *st, const char *path, vka_e
     if (c.kind == VKA_FILE_MOTION_LORA)
         vka_error_hint(err, "give it with --motion-lora, beside a motion module");
     else if (c.kind == VKA_FILE_LORA)
-        vka_error_hint(err, "give it with --lora");
+        vka_error_hint(err, "this version cannot apply LoRAs");
     else if (c.kind == VKA_FILE_CHECKPOINT)
         vka_error_hint(err, "give it with --model");
     return VKA_E_INPUT;

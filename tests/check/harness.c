@@ -227,6 +227,12 @@ static uint64_t put_args(struct vka_recorder *r, const void *data, uint32_t byte
     return rec->check->args->address + at;
 }
 
+void check_in_place(struct check *c, vka_tensor out, vka_tensor in)
+{
+    assert_true(in.id < out.id && vka_tensor_bytes(vka_info(c->graph, in)) == vka_tensor_bytes(vka_info(c->graph, out)));
+    c->in_place[out.id] = in.id;
+}
+
 static void place_tensors(struct check *c)
 {
     const struct vka_graph *g = c->graph;
@@ -234,7 +240,9 @@ static void place_tensors(struct check *c)
     vka_error err = {0};
     assert_true(g->tensor_count <= CHECK_TENSORS);
     for (uint32_t i = 1; i < g->tensor_count; i++) {
-        c->offsets[i] = bytes;
+        c->offsets[i] = c->in_place[i] ? c->offsets[c->in_place[i]] : bytes;
+        if (c->in_place[i])
+            continue;
         bytes = vka_round_up(bytes + vka_tensor_bytes(&g->tensors[i]), 256) + GUARD;
     }
     if (vka_block_create(c->gpu, bytes, VKA_MEMORY_DEVICE, false, &c->block, &err) != VKA_OK ||
@@ -292,8 +300,8 @@ static void check_guards(struct check *c)
     for (uint64_t i = 0; i < bytes; i++)
         if (after[i] != c->before[i]) {
             uint32_t t = 1;
-            while (t + 1 < g->tensor_count && c->offsets[t + 1] <= i)
-                t++;
+            for (uint32_t k = 2; k < g->tensor_count; k++)
+                t = c->offsets[k] <= i && c->offsets[k] > c->offsets[t] ? k : t;
             fail_msg("byte %lld from the beginning of '%s' (%llu bytes) was written", (long long)(i - c->offsets[t]),
                      g->tensors[t].name, (unsigned long long)vka_tensor_bytes(&g->tensors[t]));
         }

@@ -40,6 +40,7 @@ struct check {
     void *inputs[CHECK_TENSORS]; /* bytes of the inputs, pads included, by tensor id */
     vka_block *block, *args;
     uint64_t offsets[CHECK_TENSORS]; /* of each tensor in the block */
+    uint32_t in_place[CHECK_TENSORS]; /* > 0: the tensor whose memory this one shares */
     uint8_t *before;                 /* the block's bytes before the run */
     vka_list *list;
 };
@@ -63,6 +64,9 @@ void check_weight(struct check *c, const char *name, uint32_t rank, const uint64
  * branches * frames in the domain VKA_SAMPLE.  Pads are zero. */
 vka_tensor check_input(struct check *c, const char *name, enum vka_domain domain, enum vka_dtype dtype, uint32_t n,
                        uint32_t h, uint32_t w, uint32_t channels, const void *values);
+
+/* Gives `out`, which is made later than `in`, the memory of `in` (same shape and type), as a plan may do. */
+void check_in_place(struct check *c, vka_tensor out, vka_tensor in);
 
 /* Packs, records and runs every node.  A node that allows it runs in the parts `cuts` (which must cover its rows; all
  * samples have sn = 0, all pixels pn = 0); without cuts, or where a node cannot be cut that way, whole. */

@@ -17,8 +17,12 @@
 
 static vka_gpu *gpu;
 
+/* Which kernels: the device's own, those of a software device without 64-bit integers, those of a GPU. */
+enum mode { OWN, NARROW, STAGING };
+static const char *const modes[] = {"own kernels", "narrow loads", "staging"};
+
 enum { CONV = 1, NORM = 2, SILU_IN = 4, SAMPLE_BIAS = 8, ADD = 16, NO_BIAS = 32, OUT_F32 = 64, X_F32 = 128, GLOBAL = 256,
-       ONE_BIAS = 512 /* the sample bias is one for all */ };
+       ONE_BIAS = 512 /* the sample bias is one for all */, IN_PLACE = 1024 /* added in place */ };
 
 struct shape {
     const char *name;
@@ -36,8 +40,8 @@ static const struct shape shapes[] = {
     {.name = "silu out", .branches = 1, .frames = 2, .h = 4, .w = 4, .c1 = 20, .n = 33, .act = VKA_ACT_SILU},
     {.name = "gelu", .branches = 1, .frames = 2, .h = 4, .w = 4, .c1 = 20, .n = 20, .act = VKA_ACT_GELU},
     {.name = "geglu", .branches = 1, .frames = 3, .h = 3, .w = 5, .c1 = 33, .n = 72, .act = VKA_ACT_GEGLU},
-    {.name = "geglu, odd half", .branches = 1, .frames = 2, .h = 3, .w = 5, .c1 = 40, .n = 42, .act = VKA_ACT_GEGLU, .flags = ADD},
-    {.name = "add", .branches = 2, .frames = 3, .h = 6, .w = 6, .c1 = 80, .n = 77, .flags = ADD},
+    {.name = "geglu, odd half", .branches = 1, .frames = 2, .h = 3, .w = 5, .c1 = 40, .n = 42, .act = VKA_ACT_GEGLU, .flags = ADD | IN_PLACE},
+    {.name = "add", .branches = 2, .frames = 3, .h = 6, .w = 6, .c1 = 80, .n = 77, .flags = ADD | IN_PLACE},
     {.name = "two inputs, norm, silu", .branches = 1, .frames = 3, .h = 4, .w = 5, .c1 = 33, .c2 = 20, .n = 40, .flags = NORM | SILU_IN},
     {.name = "two small inputs, norm", .branches = 1, .frames = 3, .h = 4, .w = 5, .c1 = 4, .c2 = 4, .n = 40, .flags = NORM},
     {.name = "two inputs, norm, full pitch", .branches = 1, .frames = 2, .h = 4, .w = 5, .c1 = 33, .c2 = 23, .n = 40, .flags = NORM},
@@ -53,7 +57,7 @@ static const struct shape shapes[] = {
     {.name = "3x3 to 4", .branches = 1, .frames = 2, .h = 13, .w = 9, .c1 = 40, .n = 4, .flags = CONV | OUT_F32, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}},
     {.name = "3x3, biases", .branches = 2, .frames = 2, .h = 5, .w = 6, .c1 = 33, .n = 64, .flags = CONV | SAMPLE_BIAS | ONE_BIAS, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}},
     {.name = "3x3, bias per sample", .branches = 1, .frames = 3, .h = 5, .w = 6, .c1 = 16, .n = 20, .flags = CONV | SAMPLE_BIAS, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}},
-    {.name = "3x3, add", .branches = 1, .frames = 2, .h = 5, .w = 6, .c1 = 40, .n = 77, .flags = CONV | ADD, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}},
+    {.name = "3x3, add", .branches = 1, .frames = 2, .h = 5, .w = 6, .c1 = 40, .n = 77, .flags = CONV | ADD | IN_PLACE, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}},
     {.name = "stride 2", .branches = 1, .frames = 2, .h = 13, .w = 9, .c1 = 20, .n = 40, .flags = CONV, .kernel = 3, .stride = 2, .pad = {1, 1, 1, 1}},
     {.name = "stride 2, asymmetric", .branches = 1, .frames = 2, .h = 12, .w = 9, .c1 = 20, .n = 40, .flags = CONV, .kernel = 3, .stride = 2, .pad = {0, 1, 0, 1}},
     {.name = "upsample 7x5 to 13x9", .branches = 1, .frames = 2, .h = 7, .w = 5, .c1 = 24, .n = 40, .flags = CONV, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}, .up_h = 13, .up_w = 9},
@@ -160,7 +164,7 @@ static void free_data(struct data *d)
 }
 
 /* The operator on the device, in parts; free the result. */
-static float *run(const struct shape *s, const struct data *d, enum vka_dtype storage, enum vka_dtype weights, bool staging,
+static float *run(const struct shape *s, const struct data *d, enum vka_dtype storage, enum vka_dtype weights, enum mode mode,
                   const struct vka_cut *cuts, uint32_t count)
 {
     struct check *c = check_begin(gpu, storage, weights, s->branches, s->frames);
@@ -168,7 +172,9 @@ static float *run(const struct shape *s, const struct data *d, enum vka_dtype st
     enum vka_domain domain = s->flags & GLOBAL ? VKA_GLOBAL : VKA_SAMPLE;
     enum vka_dtype in = s->flags & X_F32 ? VKA_F32 : storage;
     static const char *const at[3] = {"at", "at1", "at2"};
-    if (staging)
+    if (mode != OWN)
+        c->table.wide_loads = false;
+    if (mode == STAGING)
         c->table.cpu = false, c->table.subgroup_size = 0;
     float *x = spread(d->x, (size_t)samples * s->h * s->w, s->c1, s->heads_in);
     float *norm = norm_values(d->scale, d->shift, samples, s->c1 + s->c2);
@@ -205,6 +211,8 @@ static float *run(const struct shape *s, const struct data *d, enum vka_dtype st
             a.stack[i] = vka_scope_root(at[i + 1]);
         out = vka_linear(&c->build, tx, &a);
     }
+    if (s->flags & IN_PLACE)
+        check_in_place(c, out, ta);
     check_run(c, cuts, count);
     const struct vka_tensor_info *info = vka_info(c->graph, out);
     assert_int_equal(info->c, d->out_c);
@@ -218,29 +226,29 @@ static float *run(const struct shape *s, const struct data *d, enum vka_dtype st
 }
 
 /* A case in one mode: against the reference, then in parts of one sample, of three pixels, and of both ends. */
-static void check_shape(const struct shape *s, enum vka_dtype storage, enum vka_dtype weights, bool staging)
+static void check_shape(const struct shape *s, enum vka_dtype storage, enum vka_dtype weights, enum mode mode)
 {
     struct data d;
     char what[200];
     make_data(s, storage, weights, &d);
     snprintf(what, sizeof what, "%s (%s, weights %s, %s)", s->name, storage == VKA_F16 ? "f16" : "f32",
-             weights == VKA_F16 ? "f16" : "f32", staging ? "staging" : "the device's own mode");
+             weights == VKA_F16 ? "f16" : "f32", modes[mode]);
     double k = (double)(s->c1 + s->c2) * (s->kernel ? s->kernel * s->kernel : 1);
     bool rounds = storage == VKA_F16 && !(s->flags & OUT_F32);
-    float *whole = run(s, &d, storage, weights, staging, NULL, 0);
+    float *whole = run(s, &d, storage, weights, mode, NULL, 0);
     check_close(what, whole, d.want, d.count, rounds ? 1e-3 : 4e-7 * sqrt(k) + 2e-6);
     if (!(s->flags & GLOBAL)) {
         struct vka_cut cuts[512];
         uint32_t count = 0, pixels = d.out_h * d.out_w;
         for (; count < d.samples; count++)
             cuts[count] = (struct vka_cut){.s0 = count, .sn = 1};
-        float *parts = run(s, &d, storage, weights, staging, cuts, count);
+        float *parts = run(s, &d, storage, weights, mode, cuts, count);
         check_same(what, parts, whole, d.count);
         free(parts);
         if (!(s->flags & CONV)) {
             for (count = 0; count * 3 < pixels && count < 512; count++)
                 cuts[count] = (struct vka_cut){.p0 = count * 3, .pn = pixels - count * 3 < 3 ? pixels - count * 3 : 3};
-            parts = run(s, &d, storage, weights, staging, cuts, count);
+            parts = run(s, &d, storage, weights, mode, cuts, count);
             check_same(what, parts, whole, d.count);
             free(parts);
         }
@@ -249,36 +257,76 @@ static void check_shape(const struct shape *s, enum vka_dtype storage, enum vka_
     free_data(&d);
 }
 
-static void all_shapes(enum vka_dtype storage, enum vka_dtype weights, bool staging)
+/* Every `step`-th shape, beginning with the first'th: pipelines are what costs time here. */
+static void some_shapes(enum vka_dtype storage, enum vka_dtype weights, enum mode mode, size_t first, size_t step)
 {
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        check_shape(&shapes[i], storage, weights, staging);
+    for (size_t i = first; i < sizeof shapes / sizeof *shapes; i += step)
+        check_shape(&shapes[i], storage, weights, mode);
 }
 
 static void f32(void **state)
 {
     (void)state;
-    all_shapes(VKA_F32, VKA_F32, false);
+    some_shapes(VKA_F32, VKA_F32, OWN, 0, 1);
 }
 
 static void f16(void **state)
 {
     (void)state;
-    all_shapes(VKA_F16, VKA_F16, false);
+    some_shapes(VKA_F16, VKA_F16, OWN, 0, 1);
 }
 
 static void mixed(void **state)
 {
     (void)state;
-    all_shapes(VKA_F32, VKA_F16, false);
-    all_shapes(VKA_F16, VKA_F32, false);
+    some_shapes(VKA_F32, VKA_F16, OWN, 1, 3);
+    some_shapes(VKA_F16, VKA_F32, OWN, 2, 3);
+}
+
+static void narrow(void **state)
+{
+    (void)state;
+    some_shapes(VKA_F32, VKA_F32, NARROW, 0, 2);
+    some_shapes(VKA_F16, VKA_F16, NARROW, 1, 2);
 }
 
 static void staging(void **state)
 {
     (void)state;
-    all_shapes(VKA_F32, VKA_F32, true);
-    all_shapes(VKA_F16, VKA_F16, true);
+    some_shapes(VKA_F32, VKA_F32, STAGING, 0, 1);
+    some_shapes(VKA_F16, VKA_F16, STAGING, 1, 2);
+}
+
+/* What the builders refuse, and how they say it. */
+static void refusals(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t rank;
+        uint64_t dims[4];
+        const char *text;
+    } wrong[] = {{2, {8, 15}, "'at.weight' has the shape [8, 15], but the network needs [N, 16]"},
+                 {1, {16}, "'at.weight' has the shape [16]"},
+                 {4, {8, 16, 3, 3}, "'at.weight' has the shape [8, 16, 3, 3]"},
+                 {2, {7, 16}, "'at.weight' has 7 outputs"}};
+    float *values = check_random(1, 8 * 16 * 9, 1);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct check *c = check_begin(gpu, VKA_F32, VKA_F32, 1, 1);
+        vka_tensor x = check_input(c, "x", VKA_SAMPLE, VKA_F32, 1, 2, 2, 16, values);
+        check_weight(c, "at.weight", wrong[i].rank, wrong[i].dims, values);
+        vka_tensor y = vka_linear(&c->build, x, &(struct vka_linear_args){.at = vka_scope_root("at"), .act = VKA_ACT_GEGLU});
+        assert_int_equal(y.id, 0);
+        assert_int_equal(c->build.err.status, VKA_E_INPUT);
+        if (!strstr(c->build.err.what, wrong[i].text))
+            fail_msg("'%s' should say '%s'", c->build.err.what, wrong[i].text);
+        check_end(&c);
+    }
+    struct check *c = check_begin(gpu, VKA_F32, VKA_F32, 1, 1);
+    vka_tensor x = check_input(c, "x", VKA_SAMPLE, VKA_F32, 1, 2, 2, 16, values);
+    assert_int_equal(vka_linear(&c->build, x, &(struct vka_linear_args){.at = vka_scope_root("none")}).id, 0);
+    assert_string_equal(c->build.missing[0], "none.weight");
+    check_end(&c);
+    free(values);
 }
 
 static int open_device(void **state)
@@ -298,6 +346,6 @@ static int close_device(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(f32), cmocka_unit_test(f16), cmocka_unit_test(mixed),
-                                       cmocka_unit_test(staging)};
+                                       cmocka_unit_test(narrow), cmocka_unit_test(staging), cmocka_unit_test(refusals)};
     return cmocka_run_group_tests_name("matmul", tests, open_device, close_device);
 }

@@ -20,8 +20,7 @@ bad() {
     failures=$((failures + 1))
 }
 
-# run CODE ARGUMENTS...: the exit code; nothing on stdout after a failure without --json; at most three lines of error, the
-# first beginning with "vkanim: ".
+# run CODE ARGUMENTS...: the exit code; after a failure at most three lines of error, the first beginning with "vkanim: "
 run() {
     want=$1
     shift
@@ -67,7 +66,8 @@ fails 2 "unexpected argument 'red'" -p a red ball
 fails 2 'put the command first: vkanim devices' -q devices
 for command in resume bench convert; do fails 2 'not in this version' "$command"; done
 for option in --lora --motion-lora --embedding; do fails 2 'not in this version' "$option" x; done
-for sampler in heun lms dpm2 dpm2-a dpmpp-2m dpmpp-2m-sde dpmpp-2s-a dpmpp-sde dpmpp-3m-sde unipc pndm deis lcm tcd ddpm; do
+for sampler in heun lms dpm2 dpm2-a dpmpp-2m dpmpp-2m-sde dpmpp-2s-a dpmpp-sde dpmpp-3m-sde unipc pndm deis lcm tcd \
+    ddpm; do
     fails 2 "--sampler $sampler is not in this version" -p x --sampler "$sampler"
 done
 for schedule in karras exponential sgm-uniform simple normal ddim-uniform beta kl-optimal ays; do
@@ -210,9 +210,10 @@ if command -v groff >/dev/null; then
 fi
 if command -v mandoc >/dev/null; then mandoc -T lint -W warning text.man >err 2>&1 || bad 'the manual page (mandoc)'; fi
 
-# What completion offers: NAME is the word before, PREFIX the beginning of what is typed.
+# What completion offers for the last of the words.
 completion() {
-    bash -c 'compopt() { :; }; . ./text.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _vkanim; echo "${COMPREPLY[*]}"' _ "$@" >out 2>err
+    bash -c 'compopt() { :; }; . ./text.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _vkanim
+        echo "${COMPREPLY[*]}"' _ "$@" >out 2>err
 }
 completion vkanim --sampler eu
 [ "$(cat out)" = 'euler euler-a' ] || bad 'completion of a choice'

@@ -1,5 +1,5 @@
-/* fuzz_options.c - job files and option values.  The input's first byte chooses: a JSON object for vka_job_read, or lines
- * "name=value" for vka_job_set.  Whatever comes in, what is written must read back to the same. */
+/* fuzz_options.c - job files and option values.  The input's first byte chooses: 'j' a JSON object for vka_job_read,
+ * anything else lines "name=value" for vka_job_set.  Whatever comes in, what is written must read back to the same. */
 #include "render/job.h"
 
 #include <stddef.h>

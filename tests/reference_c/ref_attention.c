@@ -1,4 +1,4 @@
-/* ref_attention.c - see ref_attention.h.  Three passes over the keys: the largest score, the sum of weights, the mix. */
+/* ref_attention.c - see ref_attention.h. Three passes over the keys: the largest score, the sum of weights, the mix. */
 #include "ref_attention.h"
 
 #include <math.h>

@@ -7,8 +7,8 @@
 /* out[i] = sum of coefficient[k] * x[k][i]; every product and sum is rounded to binary32, in the order of k; terms with
  * coefficient zero are left out. */
 void ref_combine(const float *const *x, const float *coefficient, uint32_t count, uint64_t n, float *out);
-/* out[i] = bytes of round((clamp(x[i][0..2], -1, 1) + 1) * 127.5), halves to even, byte 3 = 255; NaN is 0 and makes byte 3 zero.
- * x [n, c], binary32 arithmetic. */
+/* out[i] = bytes of round((clamp(x[i][0..2], -1, 1) + 1) * 127.5), halves to even, byte 3 = 255; NaN is 0 and makes
+ * byte 3 zero. x [n, c], binary32 arithmetic. */
 void ref_picture(const float *x, uint64_t n, uint32_t c, uint32_t *out);
 
 #endif

@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-void ref_group_norm(const double *x, uint32_t n, uint32_t rows, uint32_t c, uint32_t groups, double eps, uint32_t frames,
-                    const float *gamma, const float *beta, double *scale, double *shift)
+void ref_group_norm(const double *x, uint32_t n, uint32_t rows, uint32_t c, uint32_t groups, double eps,
+                    uint32_t frames, const float *gamma, const float *beta, double *scale, double *shift)
 {
     uint32_t width = c / groups;
     for (uint32_t first = 0; first < n; first += frames)

@@ -1,0 +1,247 @@
+/* graph_build.h - synthetic operators and a machine that runs them on the host, to test graphs and plans without a device.
+ *
+ * An operator's kernel turns the bits of what it reads into the bits of what it writes (a hash), so that a byte that is
+ * missing, stale or from a neighbour shows in the outputs.  All tensors are 32 bits per element.  The kinds read as the real
+ * operators do:
+ *     ROW      the same pixel of each input (a linear layer); the last input element by element, so that it can be in place
+ *     PICTURE  all pixels of the same sample (a convolution); sizes may differ
+ *     FRAMES   the same pixel of all frames of the branch (temporal attention)
+ *     JOINT    everything of the branch (a norm over frames)
+ *     TABLE    global tensors only */
+#ifndef VKA_TESTS_GRAPH_BUILD_H
+#define VKA_TESTS_GRAPH_BUILD_H
+
+#include "graph/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum fake_kind { FAKE_ROW, FAKE_PICTURE, FAKE_FRAMES, FAKE_JOINT, FAKE_TABLE };
+
+struct fake_params {
+    uint32_t kind, number;
+};
+
+struct fake_view {
+    uint64_t address;
+    uint32_t sample_stride, n, pixels, pitch, c;
+    uint32_t domain; /* 2: absent */
+};
+
+enum { FAKE_INPUTS = 4 };
+
+struct fake_call {
+    uint32_t kind, number, inputs, frames;
+    uint32_t s0, p0; /* of the part */
+    struct fake_view in[FAKE_INPUTS], out;
+};
+
+static inline uint32_t fake_mix(uint32_t h, uint32_t v)
+{
+    h = (h ^ v) * 0x9e3779b1u;
+    return h ^ h >> 15;
+}
+
+static inline uint32_t *fake_row(const struct fake_view *v, uint32_t s, uint32_t p)
+{
+    return (uint32_t *)(uintptr_t)v->address + (size_t)s * v->sample_stride + (size_t)p * v->pitch;
+}
+
+static inline uint32_t fake_hash_row(uint32_t h, const struct fake_view *v, uint32_t s, uint32_t p)
+{
+    const uint32_t *row = fake_row(v, s, p);
+    for (uint32_t c = 0; c < v->pitch; c++)
+        h = fake_mix(h, row[c]);
+    return h;
+}
+
+/* What the output's row (s, p) of the part depends on, in one number; the last input of a ROW is left out. */
+static inline uint32_t fake_hash_inputs(const struct fake_call *k, uint32_t s, uint32_t p)
+{
+    uint32_t h = k->number, branch = s / k->frames * k->frames, count = k->inputs;
+    if (k->kind == FAKE_ROW)
+        count--;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct fake_view *v = &k->in[i];
+        h = fake_mix(h, i);
+        if (v->domain == 2)
+            continue;
+        if (v->domain == VKA_GLOBAL) {
+            for (uint32_t n = 0; n < v->n; n++)
+                for (uint32_t q = 0; q < v->pixels; q++)
+                    h = fake_hash_row(h, v, n, q);
+            continue;
+        }
+        switch ((enum fake_kind)k->kind) {
+        case FAKE_ROW:
+            h = fake_hash_row(h, v, s, v->pixels == 1 ? 0 : p);
+            break;
+        case FAKE_PICTURE:
+            for (uint32_t q = 0; q < v->pixels; q++)
+                h = fake_hash_row(h, v, s, q);
+            break;
+        case FAKE_FRAMES:
+            for (uint32_t f = 0; f < k->frames; f++)
+                h = fake_hash_row(h, v, branch + f, v->pixels == 1 ? 0 : p);
+            break;
+        case FAKE_JOINT:
+            for (uint32_t f = 0; f < k->frames; f++)
+                for (uint32_t q = 0; q < v->pixels; q++)
+                    h = fake_hash_row(h, v, branch + f, q);
+            break;
+        case FAKE_TABLE:
+            break;
+        }
+    }
+    return h;
+}
+
+/* The kernel: part by part it makes the same bits as at once. */
+static inline void fake_run(const struct fake_call *k)
+{
+    for (uint32_t s = 0; s < k->out.n; s++)
+        for (uint32_t p = 0; p < k->out.pixels; p++) {
+            uint32_t h = fake_mix(fake_hash_inputs(k, s, p), k->s0 + s);
+            h = fake_mix(h, k->out.pixels == 1 ? 0 : k->p0 + p);
+            uint32_t *to = fake_row(&k->out, s, p);
+            const struct fake_view *v = k->kind == FAKE_ROW ? &k->in[k->inputs - 1] : NULL;
+            const uint32_t *from = v && v->domain != 2 ? fake_row(v, v->domain == VKA_GLOBAL ? 0 : s, v->pixels == 1 ? 0 : p) : NULL;
+            for (uint32_t c = 0; c < k->out.pitch; c++) {
+                uint32_t e = fake_mix(h, c);
+                to[c] = from && c < v->pitch ? fake_mix(e, from[c]) : e;
+            }
+        }
+}
+
+static inline struct fake_view fake_view_of(const struct vka_view *v, bool there)
+{
+    return (struct fake_view){v->address, v->sample_stride, v->n, v->pixels, v->pitch, v->c, there ? 0 : 2};
+}
+
+/* ---- the operator ------------------------------------------------------------------------------------ */
+
+static inline void fake_cost(const struct vka_graph *g, const struct vka_node *node, struct vka_cost *cost)
+{
+    const struct vka_tensor_info *o = vka_info(g, node->out[0]);
+    cost->flop = cost->bytes = (double)vka_tensor_bytes(o);
+}
+
+static inline uint32_t fake_axes(const struct vka_graph *g, const struct vka_node *node)
+{
+    const struct fake_params *p = (const struct fake_params *)(const void *)node->params;
+    static const uint32_t axes[] = {[FAKE_ROW] = VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL, [FAKE_PICTURE] = VKA_AXIS_SAMPLE,
+                                    [FAKE_FRAMES] = VKA_AXIS_PIXEL, [FAKE_JOINT] = 0, [FAKE_TABLE] = 0};
+    return vka_info(g, node->out[0])->domain == VKA_SAMPLE ? axes[p->kind] : 0;
+}
+
+/* Which tensors are global a recorder does not tell: fake_complete adds it. */
+static inline void fake_record(const struct vka_node *node, struct vka_recorder *r)
+{
+    const struct fake_params *p = (const struct fake_params *)(const void *)node->params;
+    struct fake_call k = {.kind = p->kind, .number = p->number, .inputs = node->inputs, .frames = r->frames,
+                          .s0 = r->part.s0, .p0 = r->part.p0};
+    for (uint32_t i = 0; i < node->inputs; i++)
+        k.in[i] = fake_view_of(&r->in[i], node->in[i].id != 0);
+    k.out = fake_view_of(&r->out[0], true);
+    struct vka_dispatch d = {.groups = {1, 1, 1}, .push_bytes = 8};
+    uint64_t at = r->args(r, &k, sizeof k);
+    memcpy(d.push, &at, sizeof at);
+    r->emit(r, &d);
+}
+
+static const struct vka_op fake_op = {.name = "fake", .cost = fake_cost, .axes = fake_axes, .record = fake_record};
+
+/* A node with one output [n, h, w, c]; its number makes its bits its own.  in_place: the last input of a ROW may be written over. */
+static inline vka_tensor fake_node(vka_build *b, enum fake_kind kind, enum vka_domain domain, uint32_t h, uint32_t w, uint32_t c,
+                                   const vka_tensor *in, uint32_t inputs, bool in_place)
+{
+    struct fake_params p = {kind, b->graph->node_count};
+    char label[32] = "node ";
+    for (uint32_t i = 0, v = p.number, ten = 100; i < 3; i++, ten /= 10)
+        label[5 + i] = (char)('0' + v / ten % 10);
+    vka_tensor out = vka_graph_tensor(b, label, domain, VKA_TEMP, VKA_F32, 1, h, w, c);
+    int32_t node = vka_graph_node(b, &fake_op, vka_scope_root(label), in, inputs, &out, 1, &p, sizeof p);
+    if (in_place)
+        vka_graph_in_place(b, node, inputs - 1);
+    return out;
+}
+
+static inline vka_tensor fake_input(vka_build *b, enum vka_domain domain, uint32_t h, uint32_t w, uint32_t c)
+{
+    return vka_graph_tensor(b, "input", domain, VKA_INPUT, VKA_F32, 1, h, w, c);
+}
+
+static inline void fake_begin(vka_build *b, uint32_t branches, uint32_t frames)
+{
+    *b = (vka_build){.graph = vka_graph_create("synthetic graph", branches, frames)};
+}
+
+/* ---- running ----------------------------------------------------------------------------------------- */
+
+/* Completes a recorded call: which tensors are global is the graph's to say. */
+static inline void fake_complete(struct fake_call *k, const struct vka_graph *g, const struct vka_node *node)
+{
+    for (uint32_t i = 0; i < node->inputs; i++)
+        if (k->in[i].domain != 2)
+            k->in[i].domain = (uint32_t)vka_info(g, node->in[i])->domain;
+    k->out.domain = (uint32_t)vka_info(g, node->out[0])->domain;
+}
+
+/* Runs the graph node by node, whole, each tensor in memory of its own; `memory` [tensor_count] holds inputs and gets the rest. */
+static inline void fake_reference(const struct vka_graph *g, uint32_t **memory, bool first)
+{
+    for (uint32_t i = 0; i < g->node_count; i++) {
+        const struct vka_node *n = &g->nodes[i];
+        const struct fake_params *p = (const struct fake_params *)(const void *)n->params;
+        if (n->once && !first)
+            continue;
+        struct fake_call k = {.kind = p->kind, .number = p->number, .inputs = n->inputs, .frames = g->frames};
+        for (uint32_t t = 0; t <= n->inputs; t++) {
+            vka_tensor id = t < n->inputs ? n->in[t] : n->out[0];
+            const struct vka_tensor_info *info = vka_info(g, id);
+            struct fake_view v = {(uint64_t)(uintptr_t)memory[id.id], info->h * info->w * info->pitch, info->n, info->h * info->w,
+                                  info->pitch, info->c, id.id ? (uint32_t)info->domain : 2};
+            *(t < n->inputs ? &k.in[t] : &k.out) = v;
+        }
+        fake_run(&k);
+    }
+}
+
+/* Runs a recorded program.  Between barriers steps may run in any order: they run in one that `order` picks (0: as recorded). */
+static inline bool fake_program_run(const struct vka_program *p, bool first, uint32_t order)
+{
+    uint32_t *queue = malloc((p->step_count + 1) * sizeof *queue);
+    if (!queue)
+        return false;
+    for (uint32_t l = 0; l < p->list_count; l++) {
+        const struct vka_program_list *list = &p->lists[l];
+        if (list->once && !first)
+            continue;
+        for (uint32_t i = list->step, end = list->step + list->steps; i < end;) {
+            uint32_t count = 0;
+            do
+                queue[count++] = i++;
+            while (i < end && !p->steps[i].barrier);
+            for (uint32_t k = count; order && k > 1; k--) {
+                uint32_t other = (order = order * 1664525u + 1013904223u) / 65536 % k, held = queue[k - 1];
+                queue[k - 1] = queue[other];
+                queue[other] = held;
+            }
+            for (uint32_t k = 0; k < count; k++) {
+                const struct vka_step *s = &p->steps[queue[k]];
+                for (uint32_t d = s->launch; d < s->launch + s->launches; d++) {
+                    uint64_t at;
+                    struct fake_call call;
+                    memcpy(&at, p->launches[d].push, sizeof at);
+                    memcpy(&call, p->args + (at - 256), sizeof call); /* programs here are recorded with args at 256 */
+                    fake_complete(&call, p->plan->graph, s->node);
+                    fake_run(&call);
+                }
+            }
+        }
+    }
+    free(queue);
+    return true;
+}
+
+#endif
