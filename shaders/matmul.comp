@@ -1,9 +1,10 @@
-// matmul.comp - y = act(W x + bias + sample_bias) + add for every row of a part: linear layers, 1x1 and 3x3 convolutions
-// as one implicit product.  C[m, n] = sum over k of A[m, k] B[k, n]; m = row (sample, pixel), n = output channel.
+// matmul.comp - y = act(W x + bias + sample_bias) + add for every row of a part: linear layers, 1x1 and 3x3
+// convolutions as one implicit product.  C[m, n] = sum over k of A[m, k] B[k, n]; m = row (sample, pixel), n = output
+// channel.
 //
-// K runs over segments: the taps of a convolution (row-major), or the one or two inputs of a linear layer; a segment has
-// as many k as its input has pitch (a multiple of 8).  The sum over k is sequential in fp32, so an output's bits depend on
-// nothing but its own operands.  B is packed as [N / BN][K][BN]: a panel of BN columns per tile.
+// K runs over segments: the taps of a convolution (row-major), or the one or two inputs of a linear layer; a segment
+// has as many k as its input has pitch (a multiple of 8).  The sum over k is sequential in fp32, so an output's bits
+// depend on nothing but its own operands.  B is packed as [N / BN][K][BN]: a panel of BN columns per tile.
 //
 // Two ways to feed the multipliers, chosen by MODE:
 // - broadcast (software devices): one workgroup is one subgroup; each lane owns 4 columns; A is loaded once, spread
@@ -101,8 +102,8 @@ uint divide(uint n, uint magic, uint shift)
     return high >> shift;
 }
 
-// Where a thread stands in an operand: an address with WIDE_LOADS (one register less to hand to each lane's load), else an
-// index of elements behind `base`.
+// Where a thread stands in an operand: an address with WIDE_LOADS (one register less to hand to each lane's load), else
+// an index of elements behind `base`.
 #ifdef WIDE_LOADS
 #define POINTER uint64_t
 layout(buffer_reference, scalar, buffer_reference_align = 8) buffer RefWide { uint64_t v; };
@@ -165,8 +166,8 @@ vec4 fetch_a(uvec2 base, POINTER p)
     return V == 4u ? fetch_float4(base, p) : vec4(fetch_f32x2(base, p), 0.0, 0.0);
 }
 
-// Channels c and c + 1 of a row of the norm that has `limit` (a multiple of 8).  Behind the last channel come values times
-// zero weights: any number will do there, so clamp.
+// Channels c and c + 1 of a row of the norm that has `limit` (a multiple of 8).  Behind the last channel come values
+// times zero weights: any number will do there, so clamp.
 vec2 fetch_norm(uint row, uint c, uint limit)
 {
     if (NORM_ODD)

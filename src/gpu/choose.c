@@ -133,6 +133,8 @@ static const char *describe_features(const struct vka_instance *in, struct vka_p
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR};
     VkPhysicalDeviceFaultFeaturesEXT fault = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FAULT_FEATURES_EXT};
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executables = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR};
     VkPhysicalDeviceSubgroupSizeControlFeatures sizes = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES};
     VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
@@ -148,6 +150,10 @@ static const char *describe_features(const struct vka_instance *in, struct vka_p
         *tail = &fault;
         tail = &fault.pNext;
     }
+    if (p->ext_statistics) {
+        *tail = &executables;
+        tail = &executables.pNext;
+    }
     if (khr) {
         *tail = &matrix;
         tail = &matrix.pNext;
@@ -158,6 +164,7 @@ static const char *describe_features(const struct vka_instance *in, struct vka_p
     info->subgroup_control = sizes.subgroupSizeControl;
     p->full_subgroups = sizes.computeFullSubgroups;
     p->ext_fault = fault.deviceFault;
+    p->ext_statistics = executables.pipelineExecutableInfo;
     p->memory_model = v12.vulkanMemoryModel && v12.vulkanMemoryModelDeviceScope;
     info->storage_f16 = v11.storageBuffer16BitAccess;
     p->storage_u16 = v11.uniformAndStorageBuffer16BitAccess;
@@ -211,6 +218,7 @@ static vka_status describe(const struct vka_instance *in, struct vka_physical *p
     p->ext_budget = listed(exts, n, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     p->ext_subgroup_control = listed(exts, n, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
     p->ext_fault = listed(exts, n, VK_EXT_DEVICE_FAULT_EXTENSION_NAME);
+    p->ext_statistics = listed(exts, n, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
     bool khr = listed(exts, n, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
     bool nv2 = khr && listed(exts, n, VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME);
     free(exts);

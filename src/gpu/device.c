@@ -164,6 +164,9 @@ static vka_status open_device(vka_gpu *gpu, vka_error *err)
     uint32_t extension_count = 0;
     VkPhysicalDeviceFaultFeaturesEXT fault = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FAULT_FEATURES_EXT,
                                               .deviceFault = VK_TRUE};
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executables = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
+        .pipelineExecutableInfo = VK_TRUE};
     VkPhysicalDeviceSubgroupSizeControlFeatures sizes = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
         .subgroupSizeControl = VK_TRUE,
@@ -199,6 +202,12 @@ static vka_status open_device(vka_gpu *gpu, vka_error *err)
         tail = &sizes.pNext;
         if (p->api < VK_API_VERSION_1_3)
             extensions[extension_count++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
+    }
+    gpu->statistics = gpu->statistics && p->ext_statistics;
+    if (gpu->statistics) {
+        *tail = &executables;
+        tail = &executables.pNext;
+        extensions[extension_count++] = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
     }
     if (p->ext_fault) {
         *tail = &fault;
@@ -263,6 +272,7 @@ vka_status vka_gpu_create(vka_gpu **out, const vka_gpu_params *params, vka_error
         return vka_fail(err, VKA_E_MEMORY, "out of memory");
     gpu->log = params->log;
     gpu->timers = params->timers;
+    gpu->statistics = params->statistics;
     struct vka_physical *list = NULL;
     uint32_t count = 0, chosen = 0;
     vka_status s = vka_instance_open(&gpu->instance, params->validation, &gpu->log, err);

@@ -62,6 +62,7 @@ typedef struct vka_gpu_params {
                               else, when there is no GPU at all, a software device with a word in the log */
     bool validation;       /* VK_LAYER_KHRONOS_validation where installed; its messages go to the log as errors */
     bool timers;           /* timestamps around every dispatch, not only around lists */
+    bool statistics;       /* keep what the compiler tells of pipelines: vka_pipeline_statistics */
     const char *cache_dir; /* pipeline cache; NULL: none */
     vka_log log;
 } vka_gpu_params;
@@ -126,6 +127,12 @@ typedef struct vka_pipeline vka_pipeline;
 /* Made on first use and kept until the device goes. */
 vka_status vka_gpu_pipeline(vka_gpu *gpu, const vka_pipeline_key *key, vka_pipeline **out, vka_error *err);
 uint32_t vka_gpu_pipeline_count(const vka_gpu *gpu);
+/* With vka_gpu_params.statistics and a driver that has VK_KHR_pipeline_executable_properties: calls `visit` with each
+ * figure of each executable of the pipeline, under the driver's own names ("VGPRs", "Spill count"), and the width of
+ * its subgroups.  Returns how many executables there were; 0 when the driver tells nothing. */
+uint32_t vka_pipeline_statistics(vka_gpu *gpu, const vka_pipeline *pipeline,
+                                 void (*visit)(void *user, uint32_t executable, const char *name, double value),
+                                 void *user);
 /* Writes the pipeline cache now where it grew; never fails louder than a word in the log.  Worth a call
  * after the first step, so that a killed render keeps what it compiled. */
 void vka_gpu_save_cache(vka_gpu *gpu);

@@ -63,7 +63,7 @@ struct vka_physical {
     uint8_t cache_uuid[16];
     uint32_t heap; /* the heap info.device_heap speaks of */
     VkPhysicalDeviceMemoryProperties memory;
-    bool ext_budget, ext_subgroup_control, ext_fault;
+    bool ext_budget, ext_subgroup_control, ext_fault, ext_statistics;
     bool full_subgroups, memory_model, storage_u16, storage_u8, int16;
 };
 
@@ -108,7 +108,7 @@ struct vka_gpu {
     VkSemaphore timeline;
     VkCommandPool pool;
     VkPipelineLayout layout;
-    bool timers, fault_info;
+    bool timers, fault_info, statistics;
     vka_log log;
 
     _Atomic bool lost;

@@ -84,6 +84,7 @@ static vka_status make(vka_gpu *gpu, vka_pipeline *p, vka_error *err)
     bool full = pinned && key->full_subgroups && gpu->physical.full_subgroups;
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .flags = gpu->statistics ? VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR : 0,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                   .pNext = pinned ? &size : NULL,
                   .flags = full ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
@@ -142,6 +143,51 @@ vka_status vka_gpu_pipeline(vka_gpu *gpu, const vka_pipeline_key *key, vka_pipel
     }
     *out = gpu->table[slot];
     return VKA_OK;
+}
+
+enum { MOST_EXECUTABLES = 4, MOST_FIGURES = 64 };
+
+static double figure(const VkPipelineExecutableStatisticKHR *s)
+{
+    switch (s->format) {
+    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_BOOL32_KHR:
+        return s->value.b32 ? 1 : 0;
+    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_INT64_KHR:
+        return (double)s->value.i64;
+    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_UINT64_KHR:
+        return (double)s->value.u64;
+    default:
+        return s->value.f64;
+    }
+}
+
+uint32_t vka_pipeline_statistics(vka_gpu *gpu, const vka_pipeline *pipeline,
+                                 void (*visit)(void *user, uint32_t executable, const char *name, double value),
+                                 void *user)
+{
+    VkPipelineInfoKHR of = {.sType = VK_STRUCTURE_TYPE_PIPELINE_INFO_KHR, .pipeline = pipeline->handle};
+    VkPipelineExecutablePropertiesKHR all[MOST_EXECUTABLES] = {{0}};
+    VkPipelineExecutableStatisticKHR figures[MOST_FIGURES];
+    uint32_t count = MOST_EXECUTABLES;
+    for (uint32_t i = 0; i < MOST_EXECUTABLES; i++)
+        all[i].sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_PROPERTIES_KHR;
+    if (!gpu->statistics || atomic_load(&gpu->lost) ||
+        gpu->vk.vkGetPipelineExecutablePropertiesKHR(gpu->device, &of, &count, all) < VK_SUCCESS)
+        return 0;
+    for (uint32_t i = 0; i < count; i++) {
+        VkPipelineExecutableInfoKHR which = {
+            .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline->handle, .executableIndex = i};
+        uint32_t n = MOST_FIGURES;
+        memset(figures, 0, sizeof figures);
+        for (uint32_t k = 0; k < MOST_FIGURES; k++)
+            figures[k].sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR;
+        visit(user, i, "Subgroup size", all[i].subgroupSize);
+        if (gpu->vk.vkGetPipelineExecutableStatisticsKHR(gpu->device, &which, &n, figures) < VK_SUCCESS)
+            continue;
+        for (uint32_t k = 0; k < n; k++)
+            visit(user, i, figures[k].name, figure(&figures[k]));
+    }
+    return count;
 }
 
 uint32_t vka_gpu_pipeline_count(const vka_gpu *gpu)

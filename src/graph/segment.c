@@ -34,12 +34,16 @@ static uint32_t node_pixels(const struct vka_graph *g, const struct vka_node *n,
     return most;
 }
 
+/* Axes of a node.  One that makes one pixel of each sample would be run again by every part along pixels: it has not that axis. */
 static uint32_t node_axes(const struct vka_graph *g, uint32_t i)
 {
-    bool same;
-    uint32_t axes = g->nodes[i].op->axes(g, &g->nodes[i]) & (VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL);
-    node_pixels(g, &g->nodes[i], &same);
-    return same ? axes : axes & ~(uint32_t)VKA_AXIS_PIXEL;
+    const struct vka_node *n = &g->nodes[i];
+    uint32_t axes = n->op->axes(g, n) & (VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL);
+    bool same, one = false;
+    for (uint32_t k = 0; k < n->outputs; k++)
+        one = one || g->tensors[n->out[k].id].h * g->tensors[n->out[k].id].w == 1;
+    node_pixels(g, n, &same);
+    return same && !one ? axes : axes & ~(uint32_t)VKA_AXIS_PIXEL;
 }
 
 /* The nodes from s->first on that share an axis; sets axis, extent and end. */
@@ -157,8 +161,10 @@ vka_status vka_cut_too_large(struct vka_planning *w, vka_error *err)
                 changed = true;
             else if (uncountable) {
                 const struct vka_tensor_info *t = &g->tensors[uncountable];
-                return vka_fail(err, VKA_E_MEMORY, "'%s' of the %s is too large: %u samples of %u x %u with %u channels", t->name,
-                                g->name, p->pass_samples, t->w, t->h, t->c);
+                vka_fail(err, VKA_E_MEMORY, "'%s' of the %s is too large: %u samples of %u x %u with %u channels", t->name, g->name,
+                         p->pass_samples, t->w, t->h, t->c);
+                vka_error_hint(err, "fewer frames, or a smaller picture");
+                return VKA_E_MEMORY;
             }
         }
     }

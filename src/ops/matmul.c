@@ -1,7 +1,7 @@
 /* matmul.c - linear layers and convolutions: shapes, weights, cost, and launches of shaders/matmul.comp.
  *
- * Inputs of a node: x, x2, weight, bias, norm, sample_bias, add.  One output.  The tile is chosen when the node is built,
- * since the packed weights have its width, from the kernel table and the shape of one frame alone. */
+ * Inputs of a node: x, x2, weight, bias, norm, sample_bias, add.  One output.  The tile is chosen when the node is
+ * built, since the packed weights have its width, from the kernel table and the shape of one frame alone. */
 #include "ops/launch.h"
 #include "ops/ops.h"
 #include "ops/pack.h"
@@ -34,9 +34,9 @@ struct matmul_params {
     struct tile tile;
     uint32_t k, k_packed; /* of the model; of the packed weight */
     uint32_t n, n_packed;
-    uint32_t c1;          /* channels of x */
+    uint32_t c1; /* channels of x */
     uint32_t act, act_in;
-    uint32_t kernel;      /* 0: linear */
+    uint32_t kernel; /* 0: linear */
     uint32_t stride, pad_top, pad_left, up_h, up_w;
 };
 _Static_assert(sizeof(struct matmul_params) <= VKA_NODE_PARAMS, "a node's parameters");
@@ -79,16 +79,18 @@ static const struct matmul_params *params(const struct vka_node *node)
     return (const struct matmul_params *)(const void *)node->params;
 }
 
-/* `half`: fp16 may be among the types; `pixels`: rows of one frame; `rows`: of the whole tensor when it is never cut, else 0.
+/* `half`: fp16 may be among the types; `pixels`: rows of one frame; `rows`: of the whole tensor when it is never cut,
+ * else 0.
  *
- * On a software device a lane's 4 columns times 32 rows pay for the loads, which cost far more than sums held in the first
- * level cache; 64 rows or 8 columns gain a tenth but double the compile time. `depth` is as many k as one load brings. */
+ * On a software device a lane's 4 columns times 32 rows pay for the loads, which cost far more than sums held in the
+ * first level cache; 64 rows or 8 columns gain a tenth but double the compile time. `depth` is as many k as one load
+ * brings. */
 static struct tile choose_tile(const struct vka_kernel_table *t, bool half, uint32_t pixels, uint32_t rows, uint32_t n)
 {
     if (t->cpu) {
         uint16_t lanes = (uint16_t)t->subgroup_size, few = lanes < 8 ? 8 : lanes;
-        return (struct tile){lanes, lanes, rows && rows <= few ? few : 32, 4,
-                             t->wide_loads && half ? 4 : 2, MODE_BROADCAST};
+        uint16_t down = rows && rows <= few ? few : 32, depth = t->wide_loads && half ? 4 : 2;
+        return (struct tile){lanes, lanes, down, 4, depth, MODE_BROADCAST};
     }
     uint16_t threads = t->max_invocations >= 256 ? 256 : 128;
     if (threads == 256 && pixels >= 1024 && n >= 128 && t->shared_bytes >= 20480)
@@ -135,7 +137,9 @@ static void matmul_record(const struct vka_node *node, struct vka_recorder *r)
         .norm_stride = norm->n > 1 ? norm->sample_stride : 0,
         .norm_pitch = norm->c / 2,
         .norm_second = p->c1,
-        .segments = p->kernel ? p->kernel * p->kernel : node->in[IN_X2].id ? 2 : 1,
+        .segments = p->kernel            ? p->kernel * p->kernel
+                    : node->in[IN_X2].id ? 2
+                                         : 1,
         .k_packed = p->k_packed,
         .kernel = p->kernel,
         .stride = p->stride,
@@ -171,20 +175,20 @@ static void matmul_record(const struct vka_node *node, struct vka_recorder *r)
                                .rows = rows,
                                .tiles_n = tiles_n,
                                .tiles = (uint32_t)tiles};
-    uint32_t flags = (node->in[IN_NORM].id ? FLAG_NORM | (node->in[IN_X2].id && p->c1 % 2 ? FLAG_NORM_ODD : 0) : 0) | (p->act_in == VKA_ACT_SILU ? FLAG_SILU_IN : 0) |
+    uint32_t flags = (node->in[IN_NORM].id ? FLAG_NORM | (node->in[IN_X2].id && p->c1 % 2 ? FLAG_NORM_ODD : 0) : 0) |
+                     (p->act_in == VKA_ACT_SILU ? FLAG_SILU_IN : 0) |
                      (node->in[IN_SAMPLE_BIAS].id ? FLAG_SAMPLE_BIAS : 0) | (node->in[IN_ADD].id ? FLAG_ADD : 0) |
                      (r->in[IN_WEIGHT].dtype == VKA_F16 ? FLAG_W_F16 : 0);
     bool f16 = x->dtype == VKA_F16 || out->dtype == VKA_F16 || (node->in[IN_ADD].id && add->dtype == VKA_F16);
     if (f16) /* with fp32 storage there is only one type */
         flags |= (x->dtype == VKA_F32 ? FLAG_X_F32 : 0) | (out->dtype == VKA_F32 ? FLAG_OUT_F32 : 0) |
                  (node->in[IN_ADD].id && add->dtype == VKA_F32 ? FLAG_ADD_F32 : 0);
-    const uint32_t constants[] = {t->threads, t->across, t->rows, t->columns, t->depth,
-                                  t->mode,    p->kernel != 0, flags, p->act};
+    const uint32_t constants[] = {t->threads, t->across,      t->rows, t->columns, t->depth,
+                                  t->mode,    p->kernel != 0, flags,   p->act};
     uint32_t shader = f16 ? VKA_SHADER_MATMUL_F16 : VKA_SHADER_MATMUL_F32;
     if (t->mode == MODE_BROADCAST && r->table->wide_loads)
         shader = f16 ? VKA_SHADER_MATMUL_F16_WIDE : VKA_SHADER_MATMUL_F32_WIDE;
-    vka_launch_pinned(r, shader,
-                      t->mode == MODE_BROADCAST ? r->table->subgroup_size : 0, constants,
+    vka_launch_pinned(r, shader, t->mode == MODE_BROADCAST ? r->table->subgroup_size : 0, constants,
                       sizeof constants / sizeof *constants, &push, sizeof push, tiles, 1);
 }
 
@@ -195,8 +199,8 @@ static const struct vka_op vka_op_conv = {"conv", matmul_cost, conv_axes, matmul
 
 static const vka_tensor none;
 
-/* Compares the shape of a weight with what the network needs; an expected dimension of 0 is free.  Trailing dimensions of
- * size 1 may be there or not. */
+/* Compares the shape of a weight with what the network needs; an expected dimension of 0 is free.  Trailing dimensions
+ * of size 1 may be there or not. */
 static bool check_shape(vka_build *b, const struct vka_weight_data *w, const uint64_t *want, uint32_t rank)
 {
     bool same = w->rank >= 1;
@@ -208,20 +212,23 @@ static bool check_shape(vka_build *b, const struct vka_weight_data *w, const uin
         return true;
     char found[160] = "", expected[160] = "";
     for (uint32_t i = 0, at = 0; i < w->rank && i < 8; i++)
-        at += (uint32_t)snprintf(found + at, sizeof found - at, "%s%llu", i ? ", " : "", (unsigned long long)w->dims[i]);
+        at +=
+            (uint32_t)snprintf(found + at, sizeof found - at, "%s%llu", i ? ", " : "", (unsigned long long)w->dims[i]);
     for (uint32_t i = 0, at = 0; i < rank; i++)
         at += (uint32_t)(want[i] ? snprintf(expected + at, sizeof expected - at, "%s%llu", i ? ", " : "",
                                             (unsigned long long)want[i])
                                  : snprintf(expected + at, sizeof expected - at, "%sN", i ? ", " : ""));
-    vka_build_fail(b, VKA_E_INPUT, "the tensor '%s' has the shape [%s], but the network needs [%s]", w->name, found, expected);
+    vka_build_fail(b, VKA_E_INPUT, "the tensor '%s' has the shape [%s], but the network needs [%s]", w->name, found,
+                   expected);
     return false;
 }
 
-/* The weight and the bias as packed tensors.  Sources are in `weights`; m needs everything but the packed sizes. `k_rows`
- * is the sum of the segments' lengths, `k_last` the length of the last. */
+/* The weight and the bias as packed tensors.  Sources are in `weights`; m needs everything but the packed sizes.
+ * `k_rows` is the sum of the segments' lengths, `k_last` the length of the last. */
 static bool add_weights(vka_build *b, vka_scope at, const struct vka_weight_data *weights,
-                        const struct vka_weight_data *biases, uint32_t sources, struct vka_pack_matrix *m, uint32_t k_rows,
-                        uint32_t k_last, uint32_t out_pitch, const struct tile *t, vka_tensor in[INPUTS])
+                        const struct vka_weight_data *biases, uint32_t sources, struct vka_pack_matrix *m,
+                        uint32_t k_rows, uint32_t k_last, uint32_t out_pitch, const struct tile *t,
+                        vka_tensor in[INPUTS])
 {
     m->panel = (uint32_t)(t->across * t->columns);
     m->n_packed = (uint32_t)vka_round_up(m->geglu ? 2 * out_pitch : out_pitch, m->panel);
@@ -243,8 +250,8 @@ static bool add_weights(vka_build *b, vka_scope at, const struct vka_weight_data
 }
 
 /* A bias or an added tensor has the shape of the output (sample_bias: of one pixel of it). */
-static bool check_operands(vka_build *b, vka_scope at, const struct vka_tensor_info *out, uint32_t n, vka_tensor sample_bias,
-                           vka_tensor add)
+static bool check_operands(vka_build *b, vka_scope at, const struct vka_tensor_info *out, uint32_t n,
+                           vka_tensor sample_bias, vka_tensor add)
 {
     const struct vka_tensor_info *s = vka_info(b->graph, sample_bias), *a = vka_info(b->graph, add);
     if (sample_bias.id && (s->c != n || s->h * s->w != 1 || s->dtype != VKA_F32 ||
@@ -254,14 +261,17 @@ static bool check_operands(vka_build *b, vka_scope at, const struct vka_tensor_i
         return false;
     }
     if (add.id && (a->c != out->c || a->h != out->h || a->w != out->w || a->n != out->n || a->domain != out->domain)) {
-        vka_build_fail(b, VKA_E_INPUT, "%s: adding '%s' of [%u, %u, %u, %u] to [%u, %u, %u, %u]", at.path, a->name, a->n,
-                       a->h, a->w, a->c, out->n, out->h, out->w, out->c);
+        vka_build_fail(b, VKA_E_INPUT, "%s: adding '%s' of [%u, %u, %u, %u] to [%u, %u, %u, %u]", at.path, a->name,
+                       a->n, a->h, a->w, a->c, out->n, out->h, out->w, out->c);
         return false;
     }
     return true;
 }
 
-static bool is_float(const struct vka_tensor_info *t) { return t->dtype == VKA_F32 || t->dtype == VKA_F16; }
+static bool is_float(const struct vka_tensor_info *t)
+{
+    return t->dtype == VKA_F32 || t->dtype == VKA_F16;
+}
 
 vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *a)
 {
@@ -269,8 +279,9 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
         return none;
     const struct vka_tensor_info xi = *vka_info(b->graph, x), x2i = *vka_info(b->graph, a->x2);
     uint32_t c2 = a->x2.id ? x2i.c : 0, sources = 1 + a->stacked;
-    if (!is_float(&xi) || (a->x2.id && (x2i.dtype != xi.dtype || x2i.h != xi.h || x2i.w != xi.w || x2i.n != xi.n ||
-                                        x2i.domain != xi.domain)) ||
+    if (!is_float(&xi) ||
+        (a->x2.id &&
+         (x2i.dtype != xi.dtype || x2i.h != xi.h || x2i.w != xi.w || x2i.n != xi.n || x2i.domain != xi.domain)) ||
         a->stacked > 2 || (a->act == VKA_ACT_GEGLU && (a->stacked || a->heads_out)) || (a->heads_in && a->x2.id) ||
         (a->act_in != VKA_ACT_NONE && a->act_in != VKA_ACT_SILU)) {
         vka_build_fail(b, VKA_E_INTERNAL, "%s: these inputs do not make a linear layer", a->at.path);
@@ -283,7 +294,11 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
         return none;
     }
     struct vka_weight_data weight[3], bias[3];
-    struct vka_pack_matrix m = {.taps = 1, .c1 = xi.c, .c2 = c2, .heads_in = a->heads_in, .heads_out = a->heads_out,
+    struct vka_pack_matrix m = {.taps = 1,
+                                .c1 = xi.c,
+                                .c2 = c2,
+                                .heads_in = a->heads_in,
+                                .heads_out = a->heads_out,
                                 .geglu = a->act == VKA_ACT_GEGLU};
     bool found = true;
     for (uint32_t i = 0; i < sources; i++) {
@@ -296,8 +311,10 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
         return none;
     if (a->heads_in) { /* x holds slots; the model's K is what they hold */
         uint64_t k = weight[0].rank >= 2 ? weight[0].dims[1] : 0;
-        if (k == 0 || k > xi.c || k % a->heads_in || (uint64_t)a->heads_in * vka_pitch((uint32_t)k / a->heads_in) != xi.c) {
-            vka_build_fail(b, VKA_E_INPUT, "the tensor '%s' takes %llu inputs, which are not the %u channels of %u heads",
+        if (k == 0 || k > xi.c || k % a->heads_in ||
+            (uint64_t)a->heads_in * vka_pitch((uint32_t)k / a->heads_in) != xi.c) {
+            vka_build_fail(b, VKA_E_INPUT,
+                           "the tensor '%s' takes %llu inputs, which are not the %u channels of %u heads",
                            weight[0].name, (unsigned long long)k, xi.c, a->heads_in);
             return none;
         }
@@ -313,8 +330,8 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
     }
     m.rows = (uint32_t)want[0];
     if ((a->heads_out && m.rows % a->heads_out) || (m.geglu && m.rows % 2)) {
-        vka_build_fail(b, VKA_E_INPUT, "the tensor '%s' has %u outputs, which do not divide into %u parts", weight[0].name,
-                       m.rows, m.geglu ? 2 : a->heads_out);
+        vka_build_fail(b, VKA_E_INPUT, "the tensor '%s' has %u outputs, which do not divide into %u parts",
+                       weight[0].name, m.rows, m.geglu ? 2 : a->heads_out);
         return none;
     }
     uint64_t n = m.geglu ? m.rows / 2 : (uint64_t)vka_pack_columns(&m) * sources;
@@ -324,13 +341,14 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
     }
     vka_tensor out = vka_graph_tensor(b, a->at.path, xi.domain, VKA_TEMP, a->out_f32 ? VKA_F32 : b->storage, xi.n, xi.h,
                                       xi.w, (uint32_t)n);
-    if (!vka_build_ok(b, out) || !check_operands(b, a->at, vka_info(b->graph, out), m.geglu ? m.rows : (uint32_t)n,
-                                                 a->sample_bias, a->add))
+    if (!vka_build_ok(b, out) ||
+        !check_operands(b, a->at, vka_info(b->graph, out), m.geglu ? m.rows : (uint32_t)n, a->sample_bias, a->add))
         return none;
     struct matmul_params p = {.k = m.c1 + m.c2, .n = m.rows * sources, .c1 = xi.c, .act = a->act, .act_in = a->act_in};
-    p.tile = choose_tile(b->table, b->storage == VKA_F16 || xi.dtype == VKA_F16, xi.h * xi.w, xi.domain == VKA_GLOBAL ? xi.n * xi.h * xi.w : 0, p.n);
-    vka_tensor in[INPUTS] = {[IN_X] = x, [IN_X2] = a->x2, [IN_NORM] = a->norm, [IN_SAMPLE_BIAS] = a->sample_bias,
-                             [IN_ADD] = a->add};
+    p.tile = choose_tile(b->table, b->storage == VKA_F16 || xi.dtype == VKA_F16, xi.h * xi.w,
+                         xi.domain == VKA_GLOBAL ? xi.n * xi.h * xi.w : 0, p.n);
+    vka_tensor in[INPUTS] = {
+        [IN_X] = x, [IN_X2] = a->x2, [IN_NORM] = a->norm, [IN_SAMPLE_BIAS] = a->sample_bias, [IN_ADD] = a->add};
     uint32_t k_rows = xi.pitch + (c2 ? x2i.pitch : 0);
     if (!add_weights(b, a->at, weight, bias, sources, &m, k_rows, c2 ? x2i.pitch : xi.pitch, vka_pitch((uint32_t)n),
                      &p.tile, in))
@@ -369,13 +387,22 @@ vka_tensor vka_conv(vka_build *b, vka_tensor x, const struct vka_conv_args *a)
     const uint64_t n = m.rows;
     if (m.present && !check_shape(b, &bias, &n, 1))
         return none;
-    vka_tensor out = vka_graph_tensor(b, a->at.path, xi.domain, VKA_TEMP, a->out_f32 ? VKA_F32 : b->storage, xi.n, out_h,
-                                      out_w, m.rows);
+    vka_tensor out = vka_graph_tensor(b, a->at.path, xi.domain, VKA_TEMP, a->out_f32 ? VKA_F32 : b->storage, xi.n,
+                                      out_h, out_w, m.rows);
     if (!vka_build_ok(b, out) || !check_operands(b, a->at, vka_info(b->graph, out), m.rows, a->sample_bias, a->add))
         return none;
-    struct matmul_params p = {.k = xi.c * m.taps, .n = m.rows, .c1 = xi.c, .act = a->act, .kernel = a->kernel,
-                              .stride = a->stride, .pad_top = a->pad[0], .pad_left = a->pad[2], .up_h = h, .up_w = w};
-    p.tile = choose_tile(b->table, b->storage == VKA_F16 || xi.dtype == VKA_F16, out_h * out_w, xi.domain == VKA_GLOBAL ? xi.n * out_h * out_w : 0, p.n);
+    struct matmul_params p = {.k = xi.c * m.taps,
+                              .n = m.rows,
+                              .c1 = xi.c,
+                              .act = a->act,
+                              .kernel = a->kernel,
+                              .stride = a->stride,
+                              .pad_top = a->pad[0],
+                              .pad_left = a->pad[2],
+                              .up_h = h,
+                              .up_w = w};
+    p.tile = choose_tile(b->table, b->storage == VKA_F16 || xi.dtype == VKA_F16, out_h * out_w,
+                         xi.domain == VKA_GLOBAL ? xi.n * out_h * out_w : 0, p.n);
     vka_tensor in[INPUTS] = {[IN_X] = x, [IN_SAMPLE_BIAS] = a->sample_bias, [IN_ADD] = a->add};
     if (!add_weights(b, a->at, &weight, &bias, 1, &m, m.taps * xi.pitch, xi.pitch, vka_pitch(m.rows), &p.tile, in))
         return none;

@@ -49,25 +49,21 @@ static uint64_t place(const struct vka_pack_matrix *m, uint32_t n)
     return (uint64_t)(n / m->panel) * m->k_packed * m->panel + n % m->panel;
 }
 
-/* Both write `rows` rows of `k` floats, whose columns begin at at[], to the panels: some k of all rows before the next k, so
- * that lines of the source and of the panels are both used whole while they are in the cache. */
-enum { STRIPE = 16 };
-
-static void scatter_f32(float *dst, const float *src, const uint64_t *at, const uint64_t *down, uint32_t rows, uint32_t k)
+/* Both write `rows` rows of `k` floats, whose columns begin at at[], to the panels. */
+static void scatter_f32(float *dst, const float *src, const uint64_t *at, const uint64_t *down, uint32_t rows,
+                        uint32_t k)
 {
-    for (uint32_t i = 0; i < k; i += STRIPE)
+    for (uint32_t i = 0; i < k; i++)
         for (uint32_t r = 0; r < rows; r++)
-            for (uint32_t j = i; j < i + STRIPE && j < k; j++)
-                dst[at[r] + down[j]] = src[(size_t)r * k + j];
+            dst[at[r] + down[i]] = src[(size_t)r * k + i];
 }
 
 static void scatter_f16(uint16_t *dst, const float *src, const uint64_t *at, const uint64_t *down, uint32_t rows,
                         uint32_t k)
 {
-    for (uint32_t i = 0; i < k; i += STRIPE)
+    for (uint32_t i = 0; i < k; i++)
         for (uint32_t r = 0; r < rows; r++)
-            for (uint32_t j = i; j < i + STRIPE && j < k; j++)
-                dst[at[r] + down[j]] = vka_float_to_half(src[(size_t)r * k + j]);
+            dst[at[r] + down[i]] = vka_float_to_half(src[(size_t)r * k + i]);
 }
 
 static vka_status pack_matrix(const struct vka_tensor_info *info, void *dst, vka_error *err)
@@ -128,7 +124,8 @@ vka_status vka_pack_weight(const struct vka_tensor_info *info, void *dst, vka_er
     const struct vka_weight_recipe *recipe = info->recipe;
     switch ((enum vka_pack_kind)recipe->kind) {
     case VKA_PACK_TABLE:
-        recipe->from->to_f32(recipe->from->user, &recipe->source[0], 0, (uint64_t)info->n * info->h * info->w * info->c, dst);
+        recipe->from->to_f32(recipe->from->user, &recipe->source[0], 0, (uint64_t)info->n * info->h * info->w * info->c,
+                             dst);
         return VKA_OK;
     case VKA_PACK_MATRIX:
         return pack_matrix(info, dst, err);

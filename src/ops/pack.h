@@ -14,10 +14,10 @@ enum vka_pack_kind {
 };
 
 /* Columns: source i's row r goes to column `base(i) + slot(r)`, where slot spreads the rows over `heads_out` slots of
- * vka_pitch(rows / heads_out) columns (0: no slots), and base is what the sources before it take.  With `geglu` rows r and
- * r + N / 2 lie side by side, at 2 r and 2 r + 1.
- * Rows: the K of a source are `taps` x channels (stored [channels][taps], packed [taps][vka_pitch(channels)]); channels are
- * c1 of a first and c2 of a second input, each padded by itself; `heads_in` slots as above replace c1. */
+ * vka_pitch(rows / heads_out) columns (0: no slots), and base is what the sources before it take.  With `geglu` rows r
+ * and r + N / 2 lie side by side, at 2 r and 2 r + 1. Rows: the K of a source are `taps` x channels (stored
+ * [channels][taps], packed [taps][vka_pitch(channels)]); channels are c1 of a first and c2 of a second input, each
+ * padded by itself; `heads_in` slots as above replace c1. */
 struct vka_pack_matrix {
     uint32_t panel, n_packed, k_packed;
     uint32_t taps, c1, c2;

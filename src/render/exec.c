@@ -86,8 +86,7 @@ vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kerne
         uint64_t bytes = 0;
         vka_error e = {0};
         if (choose_for(graph, table, together, room, &p, &bytes, &e) != VKA_OK) { /* fewer branches may be small enough */
-            if (why.status == VKA_OK)
-                why = e;
+            why = e;
             continue;
         }
         if (bytes < *need) {

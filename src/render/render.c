@@ -395,6 +395,14 @@ static vka_status work(struct render *r, vka_error *err)
     return st;
 }
 
+static double steps_seconds(const struct render *r)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < r->steps_done; i++)
+        sum += r->step_s[i];
+    return sum;
+}
+
 static char *make_report(struct render *r, double total, vka_error *err)
 {
     json_t *models = vka_setup_models_json(&r->w.setup, true, err), *steps = json_array();
@@ -465,6 +473,9 @@ vka_status vka_render(vka_context *cx, const vka_job *job, char **report, vka_er
         st = write_outputs(&r, err);
     if (st == VKA_OK && job->trace)
         st = vka_tensor_file_write(&r.trace, job->trace, err);
+    if (st == VKA_OK)
+        vka_logf(&cx->log, VKA_LOG_INFO, "stages: load %.2f s, text %.2f s, steps %.2f s, decode %.2f s, encode %.2f s", r.load_s,
+                 r.text_s, steps_seconds(&r), r.decode_s, r.encode_s);
     if (st == VKA_OK) {
         *report = make_report(&r, vka_now() - began, err);
         st = *report ? VKA_OK : VKA_E_MEMORY;

@@ -1,7 +1,7 @@
 /* harness.c - see harness.h.
  *
- * The block holds guard, tensor, guard, tensor, ..., guard; every guard and all else that is not an input or a weight is
- * filled with 0xff bytes, which is NaN in fp32 and fp16. */
+ * The block holds guard, tensor, guard, tensor, ..., guard; every guard and all else that is not an input or a weight
+ * is filled with 0xff bytes, which is NaN in fp32 and fp16. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -80,13 +80,17 @@ static void *need(void *p)
     return p;
 }
 
-struct check *check_begin(vka_gpu *gpu, enum vka_dtype storage, enum vka_dtype weights, uint32_t branches, uint32_t frames)
+struct check *check_begin(vka_gpu *gpu, enum vka_dtype storage, enum vka_dtype weights, uint32_t branches,
+                          uint32_t frames)
 {
     struct check *c = need(calloc(1, sizeof *c));
     c->gpu = gpu;
     vka_kernel_table_init(&c->table, vka_gpu_describe(gpu));
     c->graph = need(vka_graph_create("check", branches, frames));
-    c->build = (vka_build){.graph = c->graph, .storage = storage, .weights = weights, .table = &c->table,
+    c->build = (vka_build){.graph = c->graph,
+                           .storage = storage,
+                           .weights = weights,
+                           .table = &c->table,
                            .source = {.user = c, .find = find, .to_f32 = to_f32}};
     return c;
 }
@@ -229,7 +233,8 @@ static uint64_t put_args(struct vka_recorder *r, const void *data, uint32_t byte
 
 void check_in_place(struct check *c, vka_tensor out, vka_tensor in)
 {
-    assert_true(in.id < out.id && vka_tensor_bytes(vka_info(c->graph, in)) == vka_tensor_bytes(vka_info(c->graph, out)));
+    assert_true(in.id < out.id &&
+                vka_tensor_bytes(vka_info(c->graph, in)) == vka_tensor_bytes(vka_info(c->graph, out)));
     c->in_place[out.id] = in.id;
 }
 
@@ -266,8 +271,8 @@ static void place_tensors(struct check *c)
 static void record_node(struct recording *rec, const struct vka_node *node, const struct vka_cut *cut)
 {
     struct check *c = rec->check;
-    struct vka_recorder r = {.table = &c->table, .part = *cut, .frames = c->graph->frames, .emit = emit, .args = put_args,
-                             .user = rec};
+    struct vka_recorder r = {
+        .table = &c->table, .part = *cut, .frames = c->graph->frames, .emit = emit, .args = put_args, .user = rec};
     for (uint32_t i = 0; i < node->inputs; i++)
         r.in[i] = view(c, node->in[i], cut);
     for (uint32_t i = 0; i < node->outputs; i++)

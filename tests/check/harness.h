@@ -39,18 +39,20 @@ struct check {
     uint32_t weight_count;
     void *inputs[CHECK_TENSORS]; /* bytes of the inputs, pads included, by tensor id */
     vka_block *block, *args;
-    uint64_t offsets[CHECK_TENSORS]; /* of each tensor in the block */
+    uint64_t offsets[CHECK_TENSORS];  /* of each tensor in the block */
     uint32_t in_place[CHECK_TENSORS]; /* > 0: the tensor whose memory this one shares */
-    uint8_t *before;                 /* the block's bytes before the run */
+    uint8_t *before;                  /* the block's bytes before the run */
     vka_list *list;
 };
 
-/* The device of the tests ($VKANIM_DEVICE), with validation; ends the program with code 77 (skipped) when there is none. */
+/* The device of the tests ($VKANIM_DEVICE), with validation; ends the program with code 77 (skipped) when there is
+ * none. */
 vka_gpu *check_open_gpu(void);
 /* Asserts that the validation layers kept silent. */
 void check_close_gpu(vka_gpu **gpu);
 
-struct check *check_begin(vka_gpu *gpu, enum vka_dtype storage, enum vka_dtype weights, uint32_t branches, uint32_t frames);
+struct check *check_begin(vka_gpu *gpu, enum vka_dtype storage, enum vka_dtype weights, uint32_t branches,
+                          uint32_t frames);
 void check_end(struct check **c);
 
 /* Deterministic values: uniform in [-1, 1) times `scale`. The same seed and count give the same values. */

@@ -1,5 +1,6 @@
-/* test_matmul.c - linear layers and convolutions on the device against tests/reference_c/ref_matmul.h: both storage types,
- * both kernel modes, odd shapes, guard bands, NaN wherever nobody wrote, and parts that give the bits of the whole. */
+/* test_matmul.c - linear layers and convolutions on the device against tests/reference_c/ref_matmul.h: both storage
+ * types, both kernel modes, odd shapes, guard bands, NaN wherever nobody wrote, and parts that give the bits of the
+ * whole. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,8 +22,19 @@ static vka_gpu *gpu;
 enum mode { OWN, NARROW, STAGING };
 static const char *const modes[] = {"own kernels", "narrow loads", "staging"};
 
-enum { CONV = 1, NORM = 2, SILU_IN = 4, SAMPLE_BIAS = 8, ADD = 16, NO_BIAS = 32, OUT_F32 = 64, X_F32 = 128, GLOBAL = 256,
-       ONE_BIAS = 512 /* the sample bias is one for all */, IN_PLACE = 1024 /* added in place */ };
+enum {
+    CONV = 1,
+    NORM = 2,
+    SILU_IN = 4,
+    SAMPLE_BIAS = 8,
+    ADD = 16,
+    NO_BIAS = 32,
+    OUT_F32 = 64,
+    X_F32 = 128,
+    GLOBAL = 256,
+    ONE_BIAS = 512 /* the sample bias is one for all */,
+    IN_PLACE = 1024 /* added in place */
+};
 
 struct shape {
     const char *name;
@@ -32,40 +44,47 @@ struct shape {
     uint32_t kernel, stride, pad[4], up_h, up_w;
 };
 
+/* clang-format off */
+#define SAME .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}
 static const struct shape shapes[] = {
-    {.name = "one pixel", .branches = 1, .frames = 1, .h = 1, .w = 1, .c1 = 40, .n = 33, .flags = GLOBAL},
-    {.name = "77 tokens", .branches = 1, .frames = 1, .h = 1, .w = 77, .c1 = 64, .n = 100, .flags = GLOBAL, .act = VKA_ACT_QUICK_GELU},
-    {.name = "three in, four out", .branches = 1, .frames = 3, .h = 5, .w = 7, .c1 = 3, .n = 4},
-    {.name = "plain", .branches = 2, .frames = 2, .h = 13, .w = 9, .c1 = 40, .n = 64, .flags = NO_BIAS},
-    {.name = "silu out", .branches = 1, .frames = 2, .h = 4, .w = 4, .c1 = 20, .n = 33, .act = VKA_ACT_SILU},
-    {.name = "gelu", .branches = 1, .frames = 2, .h = 4, .w = 4, .c1 = 20, .n = 20, .act = VKA_ACT_GELU},
-    {.name = "geglu", .branches = 1, .frames = 3, .h = 3, .w = 5, .c1 = 33, .n = 72, .act = VKA_ACT_GEGLU},
-    {.name = "geglu, odd half", .branches = 1, .frames = 2, .h = 3, .w = 5, .c1 = 40, .n = 42, .act = VKA_ACT_GEGLU, .flags = ADD | IN_PLACE},
-    {.name = "add", .branches = 2, .frames = 3, .h = 6, .w = 6, .c1 = 80, .n = 77, .flags = ADD | IN_PLACE},
-    {.name = "two inputs, norm, silu", .branches = 1, .frames = 3, .h = 4, .w = 5, .c1 = 33, .c2 = 20, .n = 40, .flags = NORM | SILU_IN},
-    {.name = "two small inputs, norm", .branches = 1, .frames = 3, .h = 4, .w = 5, .c1 = 4, .c2 = 4, .n = 40, .flags = NORM},
-    {.name = "two inputs, norm, full pitch", .branches = 1, .frames = 2, .h = 4, .w = 5, .c1 = 33, .c2 = 23, .n = 40, .flags = NORM},
-    {.name = "two inputs", .branches = 1, .frames = 2, .h = 13, .w = 9, .c1 = 64, .c2 = 40, .n = 64, .flags = ADD},
-    {.name = "norm", .branches = 1, .frames = 3, .h = 4, .w = 4, .c1 = 64, .n = 64, .flags = NORM},
-    {.name = "silu in, fp32", .branches = 1, .frames = 1, .h = 1, .w = 2, .c1 = 64, .n = 96, .flags = GLOBAL | SILU_IN | OUT_F32 | X_F32},
-    {.name = "q, k, v", .branches = 1, .frames = 2, .h = 3, .w = 7, .c1 = 40, .n = 40, .flags = NO_BIAS, .stacked = 2, .heads_out = 2},
-    {.name = "k, v in two", .branches = 1, .frames = 2, .h = 3, .w = 7, .c1 = 40, .n = 30, .stacked = 1, .heads_out = 3},
-    {.name = "heads in", .branches = 1, .frames = 2, .h = 3, .w = 7, .c1 = 60, .n = 40, .heads_in = 5, .flags = ADD},
-    {.name = "sample bias", .branches = 1, .frames = 4, .h = 3, .w = 3, .c1 = 16, .n = 36, .flags = SAMPLE_BIAS, .act = VKA_ACT_SILU},
-    {.name = "1x1", .branches = 1, .frames = 2, .h = 13, .w = 9, .c1 = 20, .n = 24, .flags = CONV, .kernel = 1, .stride = 1},
-    {.name = "3x3 from 4", .branches = 1, .frames = 2, .h = 8, .w = 8, .c1 = 4, .n = 40, .flags = CONV | X_F32, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}},
-    {.name = "3x3 to 4", .branches = 1, .frames = 2, .h = 13, .w = 9, .c1 = 40, .n = 4, .flags = CONV | OUT_F32, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}},
-    {.name = "3x3, biases", .branches = 2, .frames = 2, .h = 5, .w = 6, .c1 = 33, .n = 64, .flags = CONV | SAMPLE_BIAS | ONE_BIAS, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}},
-    {.name = "3x3, bias per sample", .branches = 1, .frames = 3, .h = 5, .w = 6, .c1 = 16, .n = 20, .flags = CONV | SAMPLE_BIAS, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}},
-    {.name = "3x3, add", .branches = 1, .frames = 2, .h = 5, .w = 6, .c1 = 40, .n = 77, .flags = CONV | ADD | IN_PLACE, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}},
-    {.name = "stride 2", .branches = 1, .frames = 2, .h = 13, .w = 9, .c1 = 20, .n = 40, .flags = CONV, .kernel = 3, .stride = 2, .pad = {1, 1, 1, 1}},
-    {.name = "stride 2, asymmetric", .branches = 1, .frames = 2, .h = 12, .w = 9, .c1 = 20, .n = 40, .flags = CONV, .kernel = 3, .stride = 2, .pad = {0, 1, 0, 1}},
-    {.name = "upsample 7x5 to 13x9", .branches = 1, .frames = 2, .h = 7, .w = 5, .c1 = 24, .n = 40, .flags = CONV, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}, .up_h = 13, .up_w = 9},
-    {.name = "many rows", .branches = 1, .frames = 2, .h = 33, .w = 32, .c1 = 24, .n = 136, .flags = CONV, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}, .act = VKA_ACT_SILU},
-    {.name = "one pixel, 3x3", .branches = 1, .frames = 3, .h = 1, .w = 1, .c1 = 20, .n = 40, .flags = CONV, .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}},
+    /* branches, frames, h, w, c1, c2, n, flags */
+    {.name = "one pixel", 1, 1, 1, 1, 40, 0, 33, GLOBAL},
+    {.name = "77 tokens", 1, 1, 1, 77, 64, 0, 100, GLOBAL, .act = VKA_ACT_QUICK_GELU},
+    {.name = "three in, four out", 1, 3, 5, 7, 3, 0, 4, 0},
+    {.name = "plain", 2, 2, 13, 9, 40, 0, 64, NO_BIAS},
+    {.name = "silu out", 1, 2, 4, 4, 20, 0, 33, 0, .act = VKA_ACT_SILU},
+    {.name = "gelu", 1, 2, 4, 4, 20, 0, 20, 0, .act = VKA_ACT_GELU},
+    {.name = "geglu", 1, 3, 3, 5, 33, 0, 72, 0, .act = VKA_ACT_GEGLU},
+    {.name = "geglu, odd half", 1, 2, 3, 5, 40, 0, 42, ADD | IN_PLACE, .act = VKA_ACT_GEGLU},
+    {.name = "add", 2, 3, 6, 6, 80, 0, 77, ADD | IN_PLACE},
+    {.name = "two inputs, norm, silu", 1, 3, 4, 5, 33, 20, 40, NORM | SILU_IN},
+    {.name = "two small inputs, norm", 1, 3, 4, 5, 4, 4, 40, NORM},
+    {.name = "two inputs, norm, full pitch", 1, 2, 4, 5, 33, 23, 40, NORM},
+    {.name = "two inputs", 1, 2, 13, 9, 64, 40, 64, ADD},
+    {.name = "norm", 1, 3, 4, 4, 64, 0, 64, NORM},
+    {.name = "silu in, fp32", 1, 1, 1, 2, 64, 0, 96, GLOBAL | SILU_IN | OUT_F32 | X_F32},
+    {.name = "q, k, v", 1, 2, 3, 7, 40, 0, 40, NO_BIAS, .stacked = 2, .heads_out = 2},
+    {.name = "k, v in two", 1, 2, 3, 7, 40, 0, 30, 0, .stacked = 1, .heads_out = 3},
+    {.name = "heads in", 1, 2, 3, 7, 60, 0, 40, ADD, .heads_in = 5},
+    {.name = "sample bias", 1, 4, 3, 3, 16, 0, 36, SAMPLE_BIAS, .act = VKA_ACT_SILU},
+    {.name = "1x1", 1, 2, 13, 9, 20, 0, 24, CONV, .kernel = 1, .stride = 1},
+    {.name = "3x3 from 4", 1, 2, 8, 8, 4, 0, 40, CONV | X_F32, SAME},
+    {.name = "3x3 to 4", 1, 2, 13, 9, 40, 0, 4, CONV | OUT_F32, SAME},
+    {.name = "3x3, biases", 2, 2, 5, 6, 33, 0, 64, CONV | SAMPLE_BIAS | ONE_BIAS, SAME},
+    {.name = "3x3, bias per sample", 1, 3, 5, 6, 16, 0, 20, CONV | SAMPLE_BIAS, SAME},
+    {.name = "3x3, add", 1, 2, 5, 6, 40, 0, 77, CONV | ADD | IN_PLACE, SAME},
+    {.name = "stride 2", 1, 2, 13, 9, 20, 0, 40, CONV, .kernel = 3, .stride = 2, .pad = {1, 1, 1, 1}},
+    {.name = "stride 2, asymmetric", 1, 2, 12, 9, 20, 0, 40, CONV, .kernel = 3, .stride = 2, .pad = {0, 1, 0, 1}},
+    {.name = "upsample 7x5 to 13x9", 1, 2, 7, 5, 24, 0, 40, CONV, SAME, .up_h = 13, .up_w = 9},
+    {.name = "many rows", 1, 2, 33, 32, 24, 0, 136, CONV, SAME, .act = VKA_ACT_SILU},
+    {.name = "one pixel, 3x3", 1, 3, 1, 1, 20, 0, 40, CONV, SAME},
 };
+/* clang-format on */
 
-static uint32_t slots(uint32_t c, uint32_t heads) { return heads ? heads * vka_pitch(c / heads) : c; }
+static uint32_t slots(uint32_t c, uint32_t heads)
+{
+    return heads ? heads * vka_pitch(c / heads) : c;
+}
 
 static uint32_t slot(uint32_t i, uint32_t c, uint32_t heads)
 {
@@ -108,7 +127,8 @@ struct data {
 static void make_data(const struct shape *s, enum vka_dtype storage, enum vka_dtype weights, struct data *d)
 {
     memset(d, 0, sizeof *d);
-    uint32_t samples = s->branches * s->frames, kernel = s->kernel ? s->kernel : 1, c = s->c1 + s->c2, n = s->n * (1 + s->stacked);
+    uint32_t samples = s->branches * s->frames, kernel = s->kernel ? s->kernel : 1, c = s->c1 + s->c2,
+             n = s->n * (1 + s->stacked);
     uint32_t k = c * kernel * kernel;
     size_t rows = (size_t)samples * s->h * s->w;
     enum vka_dtype in = s->flags & X_F32 ? VKA_F32 : storage;
@@ -122,9 +142,21 @@ static void make_data(const struct shape *s, enum vka_dtype storage, enum vka_dt
     check_round(d->x, rows * s->c1, in);
     check_round(d->x2, rows * s->c2, in);
     check_round(d->weight, (size_t)n * k, weights);
-    struct ref_matmul r = {.samples = samples, .h = s->h, .w = s->w, .c1 = s->c1, .c2 = s->c2, .x = d->x, .x2 = d->x2,
-                           .silu_in = s->flags & SILU_IN, .weight = d->weight, .bias = s->flags & NO_BIAS ? NULL : d->bias,
-                           .n = n, .kernel = kernel, .stride = s->stride ? s->stride : 1, .up_h = s->up_h, .up_w = s->up_w,
+    struct ref_matmul r = {.samples = samples,
+                           .h = s->h,
+                           .w = s->w,
+                           .c1 = s->c1,
+                           .c2 = s->c2,
+                           .x = d->x,
+                           .x2 = d->x2,
+                           .silu_in = s->flags & SILU_IN,
+                           .weight = d->weight,
+                           .bias = s->flags & NO_BIAS ? NULL : d->bias,
+                           .n = n,
+                           .kernel = kernel,
+                           .stride = s->stride ? s->stride : 1,
+                           .up_h = s->up_h,
+                           .up_w = s->up_w,
                            .act = (enum ref_act)s->act};
     memcpy(r.pad, s->pad, sizeof r.pad);
     if (s->flags & NORM)
@@ -164,8 +196,8 @@ static void free_data(struct data *d)
 }
 
 /* The operator on the device, in parts; free the result. */
-static float *run(const struct shape *s, const struct data *d, enum vka_dtype storage, enum vka_dtype weights, enum mode mode,
-                  const struct vka_cut *cuts, uint32_t count)
+static float *run(const struct shape *s, const struct data *d, enum vka_dtype storage, enum vka_dtype weights,
+                  enum mode mode, const struct vka_cut *cuts, uint32_t count)
 {
     struct check *c = check_begin(gpu, storage, weights, s->branches, s->frames);
     uint32_t samples = d->samples, kernel = s->kernel ? s->kernel : 1, k = (s->c1 + s->c2) * kernel * kernel;
@@ -174,12 +206,14 @@ static float *run(const struct shape *s, const struct data *d, enum vka_dtype st
     static const char *const at[3] = {"at", "at1", "at2"};
     if (mode != OWN)
         c->table.wide_loads = false;
-    if (mode == STAGING)
+    if (mode == STAGING) {
         c->table.cpu = false, c->table.subgroup_size = 0;
+        c->table.max_invocations = storage == VKA_F16 ? 128 : 256; /* both workgroup sizes */
+    }
     float *x = spread(d->x, (size_t)samples * s->h * s->w, s->c1, s->heads_in);
     float *norm = norm_values(d->scale, d->shift, samples, s->c1 + s->c2);
-    vka_tensor tx = check_input(c, "x", domain, in, samples, s->h, s->w, slots(s->c1, s->heads_in), x), x2 = {0}, tn = {0},
-               ts = {0}, ta = {0}, out;
+    vka_tensor tx = check_input(c, "x", domain, in, samples, s->h, s->w, slots(s->c1, s->heads_in), x), x2 = {0},
+               tn = {0}, ts = {0}, ta = {0}, out;
     if (s->c2)
         x2 = check_input(c, "x2", domain, in, samples, s->h, s->w, s->c2, d->x2);
     if (s->flags & NORM)
@@ -197,16 +231,30 @@ static float *run(const struct shape *s, const struct data *d, enum vka_dtype st
             check_weight(c, vka_in(vka_scope_root(at[i]), "bias").path, 1, &n, d->bias + (size_t)i * s->n);
     }
     if (s->flags & CONV) {
-        struct vka_conv_args a = {.at = vka_scope_root("at"), .kernel = kernel, .stride = s->stride, .upsample_h = s->up_h,
-                                  .upsample_w = s->up_w, .act = s->act, .sample_bias = ts, .add = ta,
+        struct vka_conv_args a = {.at = vka_scope_root("at"),
+                                  .kernel = kernel,
+                                  .stride = s->stride,
+                                  .upsample_h = s->up_h,
+                                  .upsample_w = s->up_w,
+                                  .act = s->act,
+                                  .sample_bias = ts,
+                                  .add = ta,
                                   .out_f32 = s->flags & OUT_F32};
         memcpy(a.pad, s->pad, sizeof a.pad);
         out = vka_conv(&c->build, tx, &a);
     } else {
-        struct vka_linear_args a = {.at = vka_scope_root("at"), .stacked = s->stacked, .heads_out = s->heads_out,
-                                    .heads_in = s->heads_in, .no_bias = s->flags & NO_BIAS, .x2 = x2, .norm = tn,
-                                    .act_in = s->flags & SILU_IN ? VKA_ACT_SILU : VKA_ACT_NONE, .act = s->act,
-                                    .sample_bias = ts, .add = ta, .out_f32 = s->flags & OUT_F32};
+        struct vka_linear_args a = {.at = vka_scope_root("at"),
+                                    .stacked = s->stacked,
+                                    .heads_out = s->heads_out,
+                                    .heads_in = s->heads_in,
+                                    .no_bias = s->flags & NO_BIAS,
+                                    .x2 = x2,
+                                    .norm = tn,
+                                    .act_in = s->flags & SILU_IN ? VKA_ACT_SILU : VKA_ACT_NONE,
+                                    .act = s->act,
+                                    .sample_bias = ts,
+                                    .add = ta,
+                                    .out_f32 = s->flags & OUT_F32};
         for (uint32_t i = 0; i < s->stacked; i++)
             a.stack[i] = vka_scope_root(at[i + 1]);
         out = vka_linear(&c->build, tx, &a);
@@ -314,7 +362,8 @@ static void refusals(void **state)
         struct check *c = check_begin(gpu, VKA_F32, VKA_F32, 1, 1);
         vka_tensor x = check_input(c, "x", VKA_SAMPLE, VKA_F32, 1, 2, 2, 16, values);
         check_weight(c, "at.weight", wrong[i].rank, wrong[i].dims, values);
-        vka_tensor y = vka_linear(&c->build, x, &(struct vka_linear_args){.at = vka_scope_root("at"), .act = VKA_ACT_GEGLU});
+        vka_tensor y =
+            vka_linear(&c->build, x, &(struct vka_linear_args){.at = vka_scope_root("at"), .act = VKA_ACT_GEGLU});
         assert_int_equal(y.id, 0);
         assert_int_equal(c->build.err.status, VKA_E_INPUT);
         if (!strstr(c->build.err.what, wrong[i].text))
@@ -345,7 +394,7 @@ static int close_device(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(f32), cmocka_unit_test(f16), cmocka_unit_test(mixed),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(f32),    cmocka_unit_test(f16),     cmocka_unit_test(mixed),
                                        cmocka_unit_test(narrow), cmocka_unit_test(staging), cmocka_unit_test(refusals)};
     return cmocka_run_group_tests_name("matmul", tests, open_device, close_device);
 }

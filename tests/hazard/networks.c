@@ -9,6 +9,7 @@
 
 struct table {
     vka_weights *weights;
+    const struct networks_numbers *numbers;
     bool failed;
 };
 
@@ -25,6 +26,15 @@ static void add(struct table *t, uint32_t rank, const uint64_t *dims, const char
         w.dims[i] = dims[i];
         w.bytes *= dims[i];
     }
+    uint64_t count = w.bytes / 2, at = 0;
+    if (t->numbers && count > t->numbers->count) {
+        t->failed = true;
+        return;
+    }
+    for (const char *c = name; t->numbers && *c; c++)
+        at = at * 31 + (unsigned char)*c;
+    if (t->numbers)
+        w.data = t->numbers->halves + at % (t->numbers->count - count + 1);
     t->failed = t->failed || !vka_weights_add(t->weights, name, &w);
 }
 
@@ -49,9 +59,9 @@ static void convolution(struct table *t, const char *at, const char *name, uint6
     add(t, 1, dims, "%s%s.bias", at, name);
 }
 
-static bool begin(struct table *t, const char *title)
+static bool begin(struct table *t, const char *title, const struct networks_numbers *numbers)
 {
-    *t = (struct table){.weights = vka_weights_new(title)};
+    *t = (struct table){.weights = vka_weights_new(title), .numbers = numbers};
     return t->weights != NULL;
 }
 
@@ -112,10 +122,10 @@ static void spatial(struct table *t, const char *block, uint32_t i, uint64_t c, 
     }
 }
 
-vka_weights *networks_unet_table(const vka_unet_config *c)
+vka_weights *networks_unet_table(const vka_unet_config *c, const struct networks_numbers *numbers)
 {
     struct table t;
-    if (!begin(&t, "a UNet without a file"))
+    if (!begin(&t, "a UNet without a file", numbers))
         return NULL;
     uint64_t skips[64], x = c->channels[0], time = c->time_embed_dim, text = c->cross_attention_dim;
     uint32_t skip = 0, n = c->levels;
@@ -176,10 +186,10 @@ static void motion_module(struct table *t, const vka_motion_info *m, const char 
     }
 }
 
-vka_weights *networks_motion_table(const vka_motion_info *m, const vka_unet_config *c)
+vka_weights *networks_motion_table(const vka_motion_info *m, const vka_unet_config *c, const struct networks_numbers *numbers)
 {
     struct table t;
-    if (!begin(&t, "a motion module without a file"))
+    if (!begin(&t, "a motion module without a file", numbers))
         return NULL;
     char block[64];
     for (uint32_t l = 0; l < c->levels; l++) {
@@ -195,10 +205,10 @@ vka_weights *networks_motion_table(const vka_motion_info *m, const vka_unet_conf
     return end(&t);
 }
 
-vka_weights *networks_vae_table(const vka_vae_config *c)
+vka_weights *networks_vae_table(const vka_vae_config *c, const struct networks_numbers *numbers)
 {
     struct table t;
-    if (!begin(&t, "a VAE without a file"))
+    if (!begin(&t, "a VAE without a file", numbers))
         return NULL;
     uint32_t n = c->levels;
     for (int decoder = 0; decoder < 2; decoder++) {
@@ -238,10 +248,10 @@ vka_weights *networks_vae_table(const vka_vae_config *c)
     return end(&t);
 }
 
-vka_weights *networks_text_table(const vka_text_config *c)
+vka_weights *networks_text_table(const vka_text_config *c, const struct networks_numbers *numbers)
 {
     struct table t;
-    if (!begin(&t, "a text encoder without a file"))
+    if (!begin(&t, "a text encoder without a file", numbers))
         return NULL;
     matrix(&t, "text_model.embeddings.", "token_embedding", c->vocab, c->hidden, false);
     matrix(&t, "text_model.embeddings.", "position_embedding", c->max_positions, c->hidden, false);

@@ -39,9 +39,12 @@ class Runner:
         """-> (None or what went wrong, seconds)"""
         t = time.time()
         try:
-            p = subprocess.run([*self.a.vkanim.split(), *args, *self.a.extra.split()], capture_output=True, text=True, timeout=self.a.timeout)
+            p = subprocess.run([*self.a.vkanim.split(), *args, *self.a.extra.split()], capture_output=True, text=True,
+                               errors="replace", timeout=self.a.timeout)
         except subprocess.TimeoutExpired:
             return "timed out", time.time() - t
+        except OSError as e:
+            return f"cannot run it: {e}", time.time() - t
         bad = None if p.returncode == 0 else f"exit {p.returncode}: " + " / ".join(p.stderr.strip().splitlines()[-3:])
         return bad, time.time() - t
 
@@ -50,14 +53,15 @@ class Runner:
         self.rows.append(dict(case=name, what=what, value=value, limit=limit, ok=ok, note=note, seconds=seconds))
         v = f"{value:10.2e}" if isinstance(value, float) else f"{value!s:>10}"
         lim = f"{limit:8.1e}" if isinstance(limit, float) else f"{limit!s:>8}"
-        print(f"{'pass' if ok else 'FAIL'}  {name:34} {what:22} {v} {lim}  {'' if seconds is None else f'{seconds:6.1f} s'} {note}", flush=True)
+        took = "" if seconds is None else f"{seconds:6.1f} s"
+        print(f"{'pass' if ok else 'FAIL'}  {name:34} {what:22} {v} {lim}  {took} {note}", flush=True)
 
     def case(self, c, base, at):
         if not re.search(self.a.match, c["name"]):
             return
         file = f"{self.out}/{re.sub(r'[^A-Za-z0-9._-]', '_', c['name'])}.safetensors"
-        command = [at(x[1:]) if x.startswith("@") else f"{base}/{x[1:]}" if x.startswith("=") else file + x[1:] if x.startswith("%") else x
-                   for x in c["command"]]
+        full = {"@": at, "=": lambda x: f"{base}/{x}", "%": lambda x: file + x}
+        command = [full[x[0]](x[1:]) if x[:1] in full else x for x in c["command"]]
         if os.path.exists(file):
             os.remove(file)
         bad, seconds = self.vkanim(command)
@@ -80,7 +84,6 @@ class Runner:
     def restart(self, c, base, at, got):
         """every step on its own, against the reference from the same latents"""
         r = c["restart"]
-        cmd = c["command"]
         path = lambda p: at(p[1:]) if p.startswith("@") else p
         folder = path(r["folder"])
         motion = path(r["file"]) if r["file"] else None
@@ -191,7 +194,8 @@ def miniature(run, a):
         save_file({"eps": e}, f"{out}/eps{k}.out.safetensors")
         for precision, limit in (("f32", 1e-4), ("f16", min(5e-3, 1.5 * h))):
             run.case({"name": f"miniature-eps{k}-{precision}", "torch_f16": h,
-                      "command": ["net", "unet", "-m", m, "--motion", motion, "--precision", precision, "--in", f"=eps{k}.in.safetensors", "--out", "%"],
+                      "command": ["net", "unet", "-m", m, "--motion", motion, "--precision", precision,
+                                  "--in", f"=eps{k}.in.safetensors", "--out", "%"],
                       "compare": [{"tensor": "eps", "file": f"eps{k}.out.safetensors", "metric": "l2", "limit": limit}]}, out, lambda p: p)
 
 

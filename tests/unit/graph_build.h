@@ -99,13 +99,18 @@ static inline uint32_t fake_hash_inputs(const struct fake_call *k, uint32_t s, u
 /* The kernel: part by part it makes the same bits as at once. */
 static inline void fake_run(const struct fake_call *k)
 {
+    bool by_pixel = k->kind == FAKE_ROW || k->kind == FAKE_FRAMES;
     for (uint32_t s = 0; s < k->out.n; s++)
-        for (uint32_t p = 0; p < k->out.pixels; p++) {
-            uint32_t h = fake_mix(fake_hash_inputs(k, s, p), k->s0 + s);
+        for (uint32_t p = 0, read = 0; p < k->out.pixels; p++) {
+            if (p == 0 || by_pixel)
+                read = fake_hash_inputs(k, s, p);
+            uint32_t h = fake_mix(read, k->out.domain == VKA_GLOBAL ? s : k->s0 + s);
             h = fake_mix(h, k->out.pixels == 1 ? 0 : k->p0 + p);
             uint32_t *to = fake_row(&k->out, s, p);
             const struct fake_view *v = k->kind == FAKE_ROW ? &k->in[k->inputs - 1] : NULL;
-            const uint32_t *from = v && v->domain != 2 ? fake_row(v, v->domain == VKA_GLOBAL ? 0 : s, v->pixels == 1 ? 0 : p) : NULL;
+            const uint32_t *from = NULL;
+            if (v && v->domain != 2)
+                from = v->domain == VKA_GLOBAL ? fake_row(v, 0, 0) : fake_row(v, s, v->pixels == 1 ? 0 : p);
             for (uint32_t c = 0; c < k->out.pitch; c++) {
                 uint32_t e = fake_mix(h, c);
                 to[c] = from && c < v->pitch ? fake_mix(e, from[c]) : e;
@@ -174,6 +179,103 @@ static inline vka_tensor fake_input(vka_build *b, enum vka_domain domain, uint32
 static inline void fake_begin(vka_build *b, uint32_t branches, uint32_t frames)
 {
     *b = (vka_build){.graph = vka_graph_create("synthetic graph", branches, frames)};
+}
+
+/* ---- random graphs ----------------------------------------------------------------------------------- */
+
+static inline uint32_t draw(uint32_t *seed, uint32_t below)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return (*seed >> 8) % below;
+}
+
+struct pool {
+    vka_tensor items[128];
+    uint32_t count;
+};
+
+static inline vka_tensor any(const struct pool *p, uint32_t *seed)
+{
+    return p->count == 0 ? (vka_tensor){0} : p->items[draw(seed, 3) ? p->count - 1 - draw(seed, p->count < 3 ? p->count : 3)
+                                                                    : draw(seed, p->count)];
+}
+
+/* A tensor of the clip that a node over h x w pixels may read pixel by pixel. */
+static inline vka_tensor fitting(const vka_build *b, const struct pool *p, uint32_t h, uint32_t w, uint32_t *seed)
+{
+    for (int attempt = 0; attempt < 8; attempt++) {
+        vka_tensor t = any(p, seed);
+        const struct vka_tensor_info *i = vka_info(b->graph, t);
+        if (i->h * i->w == 1 || (i->h == h && i->w == w))
+            return t;
+    }
+    return (vka_tensor){0};
+}
+
+struct case_graph {
+    vka_build b;
+    vka_tensor clip, step;
+};
+
+static inline struct case_graph random_graph(uint32_t seed)
+{
+    static const uint32_t sizes[][2] = {{1, 1}, {3, 5}, {4, 4}, {6, 11}, {1, 40}};
+    struct case_graph c;
+    struct pool clip = {0}, global = {0};
+    uint32_t branches = 1 + draw(&seed, 3), frames = 1 + draw(&seed, 5), nodes = 4 + draw(&seed, 36);
+    fake_begin(&c.b, branches, frames);
+    vka_build *b = &c.b;
+    const uint32_t *size = sizes[1 + draw(&seed, 4)];
+    c.clip = clip.items[clip.count++] = fake_input(b, VKA_SAMPLE, size[0], size[1], 8);
+    c.step = global.items[global.count++] = fake_input(b, VKA_GLOBAL, 1, 1, 8);
+    global.items[global.count++] = fake_input(b, VKA_GLOBAL, 1, 3, 16);
+    for (uint32_t i = 0; i < nodes && i < 100; i++) {
+        uint32_t r = draw(&seed, 20), channels = 8 * (1 + draw(&seed, 3));
+        vka_tensor first = any(&clip, &seed);
+        const struct vka_tensor_info like = *vka_info(b->graph, first);
+        vka_tensor in[4] = {first};
+        if (r < 3) { /* global */
+            vka_tensor g[2] = {any(&global, &seed), any(&global, &seed)};
+            global.items[global.count++] = fake_node(b, FAKE_TABLE, VKA_GLOBAL, 1, 1 + draw(&seed, 3), channels, g, 2, false);
+            continue;
+        }
+        if (r < 12) { /* rows: the last input may be in place, and may be the first one too */
+            in[1] = draw(&seed, 3) ? fitting(b, &clip, like.h, like.w, &seed) : any(&global, &seed);
+            in[2] = draw(&seed, 2) ? any(&global, &seed) : (vka_tensor){0};
+            in[3] = draw(&seed, 3) ? fitting(b, &clip, like.h, like.w, &seed) : (vka_tensor){0};
+            uint32_t inputs = 2 + draw(&seed, 3);
+            vka_tensor newest = clip.items[clip.count - 1];
+            if (draw(&seed, 2) && vka_info(b->graph, newest)->h == like.h && vka_info(b->graph, newest)->w == like.w) {
+                in[0] = clip.items[draw(&seed, clip.count)];
+                in[0] = vka_info(b->graph, in[0])->h == like.h && vka_info(b->graph, in[0])->w == like.w ? in[0] : first;
+                in[inputs - 1] = newest;
+            }
+            if (draw(&seed, 2) && in[inputs - 1].id)
+                channels = vka_info(b->graph, in[inputs - 1])->c;
+            clip.items[clip.count++] = fake_node(b, FAKE_ROW, VKA_SAMPLE, like.h, like.w, channels, in, inputs, draw(&seed, 3) > 0);
+            continue;
+        }
+        if (r < 16) {
+            size = draw(&seed, 2) ? sizes[draw(&seed, 5)] : (const uint32_t[]){like.h, like.w};
+            in[1] = any(&clip, &seed);
+            clip.items[clip.count++] = fake_node(b, FAKE_PICTURE, VKA_SAMPLE, size[0], size[1], channels, in, 2, false);
+            continue;
+        }
+        if (r < 19) {
+            in[1] = fitting(b, &clip, like.h, like.w, &seed);
+            clip.items[clip.count++] = fake_node(b, FAKE_FRAMES, VKA_SAMPLE, like.h, like.w, channels, in, 2, false);
+            continue;
+        }
+        clip.items[clip.count++] = fake_node(b, FAKE_JOINT, VKA_SAMPLE, 1, 1, channels, in, 1, false);
+    }
+    for (uint32_t i = 0; i < 1 + clip.count / 8; i++) {
+        vka_tensor t = i == 0 ? clip.items[clip.count - 1] : any(&clip, &seed);
+        if (vka_info(b->graph, t)->role == VKA_TEMP)
+            vka_graph_output(b, t);
+    }
+    const vka_tensor changing[] = {c.clip, c.step};
+    vka_build_finish(b, changing, 2, NULL);
+    return c;
 }
 
 /* ---- running ----------------------------------------------------------------------------------------- */

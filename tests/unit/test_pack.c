@@ -32,8 +32,14 @@ static void *pack(const struct vka_pack_matrix *m, uint32_t kind, uint32_t sourc
     memcpy(recipe.p, m, sizeof *m);
     for (uint32_t i = 0; i < sources; i++)
         recipe.source[i] = (struct vka_weight_data){.name = "w", .data = &base[i]};
-    struct vka_tensor_info info = {.dtype = dtype, .n = 1, .h = 1, .w = kind == VKA_PACK_BIAS ? 1 : m->k_packed,
-                                   .c = m->n_packed, .pitch = m->n_packed, .name = "w", .recipe = &recipe};
+    struct vka_tensor_info info = {.dtype = dtype,
+                                   .n = 1,
+                                   .h = 1,
+                                   .w = kind == VKA_PACK_BIAS ? 1 : m->k_packed,
+                                   .c = m->n_packed,
+                                   .pitch = m->n_packed,
+                                   .name = "w",
+                                   .recipe = &recipe};
     void *out = malloc(vka_tensor_bytes(&info));
     vka_error err = {0};
     assert_non_null(out);
@@ -84,8 +90,15 @@ static void heads(void **state)
 {
     (void)state;
     /* three sources of 2 heads of 3 rows, in slots of 8 columns; K in 2 slots of 5 */
-    struct vka_pack_matrix m = {.panel = 16, .n_packed = 48, .k_packed = 16, .taps = 1, .c1 = 10, .heads_in = 2,
-                                .heads_out = 2, .rows = 6, .present = 5};
+    struct vka_pack_matrix m = {.panel = 16,
+                                .n_packed = 48,
+                                .k_packed = 16,
+                                .taps = 1,
+                                .c1 = 10,
+                                .heads_in = 2,
+                                .heads_out = 2,
+                                .rows = 6,
+                                .present = 5};
     assert_int_equal(vka_pack_columns(&m), 16);
     float *p = pack(&m, VKA_PACK_MATRIX, 3, VKA_F32), total = 0;
     for (uint32_t s = 0; s < 3; s++)
@@ -142,7 +155,8 @@ static void long_rows(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(panels), cmocka_unit_test(convolution), cmocka_unit_test(heads),
-                                       cmocka_unit_test(gates),  cmocka_unit_test(halves),      cmocka_unit_test(long_rows)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(panels), cmocka_unit_test(convolution),
+                                       cmocka_unit_test(heads),  cmocka_unit_test(gates),
+                                       cmocka_unit_test(halves), cmocka_unit_test(long_rows)};
     return cmocka_run_group_tests_name("pack", tests, NULL, NULL);
 }

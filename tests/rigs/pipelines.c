@@ -1,0 +1,380 @@
+/* pipelines.c - compiles every pipeline that a clip needs on the device at hand and tells what the driver's compiler made of
+ * each: registers, spills, shared memory, scratch, waves.  Computes nothing, so that a stand-in device will do.
+ *
+ *     pipelines [--model sd15|FOLDER] [--size WxHxF] [--precision f16|f32] [--limit N] [--json]
+ *
+ * The networks of one model (text encoder, UNet with its motion module and the sampler's arithmetic, VAE decoder) are planned
+ * twice, with room for everything and with none: both plans must ask for the same pipelines, since memory must not change a
+ * bit.  `sd15` stands for Stable Diffusion 1.5 with AnimateDiff v2, from tables of shapes; FOLDER is a diffusers folder with
+ * motion.safetensors in it.
+ * Fails when a pipeline does not compile, spills registers or takes scratch memory, when the plans differ, or when there are
+ * more than N pipelines (150).  77: there is no device. */
+#include "../hazard/networks.h"
+
+#include "ops/launch.h"
+#include "render/stages.h"
+#include "weights/weights.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_KEYS = 1024, MOST_FIGURES = 128 };
+
+struct figure {
+    char name[64];
+    double value;
+};
+
+struct entry {
+    vka_pipeline_key key;
+    char label[96]; /* of the first node that asks for it */
+    uint32_t launches;
+    struct figure figures[MOST_FIGURES];
+    uint32_t figure_count, executables;
+};
+
+struct survey {
+    const struct vka_kernel_table *table;
+    const vka_gpu_info *info;
+    struct entry *entries;
+    uint32_t count;
+    bool closed; /* no plan may ask for more */
+    uint32_t failures;
+};
+
+struct options {
+    const char *model;
+    uint32_t width, height, frames, limit;
+    bool f16, json;
+};
+
+static int fail(const vka_error *err)
+{
+    fprintf(stderr, "pipelines: %s\n", err->what);
+    if (err->why[0])
+        fprintf(stderr, "  %s\n", err->why);
+    return err->status == VKA_E_DEVICE ? 77 : 1;
+}
+
+/* ---- what a plan asks for ------------------------------------------------------------------------------ */
+
+static void note(struct survey *v, const struct vka_dispatch *d, const char *label)
+{
+    vka_pipeline_key key;
+    memset(&key, 0, sizeof key);
+    key.shader = d->shader;
+    key.subgroup_size = d->subgroup_size;
+    key.count = d->count;
+    memcpy(key.constants, d->constants, d->count * sizeof *d->constants);
+    uint32_t i = 0;
+    while (i < v->count && memcmp(&v->entries[i].key, &key, sizeof key) != 0)
+        i++;
+    if (i == v->count) {
+        if (v->closed) {
+            fprintf(stderr, "pipelines: '%s' takes another kernel, %s, when memory is short\n", label,
+                    vka_shaders[d->shader].name);
+            v->failures++;
+        }
+        if (v->count == MOST_KEYS)
+            return;
+        v->entries[v->count].key = key;
+        snprintf(v->entries[v->count++].label, sizeof v->entries[0].label, "%s", label);
+    }
+    v->entries[i].launches += !v->closed;
+    for (int k = 0; k < 3; k++)
+        if (d->groups[k] == 0 || d->groups[k] > v->info->max_groups[k]) {
+            fprintf(stderr, "pipelines: '%s' launches %u x %u x %u workgroups, too many\n", label, d->groups[0],
+                    d->groups[1], d->groups[2]);
+            v->failures++;
+        }
+}
+
+static vka_status survey_run(struct survey *v, struct vka_netrun *run, vka_error *err)
+{
+    struct vka_rates rates = vka_exec_rates(v->info);
+    for (int k = 0; k < 2; k++) {
+        vka_status s = vka_netrun_plan(run, k ? 0 : UINT64_MAX, 0, err);
+        struct vka_addresses at;
+        uint64_t *store;
+        if (s == VKA_OK)
+            s = vka_addresses_fake(run->plan, &at, &store, err);
+        if (s != VKA_OK)
+            return s;
+        struct vka_program *p = vka_program_record(run->plan, v->table, &at, &rates, err);
+        free(store);
+        if (!p)
+            return err->status;
+        v->closed = k > 0;
+        for (uint32_t i = 0; i < p->step_count; i++)
+            for (uint32_t l = 0; l < p->steps[i].launches; l++)
+                note(v, &p->launches[p->steps[i].launch + l], p->steps[i].node->label);
+        v->closed = false;
+        vka_program_destroy(&p);
+    }
+    return VKA_OK;
+}
+
+/* ---- the networks of a model --------------------------------------------------------------------------- */
+
+struct parts {
+    const vka_text_config *text_config;
+    vka_weights *text, *unet, *motion, *vae;
+    const vka_unet_config *unet_config;
+    const vka_motion_info *motion_info;
+    const vka_vae_config *vae_config;
+    bool vae_f16;
+};
+
+static vka_status survey_parts(struct survey *v, const struct parts *p, const struct options *o, vka_error *err)
+{
+    uint32_t factor = 1u << (p->vae_config->levels - 1);
+    struct vka_text_stage text = {0};
+    struct vka_unet_stage unet = {0};
+    struct vka_vae_stage vae = {0};
+    vka_sampler_params sampling = vka_sampler_params_default();
+    vka_sampler *sampler = vka_sampler_create(&sampling, err);
+    if (!sampler)
+        return err->status;
+    vka_status s = vka_text_stage_build(&text, p->text, p->text_config, 0, 2, p->text_config->max_positions, o->f16,
+                                        v->table, err);
+    if (s == VKA_OK)
+        s = survey_run(v, &text.run, err);
+    struct vka_unet_stage_params u = {.weights = p->unet, .motion_weights = p->motion, .config = p->unet_config,
+                                      .motion = p->motion_info, .frames = o->frames, .height = o->height / factor,
+                                      .width = o->width / factor, .branches = 2, .prompts = 2,
+                                      .tokens = p->text_config->max_positions, .text_width = p->text_config->hidden,
+                                      .f16 = o->f16, .sampler = sampler, .table = *v->table};
+    if (s == VKA_OK)
+        s = vka_unet_stage_build(&unet, &u, err);
+    if (s == VKA_OK)
+        s = survey_run(v, &unet.begin, err);
+    if (s == VKA_OK)
+        s = survey_run(v, &unet.unet, err);
+    for (uint32_t k = 0; s == VKA_OK && k < unet.patterns; k++)
+        s = survey_run(v, &unet.pattern[k], err);
+    if (s == VKA_OK)
+        s = vka_vae_stage_build(&vae, VKA_VAE_PICTURES, p->vae, p->vae_config, 1, o->height / factor, o->width / factor,
+                                o->f16 && p->vae_f16, v->table, err);
+    if (s == VKA_OK)
+        s = survey_run(v, &vae.run, err);
+    vka_text_stage_end(&text);
+    vka_unet_stage_end(&unet);
+    vka_vae_stage_end(&vae);
+    vka_sampler_free(sampler);
+    return s;
+}
+
+static vka_status survey_sd15(struct survey *v, const struct options *o, vka_error *err)
+{
+    const vka_unet_config unet = networks_sd15_unet();
+    const vka_vae_config vae = networks_sd15_vae();
+    const vka_text_config text = networks_sd15_text();
+    const vka_motion_info motion = networks_v2_motion(&unet);
+    struct parts p = {&text, networks_text_table(&text), networks_unet_table(&unet), networks_motion_table(&motion, &unet),
+                      networks_vae_table(&vae), &unet, &motion, &vae, true};
+    vka_status s = p.text && p.unet && p.motion && p.vae ? survey_parts(v, &p, o, err)
+                                                         : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    vka_weights_free(p.text);
+    vka_weights_free(p.unet);
+    vka_weights_free(p.motion);
+    vka_weights_free(p.vae);
+    return s;
+}
+
+static vka_status survey_folder(struct survey *v, const struct options *o, vka_error *err)
+{
+    char path[1024];
+    vka_model *model = NULL;
+    vka_motion *motion = NULL;
+    snprintf(path, sizeof path, "%s/motion.safetensors", o->model);
+    vka_status s = vka_model_open(&model, o->model, err);
+    if (s == VKA_OK)
+        s = vka_motion_open(&motion, path, err);
+    if (s == VKA_OK) {
+        struct parts p = {vka_model_text(model, err), vka_model_weights(model, VKA_PART_TEXT, err),
+                          vka_model_weights(model, VKA_PART_UNET, err), vka_motion_weights(motion),
+                          vka_model_weights(model, VKA_PART_VAE, err), vka_model_unet(model, err),
+                          vka_motion_describe(motion), vka_model_vae(model, err), false};
+        bool whole = p.text_config && p.text && p.unet && p.vae && p.unet_config && p.vae_config;
+        if (whole)
+            p.vae_f16 = !json_is_true(json_object_get(vka_model_json(model, VKA_PART_VAE), "force_upcast"));
+        s = whole ? survey_parts(v, &p, o, err) : err->status;
+    }
+    vka_motion_close(motion);
+    vka_model_close(model);
+    return s;
+}
+
+/* ---- what the compiler says ---------------------------------------------------------------------------- */
+
+static void keep(void *user, uint32_t executable, const char *name, double value)
+{
+    struct entry *e = user;
+    if (e->figure_count == MOST_FIGURES)
+        return;
+    struct figure *f = &e->figures[e->figure_count++];
+    snprintf(f->name, sizeof f->name, "%s%s", executable ? "2: " : "", name);
+    f->value = value;
+}
+
+/* The first of the drivers' names for a quantity that is there; -1: none is. Names end with NULL. */
+static double look(const struct entry *e, const char *const *names)
+{
+    for (; *names; names++)
+        for (uint32_t i = 0; i < e->figure_count; i++)
+            if (strcmp(e->figures[i].name, *names) == 0)
+                return e->figures[i].value;
+    return -1;
+}
+
+static const char *const registers[] = {"VGPRs", "Number of GPRs", "Registers", "GPRs", "Max full registers", NULL};
+static const char *const scalars[] = {"SGPRs", "Uniform GPRs", "Uniforms", NULL};
+static const char *const shared[] = {"LDS size", "LDS Size", "Shared Memory Size", "Shared memory size", "Local Memory", NULL};
+static const char *const scratch[] = {"Scratch size", "Scratch Memory Size", "SLM size", "SLM Size", "Scratch", NULL};
+static const char *const code[] = {"Code size", "Code Size", "Code size (in bytes)", NULL};
+static const char *const waves[] = {"Subgroups per SIMD", "Max warps/SM", "Max Waves Per Core", "Threads", "Max threads per core", NULL};
+static const char *const width[] = {"Subgroup size", NULL};
+
+/* All that is spilled, whatever the driver calls it. */
+static double spills(const struct entry *e)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < e->figure_count; i++)
+        if (strstr(e->figures[i].name, "pill"))
+            sum += e->figures[i].value;
+    return sum;
+}
+
+static void print_row(const struct survey *v, const struct entry *e)
+{
+    char constants[160] = "";
+    (void)v;
+    for (uint32_t i = 0, at = 0; i < e->key.count && at < sizeof constants - 12; i++)
+        at += (uint32_t)snprintf(constants + at, sizeof constants - at, "%s%u", i ? "," : "", e->key.constants[i]);
+    printf("%-21s %-28s %3.0f %5.0f %5.0f %5.0f %6.0f %6.0f %6.0f %5.0f %5u  %s\n", vka_shaders[e->key.shader].name, constants,
+           look(e, width), look(e, registers), look(e, scalars), spills(e), look(e, scratch), look(e, shared), look(e, code),
+           look(e, waves), e->launches, e->label);
+}
+
+static void print_json(const struct survey *v)
+{
+    printf("{\"device\":\"%s\",\"driver\":\"%s\",\"pipelines\":[", v->info->name, v->info->driver);
+    for (uint32_t i = 0; i < v->count; i++) {
+        const struct entry *e = &v->entries[i];
+        printf("%s\n{\"shader\":\"%s\",\"subgroup_size\":%u,\"constants\":[", i ? "," : "", vka_shaders[e->key.shader].name,
+               e->key.subgroup_size);
+        for (uint32_t k = 0; k < e->key.count; k++)
+            printf("%s%u", k ? "," : "", e->key.constants[k]);
+        printf("],\"launches\":%u,\"first\":\"%s\",\"figures\":{", e->launches, e->label);
+        for (uint32_t k = 0; k < e->figure_count; k++)
+            printf("%s\"%s\":%.17g", k ? "," : "", e->figures[k].name, e->figures[k].value);
+        printf("}}");
+    }
+    printf("]}\n");
+}
+
+static int by_shader(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    if (x->key.shader != y->key.shader)
+        return x->key.shader < y->key.shader ? -1 : 1;
+    for (uint32_t i = 0; i < VKA_MAX_CONSTANTS; i++)
+        if (x->key.constants[i] != y->key.constants[i])
+            return x->key.constants[i] < y->key.constants[i] ? -1 : 1;
+    return 0;
+}
+
+static void compile_all(struct survey *v, vka_gpu *gpu, const struct options *o)
+{
+    qsort(v->entries, v->count, sizeof *v->entries, by_shader);
+    if (!o->json)
+        printf("%-21s %-28s %3s %5s %5s %5s %6s %6s %6s %5s %5s  %s\n", "kernel", "constants", "sg", "regs", "sregs", "spill",
+               "scrtch", "shared", "code", "waves", "uses", "first used by");
+    for (uint32_t i = 0; i < v->count; i++) {
+        struct entry *e = &v->entries[i];
+        vka_pipeline *p;
+        vka_error err = {0};
+        if (vka_gpu_pipeline(gpu, &e->key, &p, &err) != VKA_OK) {
+            fail(&err);
+            fprintf(stderr, "  for '%s'\n", e->label);
+            v->failures++;
+            continue;
+        }
+        e->executables = vka_pipeline_statistics(gpu, p, keep, e);
+        if (!o->json)
+            print_row(v, e);
+        if (spills(e) > 0 || look(e, scratch) > 0) {
+            fprintf(stderr, "pipelines: %s spills in '%s'\n", vka_shaders[e->key.shader].name, e->label);
+            v->failures++;
+        }
+    }
+    if (o->json)
+        print_json(v);
+}
+
+/* ---- main ------------------------------------------------------------------------------------------------ */
+
+static bool parse(struct options *o, int argc, char **argv)
+{
+    *o = (struct options){.model = "sd15", .limit = 150, .f16 = true};
+    const char *size = NULL;
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (strcmp(argv[i], "--json") == 0) {
+            o->json = true;
+            continue;
+        }
+        if (!value)
+            return false;
+        if (strcmp(argv[i], "--model") == 0)
+            o->model = value;
+        else if (strcmp(argv[i], "--size") == 0)
+            size = value;
+        else if (strcmp(argv[i], "--limit") == 0)
+            o->limit = (uint32_t)strtoul(value, NULL, 10);
+        else if (strcmp(argv[i], "--precision") == 0)
+            o->f16 = strcmp(value, "f16") == 0;
+        else
+            return false;
+        i++;
+    }
+    if (!size)
+        size = strcmp(o->model, "sd15") == 0 ? "512x512x16" : "128x128x16";
+    return sscanf(size, "%ux%ux%u", &o->width, &o->height, &o->frames) == 3;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o;
+    if (!parse(&o, argc, argv)) {
+        fprintf(stderr, "usage: pipelines [--model sd15|FOLDER] [--size WxHxF] [--precision f16|f32] [--limit N] [--json]\n");
+        return 2;
+    }
+    vka_error err = {0};
+    vka_gpu *gpu;
+    vka_gpu_params params = {.statistics = true};
+    if (vka_gpu_create(&gpu, &params, &err) != VKA_OK)
+        return fail(&err);
+    struct vka_kernel_table table;
+    struct survey v = {.table = &table, .info = vka_gpu_describe(gpu), .entries = calloc(MOST_KEYS, sizeof *v.entries)};
+    vka_kernel_table_init(&table, v.info);
+    vka_status s = v.entries ? VKA_OK : vka_fail(&err, VKA_E_MEMORY, "out of memory");
+    if (s == VKA_OK && o.f16 && !table.storage_f16)
+        s = vka_fail(&err, VKA_E_DEVICE, "this device has no fp16 storage");
+    if (s == VKA_OK)
+        s = strcmp(o.model, "sd15") == 0 ? survey_sd15(&v, &o, &err) : survey_folder(&v, &o, &err);
+    if (s == VKA_OK)
+        compile_all(&v, gpu, &o);
+    int code_out = s == VKA_OK ? 0 : fail(&err);
+    if (s == VKA_OK && v.count > o.limit) {
+        fprintf(stderr, "pipelines: %u pipelines, more than %u\n", v.count, o.limit);
+        v.failures++;
+    }
+    if (s == VKA_OK)
+        fprintf(stderr, "%s, %s, %ux%ux%u, %s: %u pipelines, %u failures\n", v.info->name, o.model, o.width, o.height, o.frames,
+                o.f16 ? "f16" : "f32", v.count, v.failures);
+    free(v.entries);
+    vka_gpu_destroy(&gpu);
+    return v.failures && code_out == 0 ? 1 : code_out;
+}
