@@ -6,17 +6,19 @@
 // has as many k as its input has pitch (a multiple of 8).  The sum over k is sequential in fp32, so an output's bits
 // depend on nothing but its own operands.  B is packed as [N / BN][K][BN]: a panel of BN columns per tile.
 //
-// Two ways to feed the multipliers, chosen by MODE:
-// - broadcast (software devices): one workgroup is one subgroup; each lane owns 4 columns; A is loaded once, spread
-//   over the lanes, and handed round by shuffles.  There, a load with per-lane addresses costs as much as a hundred
-//   multiplications, a shuffle with a constant lane next to nothing, and a branch skips nothing.
+// Two ways to feed the multipliers, two binaries, since not every GPU has shuffles:
+// - SHUFFLED, broadcasting (software devices): one workgroup is one subgroup; each lane owns 4 columns; A is loaded
+//   once, spread over the lanes, and handed round by shuffles.  There, a load with per-lane addresses costs as much as a
+//   hundred multiplications, a shuffle with a constant lane next to nothing, and a branch skips nothing.
 //   With WIDE_LOADS (where the device has 64-bit integers) one such load fetches 8 bytes instead of 4.
 // - staging (GPUs): a WM x WN workgroup stages BM x BK of A and BK x BN of B in shared memory.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+#ifdef SHUFFLED
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
+#endif
 #ifdef WIDE_LOADS
 #extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
 #endif
@@ -29,13 +31,11 @@ layout(constant_id = 0) const uint THREADS = 8;
 layout(constant_id = 1) const uint WN = 8;  // threads along N; THREADS = WM * WN
 layout(constant_id = 2) const uint TM = 32; // rows and columns of a thread; TN is a multiple of 4
 layout(constant_id = 3) const uint TN = 4;
-layout(constant_id = 4) const uint BK = 4;  // k per step; divides 8 in broadcast mode
-layout(constant_id = 5) const uint MODE = 0;
-layout(constant_id = 6) const uint CONV = 0;  // rows gather taps of a picture
-layout(constant_id = 7) const uint FLAGS = 0;
-layout(constant_id = 8) const uint ACT = 0;   // enum vka_act
+layout(constant_id = 4) const uint BK = 4;  // k per step; divides 8 when broadcasting
+layout(constant_id = 5) const uint CONV = 0;  // rows gather taps of a picture
+layout(constant_id = 6) const uint FLAGS = 0;
+layout(constant_id = 7) const uint ACT = 0;   // enum vka_act
 
-const uint MODE_BROADCAST = 0u;
 const bool NORM = (FLAGS & 1u) != 0u;       // scale and shift on load
 const bool SILU_IN = (FLAGS & 2u) != 0u;    // then SiLU
 const bool SAMPLE_BIAS = (FLAGS & 4u) != 0u;
@@ -46,7 +46,11 @@ const bool ADD_F32 = (FLAGS & 64u) != 0u;
 const bool W_F16 = (FLAGS & 128u) != 0u;
 const bool NORM_ODD = (FLAGS & 256u) != 0u; // x2's first channel is odd: no pairs in the norm
 
-const bool BROADCAST = MODE == MODE_BROADCAST;
+#ifdef SHUFFLED
+const bool BROADCAST = true;
+#else
+const bool BROADCAST = false;
+#endif
 const uint WM = THREADS / WN;
 const uint BM = WM * TM;
 const uint BN = WN * TN;
@@ -128,7 +132,8 @@ void store_f32x2(uvec2 base, uint i, vec2 v)
 }
 vec4 fetch_half4(uvec2 base, POINTER p)
 {
-    return vec4(unpackHalf2x16(load_u32(base, p >> 1)), unpackHalf2x16(load_u32(base, (p >> 1) + 1u)));
+    uvec2 v = load_u32x2(base, p >> 1);
+    return vec4(unpackHalf2x16(v.x), unpackHalf2x16(v.y));
 }
 #endif
 
@@ -323,48 +328,48 @@ void main()
                 if (!BROADCAST) // a step may reach beyond the segment
                     va[i] = k + a_k < k_count ? va[i] : vec4(0.0);
             }
-            if (BROADCAST) {
-                float b[BK][TN];
+#ifdef SHUFFLED
+            float b[BK][TN];
+            [[unroll]] for (uint kk = 0u; kk < BK; kk++)
+                [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
+                    vec4 v = fetch_b(advance(b_at, kk * BN + j * WN, W_BYTES));
+                    [[unroll]] for (uint e = 0u; e < 4u; e++)
+                        b[kk][j + e] = v[e];
+                }
+            // 8 rows at a time over all kk, so that their sums stay in registers
+            [[unroll]] for (uint r = 0u; r < TM; r += 8u)
                 [[unroll]] for (uint kk = 0u; kk < BK; kk++)
-                    [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
-                        vec4 v = fetch_b(advance(b_at, kk * BN + j * WN, W_BYTES));
-                        [[unroll]] for (uint e = 0u; e < 4u; e++)
-                            b[kk][j + e] = v[e];
-                    }
-                // 8 rows at a time over all kk, so that their sums stay in registers
-                [[unroll]] for (uint r = 0u; r < TM; r += 8u)
-                    [[unroll]] for (uint kk = 0u; kk < BK; kk++)
-                        [[unroll]] for (uint i = 0u; i < 8u; i++) {
-                            const uint at = (r + i) * PK + kk / V; // which of the tile's loads of A
-                            float v = subgroupShuffle(va[at / THREADS][kk % V], at % THREADS);
-                            [[unroll]] for (uint j = 0u; j < TN; j++)
-                                acc[r + i][j] += v * b[kk][j];
-                        }
-            } else {
-                vec4 vb[B_LOADS];
-                [[unroll]] for (uint i = 0u; i < B_LOADS; i++)
-                    vb[i] = fetch_b(advance(b_at, i * THREADS * 4u, W_BYTES));
-                barrier();
-                [[unroll]] for (uint i = 0u; i < A_LOADS; i++)
-                    [[unroll]] for (uint e = 0u; e < 4u; e++)
-                        sa[(a_k + e) * A_STRIDE + (thread + i * THREADS) / PK] = va[i][e];
-                [[unroll]] for (uint i = 0u; i < B_LOADS; i++) {
-                    const uint at = (thread + i * THREADS) * 4u;
-                    [[unroll]] for (uint e = 0u; e < 4u; e++)
-                        sb[at / BN * B_STRIDE + at % BN + e] = vb[i][e];
-                }
-                barrier();
-                [[unroll]] for (uint kk = 0u; kk < BK; kk++) {
-                    float ra[TM], rb[TN];
-                    [[unroll]] for (uint i = 0u; i < TM; i++)
-                        ra[i] = sa[kk * A_STRIDE + i / 4u * (WM * 4u) + ty * 4u + i % 4u];
-                    [[unroll]] for (uint j = 0u; j < TN; j++)
-                        rb[j] = sb[kk * B_STRIDE + j / 4u * (WN * 4u) + tx * 4u + j % 4u];
-                    [[unroll]] for (uint i = 0u; i < TM; i++)
+                    [[unroll]] for (uint i = 0u; i < 8u; i++) {
+                        const uint at = (r + i) * PK + kk / V; // which of the tile's loads of A
+                        float v = subgroupShuffle(va[at / THREADS][kk % V], at % THREADS);
                         [[unroll]] for (uint j = 0u; j < TN; j++)
-                            acc[i][j] += ra[i] * rb[j];
-                }
+                            acc[r + i][j] += v * b[kk][j];
+                    }
+#else
+            vec4 vb[B_LOADS];
+            [[unroll]] for (uint i = 0u; i < B_LOADS; i++)
+                vb[i] = fetch_b(advance(b_at, i * THREADS * 4u, W_BYTES));
+            barrier();
+            [[unroll]] for (uint i = 0u; i < A_LOADS; i++)
+                [[unroll]] for (uint e = 0u; e < 4u; e++)
+                    sa[(a_k + e) * A_STRIDE + (thread + i * THREADS) / PK] = va[i][e];
+            [[unroll]] for (uint i = 0u; i < B_LOADS; i++) {
+                const uint at = (thread + i * THREADS) * 4u;
+                [[unroll]] for (uint e = 0u; e < 4u; e++)
+                    sb[at / BN * B_STRIDE + at % BN + e] = vb[i][e];
             }
+            barrier();
+            [[unroll]] for (uint kk = 0u; kk < BK; kk++) {
+                float ra[TM], rb[TN];
+                [[unroll]] for (uint i = 0u; i < TM; i++)
+                    ra[i] = sa[kk * A_STRIDE + i / 4u * (WM * 4u) + ty * 4u + i % 4u];
+                [[unroll]] for (uint j = 0u; j < TN; j++)
+                    rb[j] = sb[kk * B_STRIDE + j / 4u * (WN * 4u) + tx * 4u + j % 4u];
+                [[unroll]] for (uint i = 0u; i < TM; i++)
+                    [[unroll]] for (uint j = 0u; j < TN; j++)
+                        acc[i][j] += ra[i] * rb[j];
+            }
+#endif
             b_at = advance(b_at, (BROADCAST ? BK : min(BK, k_count - k)) * BN, W_BYTES);
             k += BK;
         } while (k < k_count);

@@ -14,6 +14,7 @@ layout(buffer_reference, scalar, buffer_reference_align = 4) buffer RefFloat { f
 layout(buffer_reference, scalar, buffer_reference_align = 16) buffer RefFloat4 { vec4 v[]; };
 layout(buffer_reference, scalar, buffer_reference_align = 4) buffer RefInt { int v[]; };
 layout(buffer_reference, scalar, buffer_reference_align = 4) buffer RefUint { uint v[]; };
+layout(buffer_reference, scalar, buffer_reference_align = 8) buffer RefUint2 { uvec2 v[]; };
 
 #define load_f32(address, i) (RefFloat(address).v[i])
 #define load_f32x4(address, i) (RefFloat4(address).v[(i) >> 2])
@@ -21,6 +22,7 @@ layout(buffer_reference, scalar, buffer_reference_align = 4) buffer RefUint { ui
 #define store_f32x4(address, i, x) (RefFloat4(address).v[(i) >> 2] = (x))
 #define load_i32(address, i) (RefInt(address).v[i])
 #define load_u32(address, i) (RefUint(address).v[i])
+#define load_u32x2(address, i) (RefUint2(address).v[(i) >> 1])
 #define store_u32(address, i, x) (RefUint(address).v[i] = (x))
 
 #ifdef STORAGE_F16

@@ -147,6 +147,10 @@ vka_status vka_list_begin(vka_gpu *gpu, const char *label, vka_list **out, vka_e
  * outlive the list (it names the operator in timings and loss reports). */
 void vka_list_dispatch(vka_list *list, vka_pipeline *pipeline, const void *push, uint32_t push_bytes,
                        const uint32_t groups[3], const char *label);
+/* Workgroups `base` .. base + groups - 1 of a launch, as if it had been dispatched whole: gl_WorkGroupID counts from
+ * `base`, only gl_NumWorkGroups is `groups`. */
+void vka_list_dispatch_part(vka_list *list, vka_pipeline *pipeline, const void *push, uint32_t push_bytes,
+                            const uint32_t base[3], const uint32_t groups[3], const char *label);
 /* Compute writes before become visible to compute reads and writes after. */
 void vka_list_barrier(vka_list *list);
 vka_status vka_list_end(vka_list *list, vka_error *err);

@@ -163,7 +163,7 @@ void vka_pipelines_free(vka_gpu *gpu);
 struct vka_command {
     vka_pipeline *pipeline; /* NULL: a barrier */
     const char *label;
-    uint32_t groups[3];
+    uint32_t base[3], groups[3];
     uint32_t push_bytes;
     uint32_t push[VKA_PUSH_BYTES / 4];
 };

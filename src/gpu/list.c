@@ -62,9 +62,17 @@ static struct vka_command *add(vka_list *list)
 void vka_list_dispatch(vka_list *list, vka_pipeline *pipeline, const void *push, uint32_t push_bytes,
                        const uint32_t groups[3], const char *label)
 {
+    vka_list_dispatch_part(list, pipeline, push, push_bytes, (const uint32_t[3]){0, 0, 0}, groups, label);
+}
+
+void vka_list_dispatch_part(vka_list *list, vka_pipeline *pipeline, const void *push, uint32_t push_bytes,
+                            const uint32_t base[3], const uint32_t groups[3], const char *label)
+{
     const uint32_t *most = list->gpu->physical.info.max_groups;
-    if (!pipeline || push_bytes > VKA_PUSH_BYTES || push_bytes % 4 || groups[0] > most[0] || groups[1] > most[1] ||
-        groups[2] > most[2]) {
+    bool fits = true;
+    for (int i = 0; i < 3; i++)
+        fits = fits && base[i] <= most[i] && groups[i] <= most[i] - base[i];
+    if (!pipeline || push_bytes > VKA_PUSH_BYTES || push_bytes % 4 || !fits) {
         vka_fail(&list->error, VKA_E_INTERNAL,
                  "the dispatch '%s' of %u x %u x %u groups with %u push bytes is not possible", label ? label : "?",
                  groups[0], groups[1], groups[2], push_bytes);
@@ -75,6 +83,7 @@ void vka_list_dispatch(vka_list *list, vka_pipeline *pipeline, const void *push,
         return;
     c->pipeline = pipeline;
     c->label = label ? label : pipeline->name;
+    memcpy(c->base, base, sizeof c->base);
     memcpy(c->groups, groups, sizeof c->groups);
     c->push_bytes = push_bytes;
     if (push_bytes)
@@ -133,7 +142,11 @@ static void record_commands(vka_list *list)
         bound = c->pipeline->handle;
         if (c->push_bytes)
             gpu->vk.vkCmdPushConstants(list->cmd, gpu->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, c->push_bytes, c->push);
-        gpu->vk.vkCmdDispatch(list->cmd, c->groups[0], c->groups[1], c->groups[2]);
+        if (c->base[0] | c->base[1] | c->base[2])
+            gpu->vk.vkCmdDispatchBase(list->cmd, c->base[0], c->base[1], c->base[2], c->groups[0], c->groups[1],
+                                      c->groups[2]);
+        else
+            gpu->vk.vkCmdDispatch(list->cmd, c->groups[0], c->groups[1], c->groups[2]);
         end_label(gpu, list->cmd);
         if (gpu->timers) {
             vka_cmd_barrier(gpu, list->cmd);

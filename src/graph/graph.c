@@ -109,8 +109,15 @@ static vka_tensor add_tensor(vka_build *b, struct vka_tensor_info info)
 vka_tensor vka_graph_tensor(vka_build *b, const char *name, enum vka_domain domain, enum vka_role role,
                             enum vka_dtype dtype, uint32_t n, uint32_t h, uint32_t w, uint32_t c)
 {
-    struct vka_tensor_info t = {.dtype = dtype, .domain = domain, .role = role, .n = n, .h = h, .w = w, .c = c,
-                                .pitch = dtype == VKA_F32 || dtype == VKA_F16 ? vka_pitch(c) : c, .name = name,
+    struct vka_tensor_info t = {.dtype = dtype,
+                                .domain = domain,
+                                .role = role,
+                                .n = n,
+                                .h = h,
+                                .w = w,
+                                .c = c,
+                                .pitch = dtype == VKA_F32 || dtype == VKA_F16 ? vka_pitch(c) : c,
+                                .name = name,
                                 .producer = -1};
     if (domain == VKA_SAMPLE)
         t.n = b->graph->samples;
@@ -120,8 +127,16 @@ vka_tensor vka_graph_tensor(vka_build *b, const char *name, enum vka_domain doma
 vka_tensor vka_graph_weight(vka_build *b, const char *name, enum vka_dtype dtype, uint32_t n, uint32_t h, uint32_t w,
                             uint32_t c, const struct vka_weight_recipe *recipe)
 {
-    struct vka_tensor_info t = {.dtype = dtype, .domain = VKA_GLOBAL, .role = VKA_WEIGHT, .n = n, .h = h, .w = w,
-                                .c = c, .pitch = c, .name = name, .producer = -1};
+    struct vka_tensor_info t = {.dtype = dtype,
+                                .domain = VKA_GLOBAL,
+                                .role = VKA_WEIGHT,
+                                .n = n,
+                                .h = h,
+                                .w = w,
+                                .c = c,
+                                .pitch = c,
+                                .name = name,
+                                .producer = -1};
     if (b->err.status != VKA_OK)
         return (vka_tensor){0};
     t.recipe = vka_arena_alloc(&b->graph->arena, sizeof *t.recipe);

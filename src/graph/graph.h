@@ -20,8 +20,14 @@
 #include <stdint.h>
 
 enum vka_dtype { VKA_F32, VKA_F16, VKA_I32, VKA_U8X4 /* four bytes per element */ };
-static inline uint32_t vka_dtype_bytes(enum vka_dtype t) { return t == VKA_F16 ? 2 : 4; }
-static inline uint32_t vka_pitch(uint32_t c) { return (c + 7) / 8 * 8; }
+static inline uint32_t vka_dtype_bytes(enum vka_dtype t)
+{
+    return t == VKA_F16 ? 2 : 4;
+}
+static inline uint32_t vka_pitch(uint32_t c)
+{
+    return (c + 7) / 8 * 8;
+}
 
 enum vka_domain { VKA_GLOBAL, VKA_SAMPLE };
 
@@ -69,9 +75,9 @@ struct vka_tensor_info {
     enum vka_domain domain;
     enum vka_role role;
     uint32_t n, h, w, c;
-    uint32_t pitch;   /* elements between pixels */
-    const char *name; /* for messages and traces; never NULL */
-    int32_t producer; /* node index, -1 for inputs and weights */
+    uint32_t pitch;                   /* elements between pixels */
+    const char *name;                 /* for messages and traces; never NULL */
+    int32_t producer;                 /* node index, -1 for inputs and weights */
     struct vka_weight_recipe *recipe; /* role VKA_WEIGHT */
 };
 
@@ -86,9 +92,9 @@ struct vka_node {
     vka_tensor in[VKA_NODE_INPUTS]; /* fixed positions per operator; id 0 where absent */
     vka_tensor out[VKA_NODE_OUTPUTS];
     uint32_t inputs, outputs;
-    const char *label; /* "down_blocks.0.resnets.0.conv1" */
-    bool once;         /* depends on nothing that changes between steps: runs once per prompt */
-    uint32_t in_place; /* bit i: out[0] may take the bytes of in[i], see vka_graph_in_place */
+    const char *label;                    /* "down_blocks.0.resnets.0.conv1" */
+    bool once;                            /* depends on nothing that changes between steps: runs once per prompt */
+    uint32_t in_place;                    /* bit i: out[0] may take the bytes of in[i], see vka_graph_in_place */
     uint64_t params[VKA_NODE_PARAMS / 8]; /* the operator's own struct, copied in */
 };
 
@@ -108,9 +114,9 @@ struct vka_cut {
  * domain VKA_SAMPLE (tensors of one pixel are not moved by p0), of element 0 otherwise. */
 struct vka_view {
     uint64_t address;
-    uint32_t sample_stride; /* elements between samples */
-    uint32_t n;             /* samples of the part (VKA_SAMPLE) or of the tensor (VKA_GLOBAL) */
-    uint32_t pixels;        /* rows of a sample in the part */
+    uint32_t sample_stride;  /* elements between samples */
+    uint32_t n;              /* samples of the part (VKA_SAMPLE) or of the tensor (VKA_GLOBAL) */
+    uint32_t pixels;         /* rows of a sample in the part */
     uint32_t h, w, c, pitch; /* of the whole tensor */
     enum vka_dtype dtype;
 };
@@ -158,9 +164,9 @@ struct vka_op {
 /* ---- graphs -------------------------------------------------------------------------------------- */
 
 struct vka_graph {
-    const char *name; /* "unet" */
-    uint32_t samples; /* n of VKA_SAMPLE tensors */
-    uint32_t frames;  /* samples of one branch; divides `samples` */
+    const char *name;                /* "unet" */
+    uint32_t samples;                /* n of VKA_SAMPLE tensors */
+    uint32_t frames;                 /* samples of one branch; divides `samples` */
     struct vka_tensor_info *tensors; /* [1 .. tensor_count-1]; 0 is the null tensor */
     uint32_t tensor_count;
     struct vka_node *nodes; /* in execution order */
@@ -172,11 +178,11 @@ struct vka_graph {
 typedef struct vka_build {
     struct vka_graph *graph;
     struct vka_weight_source source;
-    enum vka_dtype storage;                /* of activations: VKA_F32 or VKA_F16 */
-    enum vka_dtype weights;                /* of matrices: likewise */
-    const struct vka_kernel_table *table;  /* packing depends on it */
-    vka_error err;                         /* the first error */
-    char missing[8][160];                  /* first names that the model lacks */
+    enum vka_dtype storage;               /* of activations: VKA_F32 or VKA_F16 */
+    enum vka_dtype weights;               /* of matrices: likewise */
+    const struct vka_kernel_table *table; /* packing depends on it */
+    vka_error err;                        /* the first error */
+    char missing[8][160];                 /* first names that the model lacks */
     uint32_t missing_count;
 } vka_build;
 
@@ -191,20 +197,24 @@ vka_scope vka_in_index(vka_scope s, const char *name, uint32_t index); /* "s.nam
 /* NULL when memory is short, or branches * frames is 0 or does not fit in 31 bits. */
 struct vka_graph *vka_graph_create(const char *name, uint32_t branches, uint32_t frames);
 void vka_graph_destroy(struct vka_graph **g);
-static inline const struct vka_tensor_info *vka_info(const struct vka_graph *g, vka_tensor t) { return &g->tensors[t.id]; }
+static inline const struct vka_tensor_info *vka_info(const struct vka_graph *g, vka_tensor t)
+{
+    return &g->tensors[t.id];
+}
 
 /* A new tensor; `name` is copied.  n is ignored (set to graph->samples) in the domain VKA_SAMPLE. */
 vka_tensor vka_graph_tensor(vka_build *b, const char *name, enum vka_domain domain, enum vka_role role,
                             enum vka_dtype dtype, uint32_t n, uint32_t h, uint32_t w, uint32_t c);
-/* A weight: a GLOBAL tensor [n, h, w, c] whose pitch is exactly c (a packer pads by asking for more). The recipe is copied. */
+/* A weight: a GLOBAL tensor [n, h, w, c] whose pitch is exactly c (a packer pads by asking for more). The recipe is
+ * copied. */
 vka_tensor vka_graph_weight(vka_build *b, const char *name, enum vka_dtype dtype, uint32_t n, uint32_t h, uint32_t w,
                             uint32_t c, const struct vka_weight_recipe *recipe);
 /* Appends a node; params (at most VKA_NODE_PARAMS bytes) are copied.  Null inputs are allowed where the operator
  * allows them.  Returns the node's index, or -1 after an error. */
 int32_t vka_graph_node(vka_build *b, const struct vka_op *op, vka_scope label, const vka_tensor *in, uint32_t inputs,
                        const vka_tensor *out, uint32_t outputs, const void *params, size_t bytes);
-/* The node's first output may be written over its input number `input` where that input is read no more: the kernel reads an
- * element of it in the invocation that writes the same element, before it does, and nowhere else. */
+/* The node's first output may be written over its input number `input` where that input is read no more: the kernel
+ * reads an element of it in the invocation that writes the same element, before it does, and nowhere else. */
 void vka_graph_in_place(vka_build *b, int32_t node, uint32_t input);
 /* The caller reads this tensor after the run. */
 void vka_graph_output(vka_build *b, vka_tensor t);
@@ -215,8 +225,9 @@ bool vka_find_weight(vka_build *b, vka_scope s, const char *name, bool required,
 bool vka_has_weight(vka_build *b, vka_scope s, const char *name);
 /* Sets the build's error (the first one stays). */
 void vka_build_fail(vka_build *b, vka_status status, const char *what, ...) VKA_PRINTF(3, 4);
-/* Ends a build: turns missing names into one error, moves everything that depends on VKA_GLOBAL tensors alone to
- * the front (what stays the same between steps first) and marks what runs once per prompt.  `changing` lists the inputs that change every step. */
+/* Ends a build: turns missing names into one error, moves everything that depends on VKA_GLOBAL tensors alone to the
+ * front (what stays the same between steps first) and marks what runs once per prompt.  `changing` lists the inputs
+ * that change every step. */
 vka_status vka_build_finish(vka_build *b, const vka_tensor *changing, uint32_t count, vka_error *err);
 
 /* Bytes of a whole tensor. */

@@ -1,9 +1,9 @@
 /* hazard.c - the proof that a recorded program is free of hazards.  See plan.h.
  *
  * Validation layers do not see accesses through addresses, so the proof is ours: first every pair of steps of a list
- * that meet in a byte is looked at on its own, and every step by itself; then the program is walked in order, as a first and
- * a second evaluation run it, with a map from bytes to the tensor that was last written there, so that an arena offset given to
- * two tensors at once is found even where barriers are right. */
+ * that meet in a byte is looked at on its own, and every step by itself; then the program is walked in order, as a
+ * first and a second evaluation run it, with a map from bytes to the tensor that was last written there, so that an
+ * arena offset given to two tensors at once is found even where barriers are right. */
 #include "graph/plan.h"
 
 #include <stdlib.h>
@@ -42,7 +42,8 @@ static bool same_bytes(const struct vka_range *a, const struct vka_range *b)
 }
 
 /* Whether range `r`, of the node's first output, may lie on range `other` of an input of a planned place. */
-static bool in_place(const struct vka_program *p, const struct vka_step *s, const struct vka_range *r, const struct vka_range *other)
+static bool in_place(const struct vka_program *p, const struct vka_step *s, const struct vka_range *r,
+                     const struct vka_range *other)
 {
     const struct vka_node *n = s->node;
     if (other->write || n->out[0].id != r->tensor || !same_bytes(r, other))
@@ -50,8 +51,8 @@ static bool in_place(const struct vka_program *p, const struct vka_step *s, cons
     for (uint32_t i = 0; i < n->inputs; i++)
         if (n->in[i].id == other->tensor && !(n->in_place >> i & 1))
             return false; /* in another position it may be read at any time */
-    return p->plan->places[r->tensor].space == VKA_SPACE_ARENA && p->plan->graph->tensors[other->tensor].dtype ==
-                                                                      p->plan->graph->tensors[r->tensor].dtype;
+    return p->plan->places[r->tensor].space == VKA_SPACE_ARENA &&
+           p->plan->graph->tensors[other->tensor].dtype == p->plan->graph->tensors[r->tensor].dtype;
 }
 
 static vka_status check_steps(const struct vka_program *p, vka_error *err)
@@ -66,8 +67,10 @@ static vka_status check_steps(const struct vka_program *p, vka_error *err)
                 if (a == b || !x->write || !meet(x, y) || p->plan->places[x->tensor].space != VKA_SPACE_ARENA)
                     continue;
                 if (!in_place(p, s, x, y)) {
-                    vka_fail(err, VKA_E_INTERNAL, "'%s' of the %s writes over what it works on", s->node->label, g->name);
-                    vka_error_why(err, "'%s' and '%s' share bytes", g->tensors[x->tensor].name, g->tensors[y->tensor].name);
+                    vka_fail(err, VKA_E_INTERNAL, "'%s' of the %s writes over what it works on", s->node->label,
+                             g->name);
+                    vka_error_why(err, "'%s' and '%s' share bytes", g->tensors[x->tensor].name,
+                                  g->tensors[y->tensor].name);
                     return VKA_E_INTERNAL;
                 }
             }
@@ -77,7 +80,8 @@ static vka_status check_steps(const struct vka_program *p, vka_error *err)
 
 /* ---- who wrote what ----------------------------------------------------------------------------------- */
 
-/* A map from bytes to the tensor last written there: disjoint spans by rising address; neighbours differ or have a gap. */
+/* A map from bytes to the tensor last written there: disjoint spans by rising address; neighbours differ or have a
+ * gap. */
 struct span {
     uint64_t begin, end;
     uint32_t tensor;

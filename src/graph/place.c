@@ -1,10 +1,11 @@
 /* place.c - where tensors lie: bytes, lifetimes, offsets.  See plan.h.
  *
- * A lifetime is a range of nodes.  A whole tensor that a segment of several parts makes or reads is taken for all of that
- * segment, since its parts run one after another; a local one holds a part, from its producer to its last reader.
+ * A lifetime is a range of nodes.  A whole tensor that a segment of several parts makes or reads is taken for all of
+ * that segment, since its parts run one after another; a local one holds a part, from its producer to its last
+ * reader.
  *
- * An output takes the bytes of an input in place where the kernel allows it and nobody reads that input afterwards; tensors
- * that share bytes are placed as one. */
+ * An output takes the bytes of an input in place where the kernel allows it and nobody reads that input afterwards;
+ * tensors that share bytes are placed as one. */
 #include "graph/plan_parts.h"
 
 #include <stdlib.h>
@@ -69,8 +70,7 @@ static uint32_t shared_input(const struct vka_planning *w, uint32_t node)
         for (uint32_t k = 0; k < n->inputs; k++)
             uses += n->in[k].id == id;
         bool same = a->dtype == o->dtype && a->domain == o->domain && a->n == o->n && a->h == o->h && a->w == o->w &&
-                    a->c == o->c && a->pitch == o->pitch && from->local == to->local &&
-                    from->sample_stride == to->sample_stride && from->bytes == to->bytes;
+                    a->c == o->c && a->pitch == o->pitch && from->local == to->local;
         /* what is kept from step to step stays untouched */
         bool kept = from->dies == (int32_t)g->node_count || to->dies == (int32_t)g->node_count;
         if (uses == 1 && same && !kept)
@@ -89,7 +89,8 @@ void vka_set_places(struct vka_planning *w)
         struct vka_place *at = &p->places[t];
         uint32_t block = at->block;
         uint64_t offset = at->offset;
-        *at = (struct vka_place){.space = VKA_SPACE_BOUND, .sample_stride = info->h * info->w * info->pitch,
+        *at = (struct vka_place){.space = VKA_SPACE_BOUND,
+                                 .sample_stride = info->h * info->w * info->pitch,
                                  .bytes = vka_tensor_bytes(info)};
         if (info->role == VKA_WEIGHT) { /* placed once and for all */
             at->space = VKA_SPACE_WEIGHT;
@@ -117,7 +118,7 @@ void vka_set_places(struct vka_planning *w)
         w->live[born] += at->bytes;
         w->live_local[born] += at->local ? at->bytes : 0;
         if (at->dies < (int32_t)n) {
-            w->live[at->dies + 1] -= at->bytes; /* wraps for now: the running sum is what counts */
+            w->live[at->dies + 1] -= at->bytes; /* may wrap: only the running sum counts */
             w->live_local[at->dies + 1] -= at->local ? at->bytes : 0;
         }
     }
@@ -144,7 +145,8 @@ static int by_size(const void *a, const void *b)
     return x->tensor < y->tensor ? -1 : 1;
 }
 
-/* The lowest offset at which a slot meets none of the placed ones, which are sorted by offset, and crosses no multiple of `cap`. */
+/* The lowest offset at which a slot meets none of the placed ones, which are sorted by offset, and crosses no
+ * multiple of `cap`. */
 static uint64_t lowest(const struct slot *placed, uint32_t count, const struct slot *s, uint64_t cap)
 {
     uint64_t offset = 0;
@@ -188,7 +190,8 @@ bool vka_place_arena(struct vka_plan *p)
     }
     uint32_t count = 0;
     uint64_t cap = VKA_BLOCK_LIMIT, total = 0;
-    /* A tensor's bytes come from one of an earlier node, so that going through the nodes meets the first of a slot first. */
+    /* A tensor's bytes come from one of an earlier node, so that going through the nodes meets the first of a slot
+     * first. */
     for (uint32_t i = 0; i < g->node_count; i++)
         for (uint32_t k = 0; k < g->nodes[i].outputs; k++) {
             uint32_t t = g->nodes[i].out[k].id;

@@ -1,18 +1,18 @@
 /* plan.c - one plan for a limit.  See plan.h.
  *
- * Candidates come in a fixed order that does not know the limit: from nothing cut, each lowers a target by a 32nd and cuts what
- * stands above it until nothing does, up to the point where the fullest segment cannot be cut with any use.  The plan is the
- * first candidate that fits, else the smallest.  So a smaller limit never makes a larger plan, and nothing is cut finer than the
- * limit asks for. */
+ * Candidates come in a fixed order that does not know the limit: from nothing cut, each lowers a target by a 32nd
+ * and cuts what stands above it until nothing does, up to the point where the fullest segment cannot be cut with any
+ * use.  The plan is the first candidate that fits, else the smallest.  So a smaller limit never makes a larger plan,
+ * and nothing is cut finer than the limit asks for. */
 #include "graph/plan_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    TARGET_STEP = 32,  /* a target is lowered by its 32nd */
+    TARGET_STEP = 32,    /* a target is lowered by its 32nd */
     SCRATCH_SHARE = 128, /* a segment whose part takes less of its bytes than this gains nothing from a finer cut */
-    LAST_TARGETS = 8   /* candidates behind the one where the fullest segment is at its finest: they may pack better */
+    LAST_TARGETS = 8 /* candidates behind the one where the fullest segment is at its finest: they may pack better */
 };
 
 static uint64_t fullest(const uint64_t *live, uint32_t first, uint32_t end, uint32_t *where)
@@ -144,7 +144,8 @@ static vka_status make(struct vka_planning *w, uint32_t branches_per_pass, uint6
     return s;
 }
 
-struct vka_plan *vka_plan_make(const struct vka_graph *graph, uint32_t branches_per_pass, uint64_t limit, vka_error *err)
+struct vka_plan *vka_plan_make(const struct vka_graph *graph, uint32_t branches_per_pass, uint64_t limit,
+                               vka_error *err)
 {
     struct vka_planning w = {.plan = vka_calloc(1, sizeof *w.plan)};
     if (!w.plan) {

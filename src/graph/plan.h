@@ -10,15 +10,16 @@
 #include "graph/graph.h"
 
 enum { VKA_PLAN_ALIGN = 256 };
-#define VKA_BLOCK_LIMIT (((uint64_t)1 << 30) - ((uint64_t)1 << 20)) /* with its slack below the 1 GiB that some drivers end at;
+#define VKA_BLOCK_LIMIT                                                                                                \
+    (((uint64_t)1 << 30) - ((uint64_t)1 << 20)) /* with its slack below the 1 GiB that some drivers end at;
                                                                       a block is larger only when one tensor is */
 
 struct vka_segment {
-    uint32_t first, end;   /* nodes */
-    uint32_t axis;         /* VKA_AXIS_SAMPLE, VKA_AXIS_PIXEL, or 0: whole */
-    uint32_t extent;       /* samples of a pass, or pixels */
-    uint32_t parts, step;  /* parts of `step` samples or pixels, the last may be smaller */
-    bool once;             /* runs once per prompt */
+    uint32_t first, end;  /* nodes */
+    uint32_t axis;        /* VKA_AXIS_SAMPLE, VKA_AXIS_PIXEL, or 0: whole */
+    uint32_t extent;      /* samples of a pass, or pixels */
+    uint32_t parts, step; /* parts of `step` samples or pixels, the last may be smaller */
+    bool once;            /* runs once per prompt */
 };
 
 enum vka_space { VKA_SPACE_NONE, VKA_SPACE_ARENA, VKA_SPACE_WEIGHT, VKA_SPACE_BOUND };
@@ -38,7 +39,7 @@ struct vka_plan {
     uint32_t branches_per_pass, passes, pass_samples;
     struct vka_segment *segments;
     uint32_t segment_count;
-    struct vka_place *places; /* per tensor */
+    struct vka_place *places;               /* per tensor */
     uint64_t *arena_blocks, *weight_blocks; /* sizes */
     uint32_t arena_block_count, weight_block_count;
     uint64_t arena_bytes, weight_bytes; /* sums of the blocks */
@@ -46,11 +47,12 @@ struct vka_plan {
     double flop, bytes;                 /* of one run without the nodes that run once */
 };
 
-/* Plans `graph` with an arena of at most `limit` bytes, `branches_per_pass` branches at a time (0: all), cutting each
- * segment into as few parts as that needs.  When it cannot be kept the plan is the smallest there is: compare
- * arena_bytes with the limit.  A smaller limit never makes a larger arena.  NULL when memory is short, or a part of a tensor
- * would have more than 2^31 - 1 elements however it is cut (fewer branches at a time may help). */
-struct vka_plan *vka_plan_make(const struct vka_graph *graph, uint32_t branches_per_pass, uint64_t limit, vka_error *err);
+/* Plans `graph` with an arena of at most `limit` bytes, `branches_per_pass` branches at a time (0: all), cutting
+ * each segment into as few parts as that needs.  When it cannot be kept the plan is the smallest there is: compare
+ * arena_bytes with the limit.  A smaller limit never makes a larger arena.  NULL when memory is short, or a part of
+ * a tensor would have more than 2^31 - 1 elements however it is cut (fewer branches at a time may help). */
+struct vka_plan *vka_plan_make(const struct vka_graph *graph, uint32_t branches_per_pass, uint64_t limit,
+                               vka_error *err);
 void vka_plan_destroy(struct vka_plan **plan);
 
 /* ---- a plan as launches ---------------------------------------------------------------------------- */
@@ -69,7 +71,7 @@ struct vka_step {
     const struct vka_node *node;
     uint32_t launch, launches;
     uint32_t range, ranges;
-    bool barrier; /* wait for what came before in the list */
+    bool barrier;   /* wait for what came before in the list */
     double seconds; /* estimate */
 };
 
@@ -105,8 +107,8 @@ struct vka_rates {
 };
 
 /* Records every part of the plan.  Barriers are put where a step touches bytes that an earlier step of the list,
- * since the last barrier, wrote, or writes bytes it read; what lies between a range's runs counts as touched.  A list ends
- * where its estimate passes rates->list_seconds. */
+ * since the last barrier, wrote, or writes bytes it read; what lies between a range's runs counts as touched.  A
+ * list ends where its estimate passes rates->list_seconds. */
 struct vka_program *vka_program_record(const struct vka_plan *plan, const struct vka_kernel_table *table,
                                        const struct vka_addresses *at, const struct vka_rates *rates, vka_error *err);
 void vka_program_destroy(struct vka_program **program);
@@ -116,11 +118,11 @@ vka_status vka_addresses_fake(const struct vka_plan *plan, struct vka_addresses 
 
 /* ---- proof ----------------------------------------------------------------------------------------- */
 
-/* Proves a program free of hazards: (1) of any two steps of a list that touch a common byte, one of them writing,
- * a barrier lies between; lists begin with a barrier; (2) no step writes bytes that it touches otherwise, but for an output that
- * takes an input's bytes in place; (3) every byte of a planned tensor that a step reads was last written by the producer
- * of that very tensor, in a first evaluation and in the next, which leaves out what runs once.  VKA_E_INTERNAL names the
- * steps at fault.  Shares no code with the recorder. */
+/* Proves a program free of hazards: (1) of any two steps of a list that touch a common byte, one of them writing, a
+ * barrier lies between; lists begin with a barrier; (2) no step writes bytes that it touches otherwise, but for an
+ * output that takes an input's bytes in place; (3) every byte of a planned tensor that a step reads was last written
+ * by the producer of that very tensor, in a first evaluation and in the next, which leaves out what runs once.
+ * VKA_E_INTERNAL names the steps at fault.  Shares no code with the recorder. */
 vka_status vka_hazard_check(const struct vka_program *program, vka_error *err);
 
 #endif

@@ -7,14 +7,17 @@
 /* What planning knows of a graph beside the plan itself.  Arrays are per tensor or per node, as named. */
 struct vka_planning {
     struct vka_plan *plan;
-    int32_t *last;         /* tensor: the last node that reads it, -1 for none */
-    uint32_t *segment_of;  /* node */
-    uint64_t *live;        /* node: bytes of the arena taken there */
-    uint64_t *live_local;  /* node: those of them that hold one part only */
+    int32_t *last;        /* tensor: the last node that reads it, -1 for none */
+    uint32_t *segment_of; /* node */
+    uint64_t *live;       /* node: bytes of the arena taken there */
+    uint64_t *live_local; /* node: those of them that hold one part only */
 };
 
 /* Whether the planner gives the tensor a place in the arena. */
-static inline bool vka_is_planned(const struct vka_tensor_info *t) { return t->role == VKA_TEMP && t->producer >= 0; }
+static inline bool vka_is_planned(const struct vka_tensor_info *t)
+{
+    return t->role == VKA_TEMP && t->producer >= 0;
+}
 /* Bytes of the whole tensor in one pass. */
 uint64_t vka_pass_bytes(const struct vka_plan *p, const struct vka_tensor_info *t);
 

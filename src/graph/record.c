@@ -5,18 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Argument bytes put so far. */
+struct known {
+    size_t begin;
+    uint64_t hash;
+    uint32_t bytes;
+};
+
 struct recording {
     struct vka_program *out;
     const struct vka_plan *plan;
     const struct vka_addresses *at;
-    /* Argument bytes put so far, to find equal ones again: 1 + index into `known`, by hash; 0: free */
+    /* To find equal arguments again: 1 + index into `known`, by hash; 0: free */
     uint32_t *buckets;
     uint32_t bucket_count, known_count;
-    struct known {
-        size_t begin;
-        uint64_t hash;
-        uint32_t bytes;
-    } *known;
+    struct known *known;
     size_t known_capacity;
     uint32_t since; /* step of the last barrier, or the first of the list */
     bool failed;
@@ -127,8 +130,14 @@ static struct vka_view view(const struct recording *rec, vka_tensor t, const str
 {
     const struct vka_tensor_info *info = &rec->plan->graph->tensors[t.id];
     const struct vka_place *at = &rec->plan->places[t.id];
-    struct vka_view v = {.h = info->h, .w = info->w, .c = info->c, .pitch = info->pitch, .dtype = info->dtype,
-                         .sample_stride = info->h * info->w * info->pitch, .n = info->n, .pixels = info->h * info->w};
+    struct vka_view v = {.h = info->h,
+                         .w = info->w,
+                         .c = info->c,
+                         .pitch = info->pitch,
+                         .dtype = info->dtype,
+                         .sample_stride = info->h * info->w * info->pitch,
+                         .n = info->n,
+                         .pixels = info->h * info->w};
     if (!t.id)
         return (struct vka_view){0};
     v.address = base_address(rec, t.id);
@@ -156,8 +165,13 @@ static bool add_range(struct vka_program *p, uint32_t tensor, const struct vka_v
     p->ranges = r;
     uint64_t size = vka_dtype_bytes(v->dtype), run = (uint64_t)v->pixels * v->pitch * size;
     uint64_t stride = (uint64_t)v->sample_stride * size;
-    r[p->range_count++] = (struct vka_range){.begin = v->address, .end = v->address + stride * (v->n - 1) + run, .run = run,
-                                             .stride = stride, .runs = v->n, .write = write, .tensor = tensor};
+    r[p->range_count++] = (struct vka_range){.begin = v->address,
+                                             .end = v->address + stride * (v->n - 1) + run,
+                                             .run = run,
+                                             .stride = stride,
+                                             .runs = v->n,
+                                             .write = write,
+                                             .tensor = tensor};
     p->steps[p->step_count - 1].ranges++;
     return true;
 }
@@ -201,7 +215,8 @@ static bool open_list(struct vka_program *p, const struct vka_node *n, uint32_t 
 
 /* One node of one part.  A list may end anywhere: the next one begins with a barrier. */
 static bool record_step(struct recording *rec, const struct vka_kernel_table *table, const struct vka_rates *rates,
-                        const struct vka_segment *s, const struct vka_node *n, const struct vka_cut *part, uint32_t pass)
+                        const struct vka_segment *s, const struct vka_node *n, const struct vka_cut *part,
+                        uint32_t pass)
 {
     struct vka_program *p = rec->out;
     const struct vka_plan *plan = rec->plan;
@@ -217,10 +232,12 @@ static bool record_step(struct recording *rec, const struct vka_kernel_table *ta
         return false;
     p->steps = steps;
     uint32_t index = p->step_count++;
-    steps[index] = (struct vka_step){.node = n, .launch = p->launch_count, .range = p->range_count,
+    steps[index] = (struct vka_step){.node = n,
+                                     .launch = p->launch_count,
+                                     .range = p->range_count,
                                      .seconds = estimate(plan->graph, n, part, s, rates)};
-    struct vka_recorder r = {.table = table, .part = *part, .frames = plan->graph->frames, .emit = emit, .args = put_args,
-                             .user = rec};
+    struct vka_recorder r = {
+        .table = table, .part = *part, .frames = plan->graph->frames, .emit = emit, .args = put_args, .user = rec};
     uint32_t pass_first = pass * plan->pass_samples;
     for (uint32_t t = 0; t < n->inputs; t++) {
         r.in[t] = view(rec, n->in[t], part, pass_first);
@@ -243,7 +260,8 @@ static bool record_step(struct recording *rec, const struct vka_kernel_table *ta
 }
 
 /* Part number k of a segment in a pass of `samples` samples from pass_first on; false behind the last. */
-static bool part_of(const struct vka_segment *s, uint32_t k, uint32_t pass_first, uint32_t samples, struct vka_cut *part)
+static bool part_of(const struct vka_segment *s, uint32_t k, uint32_t pass_first, uint32_t samples,
+                    struct vka_cut *part)
 {
     uint64_t begin = (uint64_t)k * s->step;
     uint32_t extent = s->axis == VKA_AXIS_SAMPLE ? samples : s->extent; /* the last pass may have fewer */
@@ -325,7 +343,8 @@ vka_status vka_addresses_fake(const struct vka_plan *plan, struct vka_addresses 
             all[a + w + i] = next;
             next = vka_round_up(next + vka_tensor_bytes(&plan->graph->tensors[i]), 256);
         }
-    *at = (struct vka_addresses){.arena = all, .weights = all + a, .bound = all + a + w, .args = vka_round_up(next, 256)};
+    *at =
+        (struct vka_addresses){.arena = all, .weights = all + a, .bound = all + a + w, .args = vka_round_up(next, 256)};
     *store = all;
     return VKA_OK;
 }

@@ -1,8 +1,8 @@
 /* segment.c - which nodes run together, part by part.  See plan.h.
  *
- * Nodes join a segment while they share a cut axis.  Where that ends, the border is put among the last nodes that could also
- * run on the next segment's axis, at the place with the fewest live bytes: so a motion module's token rows begin right
- * after its norm's statistics, not at its attention. */
+ * Nodes join a segment while they share a cut axis.  Where that ends, the border is put among the last nodes that
+ * could also run on the next segment's axis, at the place with the fewest live bytes: so a motion module's token
+ * rows begin right after its norm's statistics, not at its attention. */
 #include "graph/plan_parts.h"
 
 enum { PIXEL_QUANTUM = 8, MOST_PARTS = 256 };
@@ -18,8 +18,8 @@ static uint64_t live_across(const struct vka_planning *w, uint32_t i)
     return sum;
 }
 
-/* Pixels of the clip's tensors that a node reads and writes; 1 when there is none with more.  *same: all of them that have
- * more than one pixel have equally many, as a cut along pixels needs. */
+/* Pixels of the clip's tensors that a node reads and writes; 1 when there is none with more.  *same: all of them
+ * that have more than one pixel have equally many, as a cut along pixels needs. */
 static uint32_t node_pixels(const struct vka_graph *g, const struct vka_node *n, bool *same)
 {
     uint32_t most = 1;
@@ -34,7 +34,8 @@ static uint32_t node_pixels(const struct vka_graph *g, const struct vka_node *n,
     return most;
 }
 
-/* Axes of a node.  One that makes one pixel of each sample would be run again by every part along pixels: it has not that axis. */
+/* Axes of a node.  One that makes one pixel of each sample would be run again by every part along pixels: it has not
+ * that axis. */
 static uint32_t node_axes(const struct vka_graph *g, uint32_t i)
 {
     const struct vka_node *n = &g->nodes[i];
@@ -51,7 +52,8 @@ static void grow_segment(const struct vka_planning *w, struct vka_segment *s)
 {
     const struct vka_graph *g = w->plan->graph;
     const uint32_t both = VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL;
-    uint32_t axes = node_axes(g, s->first), j = s->first + 1, need = s->first; /* need: the last node that asks for an axis */
+    uint32_t axes = node_axes(g, s->first), j = s->first + 1,
+             need = s->first; /* need: the last node that asks for an axis */
     bool same;
     uint32_t pixels = node_pixels(g, &g->nodes[s->first], &same);
     for (; j < g->node_count && g->nodes[j].once == s->once; j++) {
@@ -161,8 +163,8 @@ vka_status vka_cut_too_large(struct vka_planning *w, vka_error *err)
                 changed = true;
             else if (uncountable) {
                 const struct vka_tensor_info *t = &g->tensors[uncountable];
-                vka_fail(err, VKA_E_MEMORY, "'%s' of the %s is too large: %u samples of %u x %u with %u channels", t->name, g->name,
-                         p->pass_samples, t->w, t->h, t->c);
+                vka_fail(err, VKA_E_MEMORY, "'%s' of the %s is too large: %u samples of %u x %u with %u channels",
+                         t->name, g->name, p->pass_samples, t->w, t->h, t->c);
                 vka_error_hint(err, "fewer frames, or a smaller picture");
                 return VKA_E_MEMORY;
             }

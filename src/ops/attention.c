@@ -15,8 +15,9 @@ struct attention_params {
 };
 
 enum {
-    STAGE = 512,        /* vec4 of staged K, and of V: 16 KiB together */
-    MAX_QUADS = 16,     /* vec4 of a head in one lane's registers, twice */
+    STAGE = 512,        /* vec4 of staged K, and of V, at most: 16 KiB together */
+    WHOLE_QUADS = 10,   /* vec4 of a head in one lane's registers, twice: what 128 registers of a lane hold, */
+    PART_QUADS = 8,     /* and with the sums of parts */
     MAX_HEAD = 512,     /* four keys of it still fit the stage */
     SHUFFLED_QUADS = 8, /* vec4 of all queries in one lane of the shuffled kernel; measured on lavapipe, 8 lanes */
     MAX_QUERIES = 4,
@@ -25,26 +26,30 @@ enum {
 
 /* How one launch of the staged kernel is laid out. */
 struct layout {
-    uint32_t lanes, quads, split, keys; /* specialization constants */
+    uint32_t lanes, quads, split, keys, capacity, partials; /* specialization constants */
     uint32_t span, pack, stage;         /* queries and problems of a workgroup, keys staged at once */
 };
 
 static struct layout lay_out(const struct vka_kernel_table *t, uint32_t slot, uint32_t queries, uint32_t tokens)
 {
     struct layout l = {.split = 1, .lanes = 128};
-    while (vka_div_up(slot, l.split) > MAX_QUADS)
+    while (vka_div_up(slot, l.split) > (l.split == 1 ? WHOLE_QUADS : PART_QUADS))
         l.split *= 2;
     l.quads = vka_div_up(slot, l.split);
     uint32_t whole = l.quads * l.split; /* staged vec4 per key */
-    l.keys = whole * 8 <= STAGE ? 8 : 4;
     if (t->max_invocations && l.lanes > t->max_invocations)
         l.lanes = t->max_invocations;
+    for (l.keys = 16, l.capacity = 0; whole * l.keys > l.capacity && l.keys > 1;) {
+        l.keys /= 2;
+        l.partials = l.split > 1 ? 2 * l.keys * l.lanes : 1;
+        l.capacity = vka_min_u32(STAGE, (t->shared_bytes - 4 * l.partials) / 32); /* every device has 16 KiB */
+    }
     uint32_t most = l.lanes / l.split / 8 * 8; /* queries that fit */
     uint32_t blocks = vka_div_up(queries, most);
     l.span = (uint32_t)vka_round_up(vka_div_up(queries, blocks), 8);
     l.pack = l.lanes / (l.span * l.split);
     uint32_t all = (uint32_t)vka_round_up(tokens, l.keys);
-    uint32_t fit = STAGE / whole; /* keys of one problem that fit */
+    uint32_t fit = l.capacity / whole; /* keys of one problem that fit */
     while (l.pack > 1 && fit / l.pack < vka_min_u32(all, 4 * l.keys))
         l.pack--;
     l.stage = vka_min_u32(fit / l.pack / l.keys * l.keys, all);
@@ -140,7 +145,7 @@ static void attention_record(const struct vka_node *node, struct vka_recorder *r
     struct layout l = lay_out(r->table, slot, whole, tokens);
     push.span_pack = l.span | l.pack << 16;
     push.stage_flags |= l.stage;
-    uint32_t constants[6] = {l.lanes, l.quads, l.split, l.keys, STAGE, l.split > 1 ? 2 * l.keys * l.lanes : 1};
+    uint32_t constants[6] = {l.lanes, l.quads, l.split, l.keys, l.capacity, l.partials};
     vka_launch(r, vka_variant(q->dtype, VKA_SHADER_ATTENTION_F32, VKA_SHADER_ATTENTION_F16), constants, 6, &push,
                sizeof push, (push.problems + l.pack - 1) / l.pack, vka_div_up(queries, l.span));
 }

@@ -4,12 +4,14 @@
 
 #include <string.h>
 
+enum { FOLDED_ROW = 4096 };
+
 void vka_launch_pinned(struct vka_recorder *r, uint32_t shader, uint32_t subgroup_size, const uint32_t *constants,
                        uint32_t count, const void *push, uint32_t push_bytes, uint64_t groups_x, uint32_t groups_y)
 {
     if (groups_x == 0 || groups_y == 0)
         return;
-    uint64_t limit = r->table->max_groups[0] ? r->table->max_groups[0] : 65535;
+    const uint32_t *limit = r->table->max_groups;
     struct vka_dispatch d;
     memset(&d, 0, sizeof d);
     d.shader = shader;
@@ -18,10 +20,15 @@ void vka_launch_pinned(struct vka_recorder *r, uint32_t shader, uint32_t subgrou
     memcpy(d.constants, constants, count * sizeof *constants);
     d.push_bytes = push_bytes;
     memcpy(d.push, push, push_bytes);
-    uint64_t z = (groups_x + limit - 1) / limit;
-    d.groups[0] = (uint32_t)((groups_x + z - 1) / z);
+    uint64_t row = groups_x; /* groups along x; short where z is needed: a long launch is taken apart between its z */
+    if (row > limit[0]) {
+        row = vka_min_u32(limit[0], FOLDED_ROW);
+        if ((groups_x + row - 1) / row > limit[2])
+            row = limit[0];
+    }
+    d.groups[0] = (uint32_t)row;
     d.groups[1] = groups_y;
-    d.groups[2] = (uint32_t)z;
+    d.groups[2] = (uint32_t)((groups_x + row - 1) / row);
     r->emit(r, &d);
 }
 

@@ -11,8 +11,6 @@
 
 enum matmul_input { IN_X, IN_X2, IN_WEIGHT, IN_BIAS, IN_NORM, IN_SAMPLE_BIAS, IN_ADD, INPUTS };
 
-/* Constants of shaders/matmul.comp. */
-enum { MODE_BROADCAST = 0, MODE_STAGING = 1 };
 enum {
     FLAG_NORM = 1,
     FLAG_SILU_IN = 2,
@@ -27,7 +25,8 @@ enum {
 
 /* A workgroup of `threads` makes (threads / across * rows) x (across * columns) outputs, `depth` of K at a time. */
 struct tile {
-    uint16_t threads, across, rows, columns, depth, mode;
+    uint16_t threads, across, rows, columns, depth;
+    bool shuffled;
 };
 
 struct matmul_params {
@@ -90,12 +89,12 @@ static struct tile choose_tile(const struct vka_kernel_table *t, bool half, uint
     if (t->cpu) {
         uint16_t lanes = (uint16_t)t->subgroup_size, few = lanes < 8 ? 8 : lanes;
         uint16_t down = rows && rows <= few ? few : 32, depth = t->wide_loads && half ? 4 : 2;
-        return (struct tile){lanes, lanes, down, 4, depth, MODE_BROADCAST};
+        return (struct tile){lanes, lanes, down, 4, depth, true};
     }
     uint16_t threads = t->max_invocations >= 256 ? 256 : 128;
     if (threads == 256 && pixels >= 1024 && n >= 128 && t->shared_bytes >= 20480)
-        return (struct tile){threads, 16, 8, 8, 16, MODE_STAGING};
-    return (struct tile){threads, 16, 4, 4, 16, MODE_STAGING};
+        return (struct tile){threads, 16, 8, 8, 16, false};
+    return (struct tile){threads, 16, 4, 4, 16, false};
 }
 
 /* ---- the operator --------------------------------------------------------------------------------- */
@@ -183,12 +182,11 @@ static void matmul_record(const struct vka_node *node, struct vka_recorder *r)
     if (f16) /* with fp32 storage there is only one type */
         flags |= (x->dtype == VKA_F32 ? FLAG_X_F32 : 0) | (out->dtype == VKA_F32 ? FLAG_OUT_F32 : 0) |
                  (node->in[IN_ADD].id && add->dtype == VKA_F32 ? FLAG_ADD_F32 : 0);
-    const uint32_t constants[] = {t->threads, t->across,      t->rows, t->columns, t->depth,
-                                  t->mode,    p->kernel != 0, flags,   p->act};
-    uint32_t shader = f16 ? VKA_SHADER_MATMUL_F16 : VKA_SHADER_MATMUL_F32;
-    if (t->mode == MODE_BROADCAST && r->table->wide_loads)
-        shader = f16 ? VKA_SHADER_MATMUL_F16_WIDE : VKA_SHADER_MATMUL_F32_WIDE;
-    vka_launch_pinned(r, shader, t->mode == MODE_BROADCAST ? r->table->subgroup_size : 0, constants,
+    const uint32_t constants[] = {t->threads, t->across, t->rows, t->columns, t->depth, p->kernel != 0, flags, p->act};
+    enum vka_dtype storage = f16 ? VKA_F16 : VKA_F32;
+    uint32_t shader = t->shuffled ? VKA_WIDE_VARIANT(r->table, storage, VKA_SHADER_MATMUL_SHUFFLED)
+                                  : vka_variant(storage, VKA_SHADER_MATMUL_F32, VKA_SHADER_MATMUL_F16);
+    vka_launch_pinned(r, shader, t->shuffled ? r->table->subgroup_size : 0, constants,
                       sizeof constants / sizeof *constants, &push, sizeof push, tiles, 1);
 }
 

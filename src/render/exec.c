@@ -9,10 +9,11 @@
 
 struct vka_rates vka_exec_rates(const vka_gpu_info *info)
 {
-    /* Pessimistic until measured: a weak integrated GPU; two cores of a software device. */
-    if (info && info->cpu)
+    if (info && info->cpu) /* two cores */
         return (struct vka_rates){8e9, 4e9, 0.5};
-    return (struct vka_rates){1e12, 30e9, 0.02};
+    if (info && info->integrated)
+        return (struct vka_rates){4e11, 20e9, 0.02};
+    return (struct vka_rates){3e12, 150e9, 0.02};
 }
 
 uint64_t vka_exec_footprint(const struct vka_plan *plan, uint64_t args_bytes)
@@ -26,7 +27,8 @@ uint64_t vka_exec_footprint(const struct vka_plan *plan, uint64_t args_bytes)
 }
 
 /* The footprint of a plan: recorded with made-up addresses, to learn the size of the arguments. */
-static vka_status footprint(const struct vka_plan *plan, const struct vka_kernel_table *table, uint64_t *need, vka_error *err)
+static vka_status footprint(const struct vka_plan *plan, const struct vka_kernel_table *table, uint64_t *need,
+                            vka_error *err)
 {
     struct vka_addresses at;
     uint64_t *store;
@@ -85,8 +87,8 @@ vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kerne
         struct vka_plan *p = NULL;
         uint64_t bytes = 0;
         vka_error e = {0};
-        if (choose_for(graph, table, together, room, &p, &bytes, &e) != VKA_OK) { /* fewer branches may be small enough */
-            why = e;
+        if (choose_for(graph, table, together, room, &p, &bytes, &e) != VKA_OK) {
+            why = e; /* fewer branches may be small enough */
             continue;
         }
         if (bytes < *need) {
@@ -108,14 +110,9 @@ vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kerne
 /* Lists, program and arguments: what vka_exec_record makes. */
 static void forget_recording(struct vka_exec *e)
 {
-    for (uint32_t i = 0; e->lists && i < e->program->list_count; i++)
-        vka_list_destroy(e->gpu, &e->lists[i]);
+    vka_lists_end(&e->lists);
     vka_block_destroy(e->gpu, &e->args);
     vka_program_destroy(&e->program);
-    free(e->lists);
-    free(e->seconds);
-    e->lists = NULL;
-    e->seconds = NULL;
 }
 
 void vka_exec_destroy(struct vka_exec **exec)
@@ -136,7 +133,10 @@ void vka_exec_destroy(struct vka_exec **exec)
     *exec = NULL;
 }
 
-static int stopped(const vka_ticker *t) { return t && t->tick ? t->tick(t->user) : 0; }
+static int stopped(const vka_ticker *t)
+{
+    return t && t->tick ? t->tick(t->user) : 0;
+}
 
 static vka_status pack_all(struct vka_exec *e, const vka_ticker *ticker, vka_error *err)
 {
@@ -182,6 +182,7 @@ vka_status vka_exec_create(struct vka_exec **out, vka_gpu *gpu, struct vka_plan 
     e->gpu = gpu;
     e->plan = plan;
     e->table = *table;
+    e->limits = vka_limits_for(vka_gpu_describe(gpu));
     e->arena = vka_calloc(plan->arena_block_count, sizeof *e->arena);
     e->weights = vka_calloc(plan->weight_block_count, sizeof *e->weights);
     e->addresses = vka_calloc((size_t)plan->arena_block_count + plan->weight_block_count + plan->graph->tensor_count,
@@ -210,33 +211,6 @@ void vka_exec_bind(struct vka_exec *exec, vka_tensor t, uint64_t address)
     exec->addresses[exec->plan->arena_block_count + exec->plan->weight_block_count + t.id] = address;
 }
 
-static vka_status record_list(struct vka_exec *e, uint32_t index, vka_error *err)
-{
-    const struct vka_program *p = e->program;
-    const struct vka_program_list *l = &p->lists[index];
-    vka_status s = vka_list_begin(e->gpu, l->label, &e->lists[index], err);
-    for (uint32_t i = l->step; s == VKA_OK && i < l->step + l->steps; i++) {
-        const struct vka_step *step = &p->steps[i];
-        if (step->barrier)
-            vka_list_barrier(e->lists[index]);
-        for (uint32_t k = step->launch; k < step->launch + step->launches; k++) {
-            const struct vka_dispatch *d = &p->launches[k];
-            vka_pipeline_key key;
-            memset(&key, 0, sizeof key);
-            key.shader = d->shader;
-            key.subgroup_size = d->subgroup_size;
-            key.count = d->count;
-            memcpy(key.constants, d->constants, d->count * sizeof *d->constants);
-            vka_pipeline *pipeline;
-            s = vka_gpu_pipeline(e->gpu, &key, &pipeline, err);
-            if (s != VKA_OK)
-                return s;
-            vka_list_dispatch(e->lists[index], pipeline, d->push, d->push_bytes, d->groups, step->node->label);
-        }
-    }
-    return s == VKA_OK ? vka_list_end(e->lists[index], err) : s;
-}
-
 vka_status vka_exec_record(struct vka_exec *e, vka_error *err)
 {
     const struct vka_plan *plan = e->plan;
@@ -261,19 +235,10 @@ vka_status vka_exec_record(struct vka_exec *e, vka_error *err)
         s = vka_block_write(e->gpu, e->args, 0, e->program->args, args, err);
     if (s == VKA_OK)
         s = vka_hazard_check(e->program, err);
-    e->lists = vka_calloc(e->program->list_count, sizeof *e->lists);
-    e->seconds = vka_calloc(e->program->list_count, sizeof *e->seconds);
-    if (!e->lists || !e->seconds)
-        return vka_fail(err, VKA_E_MEMORY, "out of memory");
-    for (uint32_t i = 0; s == VKA_OK && i < e->program->list_count; i++) {
-        e->seconds[i] = e->program->lists[i].seconds;
-        s = record_list(e, i, err);
-    }
+    if (s == VKA_OK)
+        s = vka_lists_begin(&e->lists, e->gpu, e->program, &e->limits, err);
     return s;
 }
-
-/* Longest estimated time of one submission; on a software device only how late a cancel may be noticed. */
-static double submission_seconds(const vka_gpu_info *info) { return info->cpu ? 1.0 : 0.2; }
 
 static vka_status wait_for(struct vka_exec *e, uint64_t ticket, const vka_ticker *ticker, vka_error *err)
 {
@@ -290,22 +255,21 @@ static vka_status wait_for(struct vka_exec *e, uint64_t ticket, const vka_ticker
 
 vka_status vka_exec_run(struct vka_exec *e, bool first, const vka_ticker *ticker, vka_error *err)
 {
-    const struct vka_program *p = e->program;
-    const vka_gpu_info *info = vka_gpu_describe(e->gpu);
+    const struct vka_lists *l = &e->lists;
     enum { MOST = 256 };
     vka_list *batch[MOST];
     uint64_t flying[2] = {0, 0}; /* submissions not waited for, the older first: one runs, one is ready behind it */
     vka_status s = stopped(ticker) ? vka_fail(err, VKA_E_STOPPED, "stopped") : VKA_OK;
-    for (uint32_t i = 0; s == VKA_OK && i < p->list_count;) {
+    for (uint32_t i = 0; s == VKA_OK && i < l->count;) {
         uint32_t n = 0;
         double seconds = 0;
-        for (; i < p->list_count && n < MOST; i++) {
-            if (p->lists[i].once && !first)
+        for (; i < l->count && n < MOST; i++) {
+            if (l->items[i].once && !first)
                 continue;
-            if (n && seconds + e->seconds[i] > submission_seconds(info))
+            if (n && seconds + l->items[i].seconds > l->limits.submission)
                 break;
-            batch[n++] = e->lists[i];
-            seconds += e->seconds[i];
+            batch[n++] = l->items[i].list;
+            seconds += l->items[i].seconds;
         }
         if (!n)
             break;
@@ -324,14 +288,8 @@ vka_status vka_exec_run(struct vka_exec *e, bool first, const vka_ticker *ticker
         }
     if (s != VKA_OK && s != VKA_E_LOST)
         vka_gpu_idle(e->gpu, NULL);
-    if (s == VKA_OK) {
-        for (uint32_t i = 0; i < p->list_count; i++) {
-            uint64_t ns = p->lists[i].once && !first ? 0 : vka_list_time(e->gpu, e->lists[i]);
-            if (ns)
-                e->seconds[i] = 1e-9 * (double)ns;
-        }
-        e->runs++;
-    }
+    if (s == VKA_OK)
+        s = vka_lists_measure(&e->lists, first, ++e->runs, err);
     return s;
 }
 
@@ -342,18 +300,15 @@ struct tally {
         uint32_t count;
     } rows[64];
     uint32_t count;
-    const struct vka_program *program;
-    uint32_t step, launch; /* the dispatch that the next visit is about */
+    const struct vka_lists *lists;
+    uint32_t dispatch; /* that the next visit is about */
 };
 
 static void tally_visit(void *user, const char *label, uint64_t ns)
 {
     struct tally *t = user;
     (void)label;
-    while (t->launch >= t->program->steps[t->step].launch + t->program->steps[t->step].launches)
-        t->step++;
-    const char *name = t->program->steps[t->step].node->op->name;
-    t->launch++;
+    const char *name = t->lists->program->steps[t->lists->steps[t->dispatch++]].node->op->name;
     uint32_t i = 0;
     while (i < t->count && strcmp(t->rows[i].name, name) != 0)
         i++;
@@ -370,18 +325,17 @@ static void tally_visit(void *user, const char *label, uint64_t ns)
 
 void vka_exec_times(struct vka_exec *e, const vka_log *log)
 {
-    struct tally t = {.program = e->program};
+    struct tally t = {.lists = &e->lists};
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < e->program->list_count; i++) {
-        if (e->program->lists[i].once)
+    for (uint32_t i = 0; i < e->lists.count; i++) {
+        if (e->lists.items[i].once)
             continue;
-        t.step = e->program->lists[i].step;
-        t.launch = e->program->steps[t.step].launch;
-        vka_list_times(e->gpu, e->lists[i], tally_visit, &t);
+        t.dispatch = e->lists.items[i].first;
+        vka_list_times(e->gpu, e->lists.items[i].list, tally_visit, &t);
     }
     for (uint32_t i = 0; i < t.count; i++)
         sum += t.rows[i].ns;
     for (uint32_t i = 0; i < t.count; i++)
-        vka_logf(log, VKA_LOG_INFO, "%s: %-20s %5u launches %9.3f ms %5.1f %%", e->plan->graph->name, t.rows[i].name,
+        vka_logf(log, VKA_LOG_INFO, "%s: %-20s %5u dispatches %9.3f ms %5.1f %%", e->plan->graph->name, t.rows[i].name,
                  t.rows[i].count, 1e-6 * (double)t.rows[i].ns, sum ? 100.0 * (double)t.rows[i].ns / (double)sum : 0.0);
 }

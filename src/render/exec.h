@@ -9,6 +9,7 @@
 #include "gpu/gpu.h"
 #include "graph/plan.h"
 #include "ops/table.h"
+#include "render/lists.h"
 
 /* Called between submissions and while packing; a nonzero answer stops the run with VKA_E_STOPPED. */
 typedef struct vka_ticker {
@@ -23,11 +24,12 @@ struct vka_exec {
     vka_block **arena, **weights, *args;
     uint64_t *addresses; /* arena blocks, weight blocks, then per tensor */
     struct vka_program *program;
-    vka_list **lists;
-    double *seconds; /* per list: measured, or the estimate */
+    struct vka_limits limits; /* from the device; may be set before recording */
+    struct vka_lists lists;
     uint64_t runs;
 };
 
+/* A guess at what a device of its kind reaches, for estimates until there are measurements; NULL: a GPU. */
 struct vka_rates vka_exec_rates(const vka_gpu_info *info);
 
 /* The plan that fits `budget` bytes of device memory together with `other` bytes that the caller takes: branches

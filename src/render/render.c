@@ -387,7 +387,7 @@ static vka_status work(struct render *r, vka_error *err)
         vka_exec_times(w->unet.unet.exec, &r->cx->log);
         vka_logf(&r->cx->log, VKA_LOG_INFO, "UNet: %u segments, %u launches, %u lists, %u pipelines in all",
                  w->unet.unet.exec->plan->segment_count, w->unet.unet.exec->program->launch_count,
-                 w->unet.unet.exec->program->list_count, vka_gpu_pipeline_count(r->gpu));
+                 w->unet.unet.exec->lists.count, vka_gpu_pipeline_count(r->gpu));
     }
     vka_unet_stage_end(&w->unet);
     if (st == VKA_OK)

@@ -1,6 +1,6 @@
-/* test_bits.c - the budget never changes the picture: each network at ten budgets, from the smallest plan to the fastest, gives
- * the same bits, takes exactly the memory that was planned, and reads nothing that it has not written.  Then how a run is
- * submitted, stopped and begun again.
+/* test_bits.c - the budget never changes the picture: each network at ten budgets, from the smallest plan to the
+ * fastest, gives the same bits, takes exactly the memory that was planned, and reads nothing that it has not
+ * written.  Then how a run is submitted, stopped and begun again.
  *
  * Networks: small ones with random weights (networks.h) in both precisions, and the miniature. */
 #include <setjmp.h>
@@ -87,12 +87,23 @@ struct unet_case {
 };
 
 static struct unet_case unet_case(const char *what, vka_weights *weights, const vka_unet_config *c, vka_weights *more,
-                                  const vka_motion_info *motion, uint32_t frames, uint32_t height, uint32_t width, bool f16)
+                                  const vka_motion_info *motion, uint32_t frames, uint32_t height, uint32_t width,
+                                  bool f16)
 {
     struct unet_case u = {.what = what,
-                          .p = {.weights = weights, .motion_weights = more, .config = c, .motion = motion, .frames = frames,
-                                .height = height, .width = width, .branches = 2, .prompts = 2, .tokens = 20,
-                                .text_width = c->cross_attention_dim, .f16 = f16, .table = table()}};
+                          .p = {.weights = weights,
+                                .motion_weights = more,
+                                .config = c,
+                                .motion = motion,
+                                .frames = frames,
+                                .height = height,
+                                .width = width,
+                                .branches = 2,
+                                .prompts = 2,
+                                .tokens = 20,
+                                .text_width = c->cross_attention_dim,
+                                .f16 = f16,
+                                .table = table()}};
     u.elements = (size_t)2 * frames * c->in_channels * height * width;
     u.context = check_random(7, (size_t)2 * u.p.tokens * u.p.text_width, 1.0f);
     u.sample = check_random(8, u.elements, 1.5f);
@@ -168,8 +179,8 @@ static void unet_bits(const struct unet_case *u)
         vka_unet_stage_end(&s);
         assert_true(vka_gpu_device_bytes(gpu, NULL) == before);
     }
-    printf("%s: %.2f to %.2f MB; %u plans with the branches together, %u apart, %u segments cut\n", u->what, (double)most / 1e6,
-           (double)least / 1e6, together, apart, cut);
+    printf("%s: %.2f to %.2f MB; %u plans with the branches together, %u apart, %u segments cut\n", u->what,
+           (double)most / 1e6, (double)least / 1e6, together, apart, cut);
     assert_true(together > 0 && apart > 0 && cut > 0);
     free(first);
     free(second);
@@ -221,13 +232,15 @@ static void close_miniature(struct miniature *m)
     vka_model_close(m->model);
 }
 
-static struct unet_case miniature_case(const struct miniature *m, const char *what, uint32_t frames, uint32_t size, bool f16)
+static struct unet_case miniature_case(const struct miniature *m, const char *what, uint32_t frames, uint32_t size,
+                                       bool f16)
 {
     vka_error err = {0};
     vka_weights *weights = vka_model_weights(m->model, VKA_PART_UNET, &err);
     const vka_unet_config *c = vka_model_unet(m->model, &err);
     ok(err.status, &err);
-    return unet_case(what, weights, c, vka_motion_weights(m->motion), vka_motion_describe(m->motion), frames, size, size, f16);
+    return unet_case(what, weights, c, vka_motion_weights(m->motion), vka_motion_describe(m->motion), frames, size,
+                     size, f16);
 }
 
 static void miniature_unet(void **state)
@@ -283,8 +296,8 @@ static void text_bits(const char *what, vka_weights *weights, const vka_text_con
     free(out);
 }
 
-static void vae_bits(const char *what, enum vka_vae_mode mode, vka_weights *weights, const vka_vae_config *c, uint32_t frames,
-                     uint32_t height, uint32_t width, bool f16)
+static void vae_bits(const char *what, enum vka_vae_mode mode, vka_weights *weights, const vka_vae_config *c,
+                     uint32_t frames, uint32_t height, uint32_t width, bool f16)
 {
     const struct vka_kernel_table t = table();
     uint64_t least, most;
@@ -346,12 +359,14 @@ static void miniature_text_and_vae(void **state)
     (void)state;
     struct miniature m = open_miniature();
     vka_error err = {0};
-    vka_weights *text = vka_model_weights(m.model, VKA_PART_TEXT, &err), *vae = vka_model_weights(m.model, VKA_PART_VAE, &err);
+    vka_weights *text = vka_model_weights(m.model, VKA_PART_TEXT, &err),
+                *vae = vka_model_weights(m.model, VKA_PART_VAE, &err);
     ok(err.status, &err);
     text_bits("the miniature's text encoder, fp16", text, vka_model_text(m.model, &err), true);
     vae_bits("the miniature's VAE decoder, fp32", VKA_VAE_DECODE, vae, vka_model_vae(m.model, &err), 1, 6, 8, false);
     /* fp32 only: this VAE's activations reach 2e6, beyond fp16 */
-    vae_bits("the miniature's VAE's pictures, fp32", VKA_VAE_PICTURES, vae, vka_model_vae(m.model, &err), 2, 4, 6, false);
+    vae_bits("the miniature's VAE's pictures, fp32", VKA_VAE_PICTURES, vae, vka_model_vae(m.model, &err), 2, 4, 6,
+             false);
     close_miniature(&m);
 }
 
@@ -381,13 +396,14 @@ static void runs_are_stopped_and_begun_again(void **state)
     start(&s, &u, 0);
     evaluate(&s, &u, 501, first);
     struct vka_exec *e = s.unet.exec;
-    uint32_t lists = e->program->list_count;
+    e->lists.limits.measured = false; /* or the lists would be cut by what they take */
+    uint32_t lists = e->lists.count;
     struct counter ticks = {0, -1};
     const vka_ticker ticker = {count_ticks, &ticks};
 
     /* every list a submission of its own; the device's word about their time replaces the estimate */
     for (uint32_t i = 0; i < lists; i++)
-        e->seconds[i] = 100;
+        e->lists.items[i].seconds = 100;
     s.first = true;
     spoil(e);
     ok(vka_unet_stage_once(&s, u.sample, 501, eps, &ticker, &err), &err);
@@ -395,13 +411,13 @@ static void runs_are_stopped_and_begun_again(void **state)
     assert_true(ticks.calls >= (int)lists); /* asked at least once for each */
     if (vka_gpu_describe(gpu)->timestamps)
         for (uint32_t i = 0; i < lists; i++)
-            assert_true(e->seconds[i] < 100);
+            assert_true(e->lists.items[i].seconds < 100);
 
     /* a stop at any moment leaves the device quiet and the executor as it was */
     int all = ticks.calls;
     for (int at = 0; at < all; at += all / 6 + 1) {
         for (uint32_t i = 0; i < lists; i++)
-            e->seconds[i] = 100;
+            e->lists.items[i].seconds = 100;
         ticks = (struct counter){0, at};
         s.first = true;
         vka_error stop = {0};

@@ -186,7 +186,8 @@ static void motion_module(struct table *t, const vka_motion_info *m, const char 
     }
 }
 
-vka_weights *networks_motion_table(const vka_motion_info *m, const vka_unet_config *c, const struct networks_numbers *numbers)
+vka_weights *networks_motion_table(const vka_motion_info *m, const vka_unet_config *c,
+                                   const struct networks_numbers *numbers)
 {
     struct table t;
     if (!begin(&t, "a motion module without a file", numbers))
@@ -314,8 +315,13 @@ vka_unet_config networks_small_unet(uint32_t channels, uint32_t levels, uint32_t
 
 vka_motion_info networks_v2_motion(const vka_unet_config *c)
 {
-    vka_motion_info m = {.variant = VKA_MOTION_V2, .levels = c->levels, .mid_modules = 1, .transformer_blocks = 1,
-                         .attention_blocks = 2, .heads = c->mid_heads, .norm_num_groups = c->norm_num_groups,
+    vka_motion_info m = {.variant = VKA_MOTION_V2,
+                         .levels = c->levels,
+                         .mid_modules = 1,
+                         .transformer_blocks = 1,
+                         .attention_blocks = 2,
+                         .heads = c->mid_heads,
+                         .norm_num_groups = c->norm_num_groups,
                          .pe_length = 32};
     for (uint32_t l = 0; l < c->levels; l++) {
         m.channels[l] = c->channels[l];
@@ -357,12 +363,24 @@ vka_vae_config networks_small_vae(uint32_t channels, uint32_t levels)
 
 vka_text_config networks_sd15_text(void)
 {
-    return (vka_text_config){.hidden = 768, .layers = 12, .heads = 12, .intermediate = 3072, .max_positions = 77,
-                             .vocab = 49408, .act = VKA_TEXT_QUICK_GELU, .eps = 1e-5f};
+    return (vka_text_config){.hidden = 768,
+                             .layers = 12,
+                             .heads = 12,
+                             .intermediate = 3072,
+                             .max_positions = 77,
+                             .vocab = 49408,
+                             .act = VKA_TEXT_QUICK_GELU,
+                             .eps = 1e-5f};
 }
 
 vka_text_config networks_small_text(uint32_t hidden, uint32_t layers)
 {
-    return (vka_text_config){.hidden = hidden, .layers = layers, .heads = 4, .intermediate = 4 * hidden,
-                             .max_positions = 77, .vocab = 600, .act = VKA_TEXT_QUICK_GELU, .eps = 1e-5f};
+    return (vka_text_config){.hidden = hidden,
+                             .layers = layers,
+                             .heads = 4,
+                             .intermediate = 4 * hidden,
+                             .max_positions = 77,
+                             .vocab = 600,
+                             .act = VKA_TEXT_QUICK_GELU,
+                             .eps = 1e-5f};
 }

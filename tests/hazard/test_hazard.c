@@ -1,5 +1,5 @@
-/* test_hazard.c - plans of the real networks without a device: planned at many budgets, recorded for made-up addresses, and
- * proven free of hazards; then spoilt, one barrier or one offset at a time, and the proof must fail.
+/* test_hazard.c - plans of the real networks without a device: planned at many budgets, recorded for made-up
+ * addresses, and proven free of hazards; then spoilt, one barrier or one offset at a time, and the proof must fail.
  *
  * Weights are names and shapes (networks.h), so that Stable Diffusion 1.5 with AnimateDiff v2 takes no memory here. */
 #include <setjmp.h>
@@ -81,7 +81,8 @@ static void must_hold(const struct vka_program *p, const char *what)
         fail_msg("%s: %s: %s", what, err.what, err.why);
 }
 
-/* Whether the step declares that it touches the byte, or the byte belongs to a weight that it reads, or to its arguments. */
+/* Whether the step declares that it touches the byte, or the byte belongs to a weight that it reads, or to its
+ * arguments. */
 static bool declared(const struct recorded *r, const struct vka_step *s, uint64_t address)
 {
     const struct vka_program *p = r->program;
@@ -153,7 +154,8 @@ static uint32_t spoil_barriers(struct vka_program *p, uint32_t most)
             vka_error err = {0};
             p->steps[i].barrier = false;
             if (vka_hazard_check(p, &err) != VKA_E_INTERNAL)
-                fail_msg("nobody misses the barrier before '%s', step %u of %u", p->steps[i].node->label, i, p->step_count);
+                fail_msg("nobody misses the barrier before '%s', step %u of %u", p->steps[i].node->label, i,
+                         p->step_count);
             p->steps[i].barrier = true;
             spoilt++;
         }
@@ -162,7 +164,8 @@ static uint32_t spoil_barriers(struct vka_program *p, uint32_t most)
     return spoilt;
 }
 
-/* Puts tensors where others lie that live at the same time, at most `most` times; each must be found.  Returns how many. */
+/* Puts tensors where others lie that live at the same time, at most `most` times; each must be found.  Returns how
+ * many. */
 static uint32_t spoil_offsets(struct vka_plan *p, const struct vka_kernel_table *table, uint32_t most)
 {
     const struct vka_graph *g = p->graph;
@@ -181,8 +184,8 @@ static uint32_t spoil_offsets(struct vka_plan *p, const struct vka_kernel_table 
             bool over = false;
             for (uint32_t k = 0; k < g->nodes[i].inputs; k++)
                 over = over || (g->nodes[i].in[k].id == a && last[a] == (int32_t)i && (g->nodes[i].in_place >> k & 1));
-            if (kept.space != VKA_SPACE_ARENA || other->space != VKA_SPACE_ARENA || g->tensors[a].producer >= (int32_t)i ||
-                last[a] < (int32_t)i || over || met++ % 7)
+            if (kept.space != VKA_SPACE_ARENA || other->space != VKA_SPACE_ARENA ||
+                g->tensors[a].producer >= (int32_t)i || last[a] < (int32_t)i || over || met++ % 7)
                 continue;
             p->places[b].block = other->block;
             p->places[b].offset = other->offset;
@@ -249,15 +252,17 @@ static void prove(const struct vka_graph *g, const struct vka_kernel_table *tabl
 
 static void report(const char *what, const struct tally *t)
 {
-    printf("%s: %u plans, %u steps, %u barriers and %u offsets spoilt; %u segments cut, %u plans in passes; slowest plan %.3f s\n",
+    printf("%s: %u plans, %u steps, %u barriers and %u offsets spoilt; %u segments cut, %u plans in passes; slowest "
+           "plan %.3f s\n",
            what, t->plans, t->steps, t->barriers, t->offsets, t->cut, t->apart, t->worst_seconds);
 }
 
-static void prove_unet(const vka_unet_config *c, const struct shape *s, uint32_t budgets, uint32_t barriers, uint32_t offsets,
-                       struct tally *t)
+static void prove_unet(const vka_unet_config *c, const struct shape *s, uint32_t budgets, uint32_t barriers,
+                       uint32_t offsets, struct tally *t)
 {
     vka_motion_info motion = networks_v2_motion(c);
-    vka_weights *weights = networks_unet_table(c, NULL), *more = s->motion ? networks_motion_table(&motion, c, NULL) : NULL;
+    vka_weights *weights = networks_unet_table(c, NULL),
+                *more = s->motion ? networks_motion_table(&motion, c, NULL) : NULL;
     struct vka_unet_stage stage;
     const struct vka_unet_stage_params p = {.weights = weights,
                                             .motion_weights = more,
@@ -293,18 +298,12 @@ static void small_unets_in_every_shape(void **state)
     (void)state;
     static const struct shape shapes[] = {
         /* frames, h, w, branches, motion, joint norms, f16, cpu */
-        {1, 8, 8, 1, false, false, false, false, true},
-        {1, 8, 8, 2, true, false, false, true, true},
-        {2, 16, 16, 2, true, true, true, false, true},
-        {3, 13, 9, 2, true, true, false, true, false},
-        {5, 6, 5, 1, true, false, true, false, false},
-        {8, 32, 8, 2, false, false, false, true, true},
-        {16, 16, 16, 2, true, false, false, true, true},
-        {32, 8, 12, 2, true, true, true, true, false},
-        {7, 33, 31, 2, true, false, true, false, true},
-        {4, 1, 1, 2, true, false, false, false, true},
-        {4, 2, 1, 2, true, true, true, false, false},
-        {16, 64, 64, 2, true, false, false, true, false},
+        {1, 8, 8, 1, false, false, false, false, true},  {1, 8, 8, 2, true, false, false, true, true},
+        {2, 16, 16, 2, true, true, true, false, true},   {3, 13, 9, 2, true, true, false, true, false},
+        {5, 6, 5, 1, true, false, true, false, false},   {8, 32, 8, 2, false, false, false, true, true},
+        {16, 16, 16, 2, true, false, false, true, true}, {32, 8, 12, 2, true, true, true, true, false},
+        {7, 33, 31, 2, true, false, true, false, true},  {4, 1, 1, 2, true, false, false, false, true},
+        {4, 2, 1, 2, true, true, true, false, false},    {16, 64, 64, 2, true, false, false, true, false},
     };
     const vka_unet_config unets[] = {networks_small_unet(16, 2, 1), networks_small_unet(24, 3, 2)};
     struct tally t = {0};
@@ -318,9 +317,9 @@ static void stable_diffusion_in_every_shape(void **state)
 {
     (void)state;
     static const struct shape shapes[] = {
-        {16, 64, 64, 2, true, false, false, true, false}, {32, 64, 64, 2, true, false, false, true, false},
+        {16, 64, 64, 2, true, false, false, true, false},  {32, 64, 64, 2, true, false, false, true, false},
         {16, 128, 128, 2, true, false, true, true, false}, {7, 65, 47, 2, true, true, true, true, false},
-        {16, 64, 48, 1, true, true, false, false, false}, {1, 64, 64, 2, false, false, false, true, false},
+        {16, 64, 48, 1, true, true, false, false, false},  {1, 64, 64, 2, false, false, false, true, false},
         {4, 96, 64, 2, true, false, false, true, true},
     };
     const vka_unet_config c = networks_sd15_unet();
@@ -339,16 +338,27 @@ static void stable_diffusion_fits(void **state)
     const vka_motion_info motion = networks_v2_motion(&c);
     vka_weights *weights = networks_unet_table(&c, NULL), *more = networks_motion_table(&motion, &c, NULL);
     struct vka_unet_stage stage;
-    const struct vka_unet_stage_params p = {.weights = weights, .motion_weights = more, .config = &c, .motion = &motion,
-                                            .frames = 16, .height = 64, .width = 64, .branches = 2, .prompts = 2,
-                                            .tokens = 77, .text_width = 768, .f16 = true, .table = table_for(false)};
+    const struct vka_unet_stage_params p = {.weights = weights,
+                                            .motion_weights = more,
+                                            .config = &c,
+                                            .motion = &motion,
+                                            .frames = 16,
+                                            .height = 64,
+                                            .width = 64,
+                                            .branches = 2,
+                                            .prompts = 2,
+                                            .tokens = 77,
+                                            .text_width = 768,
+                                            .f16 = true,
+                                            .table = table_for(false)};
     vka_error err = {0};
     uint64_t least, most;
     assert_int_equal(vka_unet_stage_build(&stage, &p, &err), VKA_OK);
     assert_int_equal(vka_unet_stage_plan(&stage, 0, &least, &err), VKA_OK);
     assert_int_equal(vka_unet_stage_plan(&stage, UINT64_MAX, &most, &err), VKA_OK);
     const struct vka_plan *plan = stage.unet.plan;
-    printf("SD1.5 with v2, 16 frames of 512 x 512, fp16: %.3f GiB at full speed, %.3f GiB at least, %.1f MB of it weights\n",
+    printf("SD1.5 with v2, 16 frames of 512 x 512, fp16: %.3f GiB at full speed, %.3f GiB at least, %.1f MB of it "
+           "weights\n",
            (double)most / 0x1p30, (double)least / 0x1p30, (double)plan->weight_bytes / 1e6);
     for (uint32_t i = 0; i < plan->segment_count; i++)
         assert_int_equal(plan->segments[i].parts, 1);
@@ -409,8 +419,10 @@ static void text_encoders(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(small_unets_in_every_shape), cmocka_unit_test(stable_diffusion_in_every_shape),
-        cmocka_unit_test(stable_diffusion_fits),      cmocka_unit_test(vaes),
+        cmocka_unit_test(small_unets_in_every_shape),
+        cmocka_unit_test(stable_diffusion_in_every_shape),
+        cmocka_unit_test(stable_diffusion_fits),
+        cmocka_unit_test(vaes),
         cmocka_unit_test(text_encoders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,7 +71,7 @@ def topology(name, seed=0):
                 heads=[r.choice([2, 4, 8]) for _ in channels] if r.random() < 0.5 else heads, groups=groups, context=tw,
                 motion_heads=8, vae_channels=sorted(vgroups * r.choice([4, 6, 8, 12]) for _ in range(vlevels)),
                 vae_layers=r.choice([1, 2]), vae_groups=vgroups, vae_scale=r.choice([0.18215, 0.3, 1.1]), text_width=tw,
-                text_layers=r.choice([1, 3]), text_heads=r.choice([2, 4]), text_mlp=tw * r.choice([2, 4]))
+                text_layers=r.choice([2, 3]), text_heads=r.choice([2, 4]), text_mlp=tw * r.choice([2, 4]))
 
 
 def new_unet(t):

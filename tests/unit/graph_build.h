@@ -1,9 +1,10 @@
-/* graph_build.h - synthetic operators and a machine that runs them on the host, to test graphs and plans without a device.
+/* graph_build.h - synthetic operators and a machine that runs them on the host, to test graphs and plans without a
+ * device.
  *
- * An operator's kernel turns the bits of what it reads into the bits of what it writes (a hash), so that a byte that is
- * missing, stale or from a neighbour shows in the outputs.  All tensors are 32 bits per element.  The kinds read as the real
- * operators do:
- *     ROW      the same pixel of each input (a linear layer); the last input element by element, so that it can be in place
+ * An operator's kernel turns the bits of what it reads into the bits of what it writes (a hash), so that a byte that
+ * is missing, stale or from a neighbour shows in the outputs.  All tensors are 32 bits per element.  The kinds read
+ * as the real operators do:
+ *     ROW      the same pixel of each input (a linear layer); the last one by the element, so that it can be in place
  *     PICTURE  all pixels of the same sample (a convolution); sizes may differ
  *     FRAMES   the same pixel of all frames of the branch (temporal attention)
  *     JOINT    everything of the branch (a norm over frames)
@@ -134,8 +135,11 @@ static inline void fake_cost(const struct vka_graph *g, const struct vka_node *n
 static inline uint32_t fake_axes(const struct vka_graph *g, const struct vka_node *node)
 {
     const struct fake_params *p = (const struct fake_params *)(const void *)node->params;
-    static const uint32_t axes[] = {[FAKE_ROW] = VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL, [FAKE_PICTURE] = VKA_AXIS_SAMPLE,
-                                    [FAKE_FRAMES] = VKA_AXIS_PIXEL, [FAKE_JOINT] = 0, [FAKE_TABLE] = 0};
+    static const uint32_t axes[] = {[FAKE_ROW] = VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL,
+                                    [FAKE_PICTURE] = VKA_AXIS_SAMPLE,
+                                    [FAKE_FRAMES] = VKA_AXIS_PIXEL,
+                                    [FAKE_JOINT] = 0,
+                                    [FAKE_TABLE] = 0};
     return vka_info(g, node->out[0])->domain == VKA_SAMPLE ? axes[p->kind] : 0;
 }
 
@@ -143,8 +147,12 @@ static inline uint32_t fake_axes(const struct vka_graph *g, const struct vka_nod
 static inline void fake_record(const struct vka_node *node, struct vka_recorder *r)
 {
     const struct fake_params *p = (const struct fake_params *)(const void *)node->params;
-    struct fake_call k = {.kind = p->kind, .number = p->number, .inputs = node->inputs, .frames = r->frames,
-                          .s0 = r->part.s0, .p0 = r->part.p0};
+    struct fake_call k = {.kind = p->kind,
+                          .number = p->number,
+                          .inputs = node->inputs,
+                          .frames = r->frames,
+                          .s0 = r->part.s0,
+                          .p0 = r->part.p0};
     for (uint32_t i = 0; i < node->inputs; i++)
         k.in[i] = fake_view_of(&r->in[i], node->in[i].id != 0);
     k.out = fake_view_of(&r->out[0], true);
@@ -156,9 +164,10 @@ static inline void fake_record(const struct vka_node *node, struct vka_recorder 
 
 static const struct vka_op fake_op = {.name = "fake", .cost = fake_cost, .axes = fake_axes, .record = fake_record};
 
-/* A node with one output [n, h, w, c]; its number makes its bits its own.  in_place: the last input of a ROW may be written over. */
-static inline vka_tensor fake_node(vka_build *b, enum fake_kind kind, enum vka_domain domain, uint32_t h, uint32_t w, uint32_t c,
-                                   const vka_tensor *in, uint32_t inputs, bool in_place)
+/* A node with one output [n, h, w, c]; its number makes its bits its own.  in_place: the last input of a ROW may be
+ * written over. */
+static inline vka_tensor fake_node(vka_build *b, enum fake_kind kind, enum vka_domain domain, uint32_t h, uint32_t w,
+                                   uint32_t c, const vka_tensor *in, uint32_t inputs, bool in_place)
 {
     struct fake_params p = {kind, b->graph->node_count};
     char label[32] = "node ";
@@ -196,8 +205,9 @@ struct pool {
 
 static inline vka_tensor any(const struct pool *p, uint32_t *seed)
 {
-    return p->count == 0 ? (vka_tensor){0} : p->items[draw(seed, 3) ? p->count - 1 - draw(seed, p->count < 3 ? p->count : 3)
-                                                                    : draw(seed, p->count)];
+    return p->count == 0 ? (vka_tensor){0}
+                         : p->items[draw(seed, 3) ? p->count - 1 - draw(seed, p->count < 3 ? p->count : 3)
+                                                  : draw(seed, p->count)];
 }
 
 /* A tensor of the clip that a node over h x w pixels may read pixel by pixel. */
@@ -230,13 +240,19 @@ static inline struct case_graph random_graph(uint32_t seed)
     c.step = global.items[global.count++] = fake_input(b, VKA_GLOBAL, 1, 1, 8);
     global.items[global.count++] = fake_input(b, VKA_GLOBAL, 1, 3, 16);
     for (uint32_t i = 0; i < nodes && i < 100; i++) {
-        uint32_t r = draw(&seed, 20), channels = 8 * (1 + draw(&seed, 3));
+        uint32_t r = draw(&seed, 22), channels = 8 * (1 + draw(&seed, 3));
         vka_tensor first = any(&clip, &seed);
         const struct vka_tensor_info like = *vka_info(b->graph, first);
         vka_tensor in[4] = {first};
-        if (r < 3) { /* global */
+        if (r < 3 || r > 19) { /* global */
             vka_tensor g[2] = {any(&global, &seed), any(&global, &seed)};
-            global.items[global.count++] = fake_node(b, FAKE_TABLE, VKA_GLOBAL, 1, 1 + draw(&seed, 3), channels, g, 2, false);
+            if (draw(&seed, 2) && vka_info(b->graph, g[1])->w == 1) { /* of one row, so that the last can be in place */
+                global.items[global.count++] =
+                    fake_node(b, FAKE_ROW, VKA_GLOBAL, 1, 1, vka_info(b->graph, g[1])->c, g, 2, true);
+                continue;
+            }
+            global.items[global.count++] =
+                fake_node(b, FAKE_TABLE, VKA_GLOBAL, 1, 1 + draw(&seed, 3), channels, g, 2, false);
             continue;
         }
         if (r < 12) { /* rows: the last input may be in place, and may be the first one too */
@@ -247,12 +263,14 @@ static inline struct case_graph random_graph(uint32_t seed)
             vka_tensor newest = clip.items[clip.count - 1];
             if (draw(&seed, 2) && vka_info(b->graph, newest)->h == like.h && vka_info(b->graph, newest)->w == like.w) {
                 in[0] = clip.items[draw(&seed, clip.count)];
-                in[0] = vka_info(b->graph, in[0])->h == like.h && vka_info(b->graph, in[0])->w == like.w ? in[0] : first;
+                in[0] =
+                    vka_info(b->graph, in[0])->h == like.h && vka_info(b->graph, in[0])->w == like.w ? in[0] : first;
                 in[inputs - 1] = newest;
             }
             if (draw(&seed, 2) && in[inputs - 1].id)
                 channels = vka_info(b->graph, in[inputs - 1])->c;
-            clip.items[clip.count++] = fake_node(b, FAKE_ROW, VKA_SAMPLE, like.h, like.w, channels, in, inputs, draw(&seed, 3) > 0);
+            clip.items[clip.count++] =
+                fake_node(b, FAKE_ROW, VKA_SAMPLE, like.h, like.w, channels, in, inputs, draw(&seed, 3) > 0);
             continue;
         }
         if (r < 16) {
@@ -289,7 +307,8 @@ static inline void fake_complete(struct fake_call *k, const struct vka_graph *g,
     k->out.domain = (uint32_t)vka_info(g, node->out[0])->domain;
 }
 
-/* Runs the graph node by node, whole, each tensor in memory of its own; `memory` [tensor_count] holds inputs and gets the rest. */
+/* Runs the graph node by node, whole, each tensor in memory of its own; `memory` [tensor_count] holds inputs and
+ * gets the rest. */
 static inline void fake_reference(const struct vka_graph *g, uint32_t **memory, bool first)
 {
     for (uint32_t i = 0; i < g->node_count; i++) {
@@ -301,15 +320,21 @@ static inline void fake_reference(const struct vka_graph *g, uint32_t **memory, 
         for (uint32_t t = 0; t <= n->inputs; t++) {
             vka_tensor id = t < n->inputs ? n->in[t] : n->out[0];
             const struct vka_tensor_info *info = vka_info(g, id);
-            struct fake_view v = {(uint64_t)(uintptr_t)memory[id.id], info->h * info->w * info->pitch, info->n, info->h * info->w,
-                                  info->pitch, info->c, id.id ? (uint32_t)info->domain : 2};
+            struct fake_view v = {(uint64_t)(uintptr_t)memory[id.id],
+                                  info->h * info->w * info->pitch,
+                                  info->n,
+                                  info->h * info->w,
+                                  info->pitch,
+                                  info->c,
+                                  id.id ? (uint32_t)info->domain : 2};
             *(t < n->inputs ? &k.in[t] : &k.out) = v;
         }
         fake_run(&k);
     }
 }
 
-/* Runs a recorded program.  Between barriers steps may run in any order: they run in one that `order` picks (0: as recorded). */
+/* Runs a recorded program.  Between barriers steps may run in any order: they run in one that `order` picks (0: as
+ * recorded). */
 static inline bool fake_program_run(const struct vka_program *p, bool first, uint32_t order)
 {
     uint32_t *queue = malloc((p->step_count + 1) * sizeof *queue);

@@ -90,8 +90,8 @@ static inline void check_places(const struct vka_plan *p)
         if (at->shares)
             check_shared(p, last, t);
         else if (!at->local)
-            assert_true(at->bytes >= (uint64_t)(info->domain == VKA_SAMPLE ? p->pass_samples : info->n) * info->h * info->w *
-                                         info->pitch * 4);
+            assert_true(at->bytes >= (uint64_t)(info->domain == VKA_SAMPLE ? p->pass_samples : info->n) * info->h *
+                                         info->w * info->pitch * 4);
     }
     for (uint32_t i = 0; i < p->arena_block_count; i++) {
         sum += p->arena_blocks[i];

@@ -68,7 +68,8 @@ static void impossible_sizes_are_refused(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vka_build b;
         fake_begin(&b, 2, 16);
-        vka_tensor t = vka_graph_tensor(&b, "t", cases[i].domain, VKA_TEMP, VKA_F32, cases[i].n, cases[i].h, cases[i].w, cases[i].c);
+        vka_tensor t = vka_graph_tensor(&b, "t", cases[i].domain, VKA_TEMP, VKA_F32, cases[i].n, cases[i].h, cases[i].w,
+                                        cases[i].c);
         if (b.err.status != cases[i].status)
             fail_msg("case %zu: status %d, want %d", i, b.err.status, cases[i].status);
         assert_int_equal(t.id != 0, cases[i].status == VKA_OK);
@@ -121,8 +122,9 @@ static void nodes_beyond_the_limits_are_refused(void **state)
             for (uint32_t n = 0; n < before; n++)
                 x = fake_node(&b, FAKE_ROW, VKA_SAMPLE, 1, 1, 8, &x, 1, false);
             assert_int_equal(b.err.status, VKA_OK);
-            assert_int_equal(vka_graph_node(&b, &fake_op, vka_scope_root("n"), many, cases[i].inputs, &x, cases[i].outputs,
-                                            params, cases[i].bytes), -1);
+            assert_int_equal(vka_graph_node(&b, &fake_op, vka_scope_root("n"), many, cases[i].inputs, &x,
+                                            cases[i].outputs, params, cases[i].bytes),
+                             -1);
             assert_int_equal(b.err.status, VKA_E_INTERNAL);
             vka_graph_destroy(&b.graph);
         }
@@ -147,7 +149,8 @@ static void missing_weights_are_one_error(void **state)
     assert_false(vka_has_weight(&b, vka_scope_root("a"), "missing"));
     assert_int_equal(b.missing_count, 0);
     for (int i = 0; i < 20; i++)
-        assert_false(vka_find_weight(&b, vka_in_index(vka_scope_root("a"), "missing", (uint32_t)i), "weight", true, &d));
+        assert_false(
+            vka_find_weight(&b, vka_in_index(vka_scope_root("a"), "missing", (uint32_t)i), "weight", true, &d));
     vka_error err = {0};
     assert_int_equal(vka_build_finish(&b, NULL, 0, &err), VKA_E_INPUT);
     assert_string_equal(err.what, "the model lacks 20 tensors that its synthetic graph needs");
@@ -156,7 +159,10 @@ static void missing_weights_are_one_error(void **state)
 }
 
 /* Position of the node that makes a tensor. */
-static int32_t made(const vka_build *b, vka_tensor t) { return vka_info(b->graph, t)->producer; }
+static int32_t made(const vka_build *b, vka_tensor t)
+{
+    return vka_info(b->graph, t)->producer;
+}
 
 static void the_order_is_once_then_global_then_clip(void **state)
 {
