@@ -291,6 +291,13 @@ static void prove_unet(const vka_unet_config *c, const struct shape *s, uint32_t
     vka_weights_free(more);
 }
 
+/* `./run test --all` deletes every barrier of the large networks and goes through more budgets. */
+static bool thorough(void)
+{
+    const char *all = getenv("VKANIM_TEST_ALL");
+    return all && *all;
+}
+
 /* ---- tests ------------------------------------------------------------------------------------------- */
 
 static void small_unets_in_every_shape(void **state)
@@ -308,7 +315,7 @@ static void small_unets_in_every_shape(void **state)
     const vka_unet_config unets[] = {networks_small_unet(16, 2, 1), networks_small_unet(24, 3, 2)};
     struct tally t = {0};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        prove_unet(&unets[i % 2], &shapes[i], BUDGETS, 400, 60, &t);
+        prove_unet(&unets[i % 2], &shapes[i], thorough() ? 4 * BUDGETS : BUDGETS, thorough() ? 100000 : 400, 60, &t);
     report("small UNets", &t);
     assert_true(t.barriers > 5000 && t.offsets > 500 && t.cut > 300 && t.apart > 20);
 }
@@ -325,7 +332,7 @@ static void stable_diffusion_in_every_shape(void **state)
     const vka_unet_config c = networks_sd15_unet();
     struct tally t = {0};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        prove_unet(&c, &shapes[i], BUDGETS, 12, 4, &t);
+        prove_unet(&c, &shapes[i], thorough() ? 2 * BUDGETS : BUDGETS, thorough() ? 100000 : 12, thorough() ? 40 : 4, &t);
     report("SD1.5 with v2", &t);
     assert_true(t.worst_seconds < 1.0 * SLOWNESS);
 }

@@ -131,9 +131,9 @@ static void moments(void **state)
             square += x * x;
             fourth += x * x * x * x;
         }
-        near(sum / N, 0.0, 0.012);
-        near(square / N, 1.0, 0.016);
-        near(fourth / N, 3.0, 0.11);
+        near(sum / (double)N, 0.0, 0.012);
+        near(square / (double)N, 1.0, 0.016);
+        near(fourth / (double)N, 3.0, 0.11);
     }
     free(v);
 }

@@ -203,7 +203,7 @@ static void published_sums(void **state)
     vka_sampler_params p = published(VKA_SAMPLER_DDIM);
     double sum = full_loop(&p, 0);
     near(sum, 172.0067, 1e-2, "ddim"); /* the tolerances are those of the published tests */
-    near(sum / DUMMY, 0.223967, 1e-5, "ddim mean");
+    near(sum / (double)DUMMY, 0.223967, 1e-5, "ddim mean");
     near(full_loop(&p, 8), 354.5418, 1e-2, "ddim with noise");
     p.prediction = VKA_PREDICT_V;
     near(full_loop(&p, 0), 52.5302, 1e-2, "ddim v prediction");
