@@ -11,8 +11,8 @@ vka_status vka_text_stage_build(struct vka_text_stage *s, vka_weights *weights, 
                                 vka_error *err)
 {
     *s = (struct vka_text_stage){.chunks = chunks, .tokens = tokens, .width = c->hidden};
-    if (skip >= c->layers)
-        return vka_fail(err, VKA_E_USAGE, "--clip-skip leaves none of the text encoder's %u layers", c->layers);
+    if (skip > c->layers) /* all of them left out: the embeddings, as transformers has it */
+        return vka_fail(err, VKA_E_USAGE, "--clip-skip %u: the text encoder has only %u layers", skip + 1, c->layers);
     vka_status st = vka_netrun_begin(&s->run, "text encoder", 1, chunks, weights, NULL, f16, table, err);
     if (st != VKA_OK)
         return st;

@@ -133,7 +133,8 @@ static bool parse_tensor(tensor *t, const char *line)
     *t = (tensor){0};
     if (strncmp(line, "pe ", 3) == 0) {
         t->table = true;
-        return sscanf(line + 3, "%3s %191s %63s", t->dtype, t->name, shape) == 3 && parse_shape(t, shape) && t->axes == 3;
+        return sscanf(line + 3, "%3s %191s %63s", t->dtype, t->name, shape) == 3 && parse_shape(t, shape) &&
+               t->axes == 3;
     }
     return sscanf(line, "%3s %191s %63s %31s %31s %" SCNx64, t->dtype, t->name, shape, mean, amplitude, &t->key) == 6 &&
            parse_shape(t, shape) && parse_number(mean, &t->mean) && parse_number(amplitude, &t->amplitude);
@@ -159,7 +160,8 @@ static bool image_add(image *m, const tensor *t)
         size_t used = strlen(dims);
         snprintf(dims + used, sizeof dims - used, "%s%zu", i ? "," : "", t->shape[i]);
     }
-    int n = snprintf(m->header + m->header_size, 512, "%c\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}",
+    int n = snprintf(m->header + m->header_size, 512,
+                     "%c\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}",
                      m->header_size ? ',' : '{', t->name, t->dtype, dims, m->size, m->size + bytes);
     if (n < 0 || n >= 512)
         return false;
@@ -182,8 +184,8 @@ static vka_status make_parent(const char *path, vka_error *err)
     return vka_make_dirs(dir, err);
 }
 
-static vka_status put(const char *out, const char *name, const void *head, size_t head_size, const void *data, size_t size,
-                      vka_error *err)
+static vka_status put(const char *out, const char *name, const void *head, size_t head_size, const void *data,
+                      size_t size, vka_error *err)
 {
     char *path = vka_path_join(out, name);
     if (!path)
@@ -304,7 +306,8 @@ vka_status vka_test_redraw(const char *set, const char *tokenizer, const char *o
 {
     char *path = vka_path_join(set, "weights.txt"), *text = NULL, line[512];
     size_t size;
-    vka_status s = path ? vka_read_file(path, LIMIT, &text, &size, err) : vka_fail(err, VKA_E_INTERNAL, "out of memory");
+    vka_status s =
+        path ? vka_read_file(path, LIMIT, &text, &size, err) : vka_fail(err, VKA_E_INTERNAL, "out of memory");
     free(path);
     if (s == VKA_OK)
         s = vka_make_dirs(out, err);
