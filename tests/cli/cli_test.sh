@@ -109,6 +109,72 @@ fails 3 'text.safetensors' -p x -m text.safetensors
 fails 3 'text.safetensors' --from text.safetensors
 fails 3 'not a JSON object' --job text.safetensors
 
+# Files that are whole but not what they are given as: headers made here, data as a hole in the file.
+# tensors NAME: "name shape..." lines on standard input become the fp16 file NAME.
+tensors() {
+    awk '{ n = 2; dims = ""
+           for (i = 2; i <= NF; i++) { n *= $i; dims = dims (i > 2 ? "," : "") $i }
+           printf "%s\"%s\":{\"dtype\":\"F16\",\"shape\":[%s],\"data_offsets\":[%.0f,%.0f]}", (NR > 1 ? "," : "{"), $1, dims, at, at + n
+           at += n }
+         END { printf "}"; printf "%.0f\n", at >"bytes" }' >header
+    size=$(wc -c <header)
+    # the length of the header, eight bytes little-endian
+    rest=$size
+    for _ in 1 2 3 4 5 6 7 8; do
+        # shellcheck disable=SC2059 # an escape made of a number
+        printf "\\$(printf %03o $((rest % 256)))"
+        rest=$((rest / 256))
+    done >"$1"
+    cat header >>"$1"
+    dd if=/dev/null of="$1" bs=1 count=0 seek="$((8 + size + $(cat bytes)))" 2>/dev/null
+}
+motion_module() { # CHANNELS...: a module with two slots per down block, three per up block, 32 positions
+    awk -v list="$*" 'function slot(p, c) {
+            p = p ".temporal_transformer."; b = p "transformer_blocks.0."
+            print p "norm.weight", c; print p "norm.bias", c
+            print p "proj_in.weight", c, c; print p "proj_in.bias", c
+            print p "proj_out.weight", c, c; print p "proj_out.bias", c
+            for (a = 0; a < 2; a++) {
+                q = b "attention_blocks." a "."
+                print q "to_q.weight", c, c; print q "to_k.weight", c, c; print q "to_v.weight", c, c
+                print q "to_out.0.weight", c, c; print q "to_out.0.bias", c; print q "pos_encoder.pe", 1, 32, c
+                print b "norms." a ".weight", c; print b "norms." a ".bias", c
+            }
+            print b "ff.net.0.proj.weight", 8 * c, c; print b "ff.net.0.proj.bias", 8 * c
+            print b "ff.net.2.weight", c, 4 * c; print b "ff.net.2.bias", c
+            print b "ff_norm.weight", c; print b "ff_norm.bias", c
+        }
+        BEGIN { n = split(list, channel, " ")
+            for (i = 1; i <= n; i++) {
+                for (m = 0; m < 2; m++) slot("down_blocks." (i - 1) ".motion_modules." m, channel[i])
+                for (m = 0; m < 3; m++) slot("up_blocks." (n - i) ".motion_modules." m, channel[i])
+            } }'
+}
+motion_module 320 640 1280 | tensors sdxl.safetensors
+fails 3 'SDXL' -p x --motion sdxl.safetensors -o clip.webp
+run 0 inspect sdxl.safetensors
+says 'sdxl-beta'
+motion_module 320 640 1280 1280 | tensors wide.safetensors
+fails 3 'does not fit' -p x --motion wide.safetensors -o clip.webp
+tensors lora.safetensors <<END
+lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight 4 320 1 1
+lora_unet_down_blocks_0_attentions_0_proj_in.lora_up.weight 320 4 1 1
+END
+fails 3 'LoRA' -p x -m lora.safetensors -o clip.webp
+fails 3 'LoRA' -p x --motion lora.safetensors -o clip.webp
+fails 3 'not a model' -p x -m "$sources/models/miniature/motion.safetensors" -o clip.webp
+head -c 100000 "$sources/models/miniature/motion.safetensors" >cut.safetensors
+fails 3 'truncated' -p x --motion cut.safetensors -o clip.webp
+: >empty.safetensors
+fails 3 'empty' -p x -m empty.safetensors -o clip.webp
+
+# ---- outputs are tried before a device is ----
+fails 7 'cannot write' -p x -o /nonexistent/clip.webp
+fails 2 'clip.xyz' -p x -o clip.xyz
+: >there.webp
+fails 7 'there already' -p x -o there.webp
+[ -s there.webp ] && bad 'an output that was there has changed'
+
 # ---- devices ----
 fails 4 'driver' devices
 fails 4 'driver' -p x -o clip.webp
