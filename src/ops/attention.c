@@ -16,8 +16,9 @@ struct attention_params {
 
 enum {
     STAGE = 512,        /* vec4 of staged K, and of V, at most: 16 KiB together */
-    WHOLE_QUADS = 10,   /* vec4 of a head in one lane's registers, twice: what 128 registers of a lane hold, */
-    PART_QUADS = 8,     /* and with the sums of parts */
+    WHOLE_QUADS = 10,   /* vec4 of a head in one lane's registers, twice: what 128 registers hold on most devices, */
+    PART_QUADS = 8,     /* with the sums of parts, */
+    FEW_QUADS = 5,      /* and with few registers */
     MAX_HEAD = 512,     /* four keys of it still fit the stage */
     SHUFFLED_QUADS = 8, /* vec4 of all queries in one lane of the shuffled kernel; measured on lavapipe, 8 lanes */
     MAX_QUERIES = 4,
@@ -33,12 +34,15 @@ struct layout {
 static struct layout lay_out(const struct vka_kernel_table *t, uint32_t slot, uint32_t queries, uint32_t tokens)
 {
     struct layout l = {.split = 1, .lanes = 128};
-    while (vka_div_up(slot, l.split) > (l.split == 1 ? WHOLE_QUADS : PART_QUADS))
+    while (vka_div_up(slot, l.split) > (t->few_registers ? FEW_QUADS : l.split == 1 ? WHOLE_QUADS : PART_QUADS))
         l.split *= 2;
+    if (l.lanes < 8 * l.split)
+        l.lanes = 8 * l.split;
+    while (l.lanes > t->max_invocations && l.lanes > 8)
+        l.lanes /= 2;
+    l.split = vka_min_u32(l.split, l.lanes / 8); /* a workgroup has eight queries or more */
     l.quads = vka_div_up(slot, l.split);
     uint32_t whole = l.quads * l.split; /* staged vec4 per key */
-    if (t->max_invocations && l.lanes > t->max_invocations)
-        l.lanes = t->max_invocations;
     for (l.keys = 16, l.capacity = 0; whole * l.keys > l.capacity && l.keys > 1;) {
         l.keys /= 2;
         l.partials = l.split > 1 ? 2 * l.keys * l.lanes : 1;

@@ -92,6 +92,8 @@ static struct tile choose_tile(const struct vka_kernel_table *t, bool half, uint
         return (struct tile){lanes, lanes, down, 4, depth, true};
     }
     uint16_t threads = t->max_invocations >= 256 ? 256 : 128;
+    if (threads == 256 && pixels >= 1024 && n >= 128 && t->few_registers)
+        return (struct tile){threads, 16, 4, 8, 16, false};
     if (threads == 256 && pixels >= 1024 && n >= 128 && t->shared_bytes >= 20480)
         return (struct tile){threads, 16, 8, 8, 16, false};
     return (struct tile){threads, 16, 4, 4, 16, false};

@@ -2,7 +2,9 @@
 #include "render/setup.h"
 
 #include "base/file.h"
+#include "base/thread.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,65 +18,61 @@ static json_t *cache_open(char **path)
     return j ? j : json_object();
 }
 
-static vka_status hash_file(json_t *cache, bool *changed, const char *path, char hex[65], vka_error *err)
+enum { MOST_FILES = 64, HASH_CHUNK = 1 << 22 };
+
+/* Files are hashed by a thread of its own beside load and sampling: a 4 GB checkpoint takes many seconds the first time. */
+struct vka_model_hashes {
+    struct {
+        const char *path, *kind, *family, *variant; /* owned by the setup's models */
+        char sha256[65];
+    } files[MOST_FILES];
+    size_t count;
+    atomic_bool stop;
+    vka_thread *thread;
+    vka_status status;
+    vka_error err;
+};
+
+static vka_status hash_file(struct vka_model_hashes *h, size_t i, json_t *cache, bool *changed)
 {
+    const char *path = h->files[i].path;
     char id[96], *full = vka_file_identity(path, id);
-    if (!full) {
-        return vka_fail(err, VKA_E_INPUT, "cannot read '%s'", path);
-    }
+    if (!full)
+        return vka_fail(&h->err, VKA_E_INPUT, "cannot read '%s'", path);
     const json_t *entry = json_object_get(cache, full);
-    const char *known = json_string_value(json_object_get(entry, "id")), *sha = json_string_value(json_object_get(entry, "sha256"));
+    const char *known = json_string_value(json_object_get(entry, "id"));
+    const char *sha = json_string_value(json_object_get(entry, "sha256"));
+    vka_status st = VKA_OK;
     if (known && sha && !strcmp(known, id) && strlen(sha) == 64)
-        memcpy(hex, sha, 65);
+        memcpy(h->files[i].sha256, sha, 65);
     else {
         vka_map map;
-        vka_status st = vka_map_open(&map, full, err);
-        if (st != VKA_OK) {
-            free(full);
-            return st;
+        st = vka_map_open(&map, full, &h->err);
+        if (st == VKA_OK) {
+            vka_sha256 s;
+            vka_sha256_init(&s);
+            for (size_t at = 0; at < map.size && !atomic_load(&h->stop); at += HASH_CHUNK)
+                vka_sha256_add(&s, map.data + at, map.size - at < HASH_CHUNK ? map.size - at : HASH_CHUNK);
+            vka_sha256_hex(&s, h->files[i].sha256);
+            vka_map_close(&map);
+            if (!atomic_load(&h->stop)) {
+                json_object_set_new(cache, full, json_pack("{s:s, s:s}", "id", id, "sha256", h->files[i].sha256));
+                *changed = true;
+            }
         }
-        vka_sha256 s;
-        vka_sha256_init(&s);
-        vka_sha256_add(&s, map.data, map.size);
-        vka_sha256_hex(&s, hex);
-        vka_map_close(&map);
-        json_object_set_new(cache, full, json_pack("{s:s, s:s}", "id", id, "sha256", hex));
-        *changed = true;
     }
     free(full);
-    return VKA_OK;
+    return st;
 }
 
-static vka_status add_file(json_t *list, json_t *cache, bool *changed, const char *path, const char *kind,
-                           const char *family, const char *variant, bool paths, vka_error *err)
+static void hash_all(void *arg)
 {
-    char hex[65];
-    vka_status st = hash_file(cache, changed, path, hex, err);
-    if (st != VKA_OK)
-        return st;
-    json_t *entry = json_pack("{s:s, s:s?, s:s}", "kind", kind, "family", family, "sha256", hex);
-    if (variant)
-        json_object_set_new(entry, "variant", json_string(variant));
-    json_object_set_new(entry, paths ? "path" : "name", json_string(paths ? path : vka_path_base(path)));
-    json_array_append_new(list, entry);
-    return VKA_OK;
-}
-
-json_t *vka_setup_models_json(const struct vka_setup *s, bool paths, vka_error *err)
-{
+    struct vka_model_hashes *h = arg;
     char *path;
-    json_t *list = json_array(), *cache = cache_open(&path);
+    json_t *cache = cache_open(&path);
     bool changed = false;
-    vka_status st = VKA_OK;
-    const char *file, *family = vka_model_family(s->model);
-    for (size_t i = 0; st == VKA_OK && (file = vka_model_file(s->model, i)); i++)
-        st = add_file(list, cache, &changed, file, "checkpoint", family, NULL, paths, err);
-    if (s->vae_model != s->model)
-        for (size_t i = 0; st == VKA_OK && (file = vka_model_file(s->vae_model, i)); i++)
-            st = add_file(list, cache, &changed, file, "vae", family, NULL, paths, err);
-    if (st == VKA_OK && s->motion) /* it fits the UNet, so it is of its family */
-        st = add_file(list, cache, &changed, vka_motion_file(s->motion), "motion-module", family ? family : "sd15",
-                      vka_motion_variant_name(s->motion_info->variant), paths, err);
+    for (size_t i = 0; h->status == VKA_OK && i < h->count && !atomic_load(&h->stop); i++)
+        h->status = hash_file(h, i, cache, &changed);
     if (changed && path) {
         char *text = json_dumps(cache, JSON_COMPACT | JSON_SORT_KEYS);
         if (text)
@@ -83,9 +81,74 @@ json_t *vka_setup_models_json(const struct vka_setup *s, bool paths, vka_error *
     }
     json_decref(cache);
     free(path);
-    if (st != VKA_OK) {
-        json_decref(list);
+}
+
+static void add_file(struct vka_model_hashes *h, const char *path, const char *kind, const char *family, const char *variant)
+{
+    if (h->count < MOST_FILES) {
+        h->files[h->count].path = path;
+        h->files[h->count].kind = kind;
+        h->files[h->count].family = family;
+        h->files[h->count++].variant = variant;
+    }
+}
+
+void vka_setup_hash_begin(struct vka_setup *s)
+{
+    struct vka_model_hashes *h = calloc(1, sizeof *h);
+    const char *file, *family = vka_model_family(s->model);
+    if (!h || s->hashes) {
+        free(h);
+        return;
+    }
+    atomic_init(&h->stop, false);
+    for (size_t i = 0; (file = vka_model_file(s->model, i)); i++)
+        add_file(h, file, "checkpoint", family, NULL);
+    if (s->vae_model != s->model)
+        for (size_t i = 0; (file = vka_model_file(s->vae_model, i)); i++)
+            add_file(h, file, "vae", family, NULL);
+    if (s->motion) /* it fits the UNet, so it is of its family */
+        add_file(h, vka_motion_file(s->motion), "motion-module", family ? family : "sd15",
+                 vka_motion_variant_name(s->motion_info->variant));
+    s->hashes = h;
+    h->thread = vka_thread_start(hash_all, h);
+    if (!h->thread)
+        hash_all(h);
+}
+
+void vka_setup_hash_end(struct vka_setup *s)
+{
+    if (!s->hashes)
+        return;
+    atomic_store(&s->hashes->stop, true);
+    vka_thread_join(&s->hashes->thread);
+    free(s->hashes);
+    s->hashes = NULL;
+}
+
+json_t *vka_setup_models_json(struct vka_setup *s, bool paths, vka_error *err)
+{
+    vka_setup_hash_begin(s);
+    struct vka_model_hashes *h = s->hashes;
+    if (!h) {
+        vka_fail(err, VKA_E_MEMORY, "out of memory");
         return NULL;
+    }
+    vka_thread_join(&h->thread);
+    if (h->status != VKA_OK) {
+        if (err && err->status == VKA_OK)
+            *err = h->err;
+        return NULL;
+    }
+    json_t *list = json_array();
+    for (size_t i = 0; i < h->count; i++) {
+        json_t *entry = json_pack("{s:s, s:s?, s:s}", "kind", h->files[i].kind, "family", h->files[i].family, "sha256",
+                                  h->files[i].sha256);
+        if (h->files[i].variant)
+            json_object_set_new(entry, "variant", json_string(h->files[i].variant));
+        json_object_set_new(entry, paths ? "path" : "name",
+                            json_string(paths ? h->files[i].path : vka_path_base(h->files[i].path)));
+        json_array_append_new(list, entry);
     }
     return list;
 }

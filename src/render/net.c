@@ -204,6 +204,8 @@ vka_status vka_net(vka_context *cx, const vka_job *job, const char *net, const c
     vka_context_begin(cx);
     vka_status st = vka_setup_open(&c.setup, job, nets[which].needs, &cx->log, err);
     bool open = st == VKA_OK;
+    if (open)
+        vka_setup_hash_begin(&c.setup);
     if (st == VKA_OK && which != 0)
         st = vka_safetensors_open(&c.in, in, err);
     if (st == VKA_OK)

@@ -464,6 +464,7 @@ vka_status vka_render(vka_context *cx, const vka_job *job, char **report, vka_er
         st = vka_work_does_not_fit(&r.w, err);
     r.load_s = vka_now() - began;
     if (st == VKA_OK) {
+        vka_setup_hash_begin(&r.w.setup);
         vka_gpu_reset_peak(r.gpu);
         st = work(&r, err);
     }

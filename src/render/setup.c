@@ -211,6 +211,7 @@ vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned need
 
 void vka_setup_close(struct vka_setup *s)
 {
+    vka_setup_hash_end(s);
     vka_sampler_free(s->sampler);
     vka_tokenizer_destroy(&s->tokenizer);
     vka_motion_close(s->motion);

@@ -35,6 +35,7 @@ struct vka_setup {
     vka_sampler *sampler;
     json_t *manifest; /* vkanim.json of the model's folder, or NULL */
     char *model_path, *motion_path;
+    struct vka_model_hashes *hashes; /* begun or done */
 };
 
 enum { /* what a command needs of a setup */
@@ -65,8 +66,13 @@ void vka_setup_report_unused(const struct vka_setup *s, const vka_log *log);
  * NULL with VKA_E_INPUT when it is nowhere. */
 char *vka_find_model(const char *name, vka_error *err);
 
-/* {"path","kind","family","sha256"} of every model file; hashes are kept in the cache folder by file identity. */
-json_t *vka_setup_models_json(const struct vka_setup *s, bool paths, vka_error *err);
+/* Begins to hash the model files, beside whatever the caller does next; hashes are kept in the cache folder by file
+ * identity. */
+void vka_setup_hash_begin(struct vka_setup *s);
+/* Ends a hashing that nobody needs any more. */
+void vka_setup_hash_end(struct vka_setup *s);
+/* {"path" (or "name"), "kind", "family", "sha256"} of every model file; begins the hashing where it has not been, and waits. */
+json_t *vka_setup_models_json(struct vka_setup *s, bool paths, vka_error *err);
 /* Long option names with resolved values: what makes this clip; no paths, devices or budgets. */
 json_t *vka_setup_settings_json(const struct vka_setup *s, uint64_t seed, bool f16);
 

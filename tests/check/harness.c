@@ -88,7 +88,7 @@ struct check *check_begin(vka_gpu *gpu, enum vka_dtype storage, enum vka_dtype w
     vka_kernel_table_init(&c->table, vka_gpu_describe(gpu));
     c->graph = need(vka_graph_create("check", branches, frames));
     c->build = (vka_build){.graph = c->graph,
-                           .storage = storage,
+                           .storage = c->table.storage_f16 ? storage : VKA_F32,
                            .weights = weights,
                            .table = &c->table,
                            .source = {.user = c, .find = find, .to_f32 = to_f32}};
@@ -152,6 +152,9 @@ static void build_ok(const struct check *c)
 vka_tensor check_input(struct check *c, const char *name, enum vka_domain domain, enum vka_dtype dtype, uint32_t n,
                        uint32_t h, uint32_t w, uint32_t channels, const void *values)
 {
+    enum vka_dtype asked = dtype;
+    if (asked == VKA_F16 && !c->table.storage_f16)
+        dtype = VKA_F32;
     vka_tensor t = vka_graph_tensor(&c->build, name, domain, VKA_INPUT, dtype, n, h, w, channels);
     build_ok(c);
     assert_true(t.id < CHECK_TENSORS);
@@ -164,6 +167,8 @@ vka_tensor check_input(struct check *c, const char *name, enum vka_domain domain
                 ((uint16_t *)(void *)bytes)[to] = vka_float_to_half(((const float *)values)[from]);
             else
                 memcpy(bytes + to * 4, (const uint8_t *)values + from * 4, 4);
+            if (asked != dtype)
+                check_round((float *)(void *)bytes + to, 1, asked);
         }
     c->inputs[t.id] = bytes;
     return t;

@@ -70,6 +70,8 @@ vka_tensor check_input(struct check *c, const char *name, enum vka_domain domain
 /* Gives `out`, which is made later than `in`, the memory of `in` (same shape and type), as a plan may do. */
 void check_in_place(struct check *c, vka_tensor out, vka_tensor in);
 
+/* On a device without 16-bit storage VKA_F16 means fp32 that holds what fp16 could: networks run so there. */
+
 /* Packs, records and runs every node.  A node that allows it runs in the parts `cuts` (which must cover its rows; all
  * samples have sn = 0, all pixels pn = 0); without cuts, or where a node cannot be cut that way, whole. */
 void check_run(struct check *c, const struct vka_cut *cuts, uint32_t count);
