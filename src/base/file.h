@@ -54,9 +54,7 @@ char *vka_program_dir(void);
 
 /* SHA-256 (FIPS 180-4). */
 typedef struct vka_sha256 {
-    uint32_t state[8];
-    uint64_t bytes;
-    uint8_t block[64];
+    uint64_t context[20]; /* the library's own */
 } vka_sha256;
 void vka_sha256_init(vka_sha256 *s);
 void vka_sha256_add(vka_sha256 *s, const void *data, size_t size);

@@ -84,7 +84,8 @@ static const struct matmul_params *params(const struct vka_node *node)
  * On a software device a lane's 4 columns times 32 rows pay for the loads, which cost far more than sums held in the
  * first level cache; 64 rows or 8 columns gain a tenth but double the compile time. `depth` is as many k as one load
  * brings. */
-static struct tile choose_tile(const struct vka_kernel_table *t, bool half, uint32_t pixels, uint32_t rows, uint32_t n)
+static struct tile choose_tile(const struct vka_kernel_table *t, bool half, bool conv, uint32_t pixels, uint32_t rows,
+                               uint32_t n)
 {
     if (t->cpu) {
         uint16_t lanes = (uint16_t)t->subgroup_size, few = lanes < 8 ? 8 : lanes;
@@ -92,9 +93,9 @@ static struct tile choose_tile(const struct vka_kernel_table *t, bool half, uint
         return (struct tile){lanes, lanes, down, 4, depth, true};
     }
     uint16_t threads = t->max_invocations >= 256 ? 256 : 128;
-    if (threads == 256 && pixels >= 1024 && n >= 128 && t->few_registers)
+    if (threads == 256 && pixels >= 1024 && n >= 128 && t->few_registers && !conv) /* a convolution's places take more */
         return (struct tile){threads, 16, 4, 8, 16, false};
-    if (threads == 256 && pixels >= 1024 && n >= 128 && t->shared_bytes >= 20480)
+    if (threads == 256 && pixels >= 1024 && n >= 128 && !t->few_registers && t->shared_bytes >= 20480)
         return (struct tile){threads, 16, 8, 8, 16, false};
     return (struct tile){threads, 16, 4, 4, 16, false};
 }
@@ -345,7 +346,7 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
         !check_operands(b, a->at, vka_info(b->graph, out), m.geglu ? m.rows : (uint32_t)n, a->sample_bias, a->add))
         return none;
     struct matmul_params p = {.k = m.c1 + m.c2, .n = m.rows * sources, .c1 = xi.c, .act = a->act, .act_in = a->act_in};
-    p.tile = choose_tile(b->table, b->storage == VKA_F16 || xi.dtype == VKA_F16, xi.h * xi.w,
+    p.tile = choose_tile(b->table, b->storage == VKA_F16 || xi.dtype == VKA_F16, false, xi.h * xi.w,
                          xi.domain == VKA_GLOBAL ? xi.n * xi.h * xi.w : 0, p.n);
     vka_tensor in[INPUTS] = {
         [IN_X] = x, [IN_X2] = a->x2, [IN_NORM] = a->norm, [IN_SAMPLE_BIAS] = a->sample_bias, [IN_ADD] = a->add};
@@ -401,7 +402,7 @@ vka_tensor vka_conv(vka_build *b, vka_tensor x, const struct vka_conv_args *a)
                               .pad_left = a->pad[2],
                               .up_h = h,
                               .up_w = w};
-    p.tile = choose_tile(b->table, b->storage == VKA_F16 || xi.dtype == VKA_F16, out_h * out_w,
+    p.tile = choose_tile(b->table, b->storage == VKA_F16 || xi.dtype == VKA_F16, true, out_h * out_w,
                          xi.domain == VKA_GLOBAL ? xi.n * out_h * out_w : 0, p.n);
     vka_tensor in[INPUTS] = {[IN_X] = x, [IN_SAMPLE_BIAS] = a->sample_bias, [IN_ADD] = a->add};
     if (!add_weights(b, a->at, &weight, &bias, 1, &m, m.taps * xi.pitch, xi.pitch, vka_pitch(m.rows), &p.tile, in))

@@ -17,6 +17,7 @@
 #include <string.h>
 
 static vka_gpu *gpu;
+static bool poor; /* a GPU with few registers, the least of shared memory and workgroups that Vulkan allows */
 static uint32_t group_limit; /* workgroups on one axis, 0: the device's; small ones fold launches */
 
 struct attention_case {
@@ -87,6 +88,8 @@ static float *run(const struct attention_case *k, const struct data *d, enum vka
 {
     struct check *c = check_begin(gpu, storage, VKA_F32, k->branches, k->frames);
     c->table.cpu = cpu && c->table.cpu;
+    if (poor)
+        c->table.few_registers = true, c->table.shared_bytes = 16384, c->table.max_invocations = 128;
     c->table.max_groups[0] = group_limit ? group_limit : c->table.max_groups[0];
     uint32_t n = k->branches * k->frames;
     bool cross = k->kind == VKA_ATTENTION_CROSS;
@@ -181,6 +184,19 @@ static void test_head_sizes(void **state)
         }
 }
 
+/* Heads that take another layout there, with many tokens and few. */
+static void test_poor_devices(void **state)
+{
+    (void)state;
+    static const uint32_t dims[] = {20, 40, 64, 160, 512};
+    poor = true;
+    for (uint32_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+        check_attention(&(struct attention_case){S, 1, 2, 9, 11, 2, dims[i], .spread = 1}, VKA_F32, false);
+        check_attention(&(struct attention_case){T, 2, 5, 3, 3, 1, dims[i], .spread = 1}, VKA_F32, false);
+    }
+    poor = false;
+}
+
 static void test_tokens(void **state)
 {
     (void)state;
@@ -250,7 +266,7 @@ int main(void)
 {
     gpu = check_open_gpu();
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_head_sizes), cmocka_unit_test(test_tokens),
-                                       cmocka_unit_test(test_causal), cmocka_unit_test(test_large_logits),
+                                       cmocka_unit_test(test_causal), cmocka_unit_test(test_large_logits), cmocka_unit_test(test_poor_devices),
                                        cmocka_unit_test(test_refusals)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     check_close_gpu(&gpu);

@@ -18,9 +18,10 @@
 
 static vka_gpu *gpu;
 
-/* Which kernels: the device's own, those of a software device without 64-bit integers, those of a GPU. */
-enum mode { OWN, NARROW, STAGING };
-static const char *const modes[] = {"own kernels", "narrow loads", "staging"};
+/* Which kernels: the device's own, those of a software device without 64-bit integers, those of a GPU, those of a GPU with
+ * few registers. */
+enum mode { OWN, NARROW, STAGING, FEW };
+static const char *const modes[] = {"own kernels", "narrow loads", "staging", "staging in few registers"};
 
 enum {
     CONV = 1,
@@ -77,6 +78,8 @@ static const struct shape shapes[] = {
     {.name = "stride 2, asymmetric", 1, 2, 12, 9, 20, 0, 40, CONV, .kernel = 3, .stride = 2, .pad = {0, 1, 0, 1}},
     {.name = "upsample 7x5 to 13x9", 1, 2, 7, 5, 24, 0, 40, CONV, SAME, .up_h = 13, .up_w = 9},
     {.name = "many rows", 1, 2, 33, 32, 24, 0, 136, CONV, SAME, .act = VKA_ACT_SILU},
+    {.name = "many rows, geglu", 1, 2, 33, 32, 24, 0, 144, ADD | IN_PLACE, .act = VKA_ACT_GEGLU},
+    {.name = "many rows of two inputs, norm", 1, 2, 33, 32, 20, 12, 200, NORM | SAMPLE_BIAS},
     {.name = "one pixel, 3x3", 1, 3, 1, 1, 20, 0, 40, CONV, SAME},
 };
 /* clang-format on */
@@ -206,9 +209,10 @@ static float *run(const struct shape *s, const struct data *d, enum vka_dtype st
     static const char *const at[3] = {"at", "at1", "at2"};
     if (mode != OWN)
         c->table.wide_loads = false;
-    if (mode == STAGING) {
+    if (mode >= STAGING) {
         c->table.cpu = false, c->table.subgroup_size = 0;
-        c->table.max_invocations = storage == VKA_F16 ? 128 : 256; /* both workgroup sizes */
+        c->table.max_invocations = storage == VKA_F16 && mode == STAGING ? 128 : 256; /* both workgroup sizes */
+        c->table.few_registers = mode == FEW;
     }
     float *x = spread(d->x, (size_t)samples * s->h * s->w, s->c1, s->heads_in);
     float *norm = norm_values(d->scale, d->shift, samples, s->c1 + s->c2);
@@ -345,6 +349,17 @@ static void staging(void **state)
     some_shapes(VKA_F16, VKA_F16, STAGING, 1, 2);
 }
 
+/* The large tiles, which pictures of 1024 pixels take. */
+static void large_tiles(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        if (shapes[i].h * shapes[i].w >= 1024) {
+            check_shape(&shapes[i], VKA_F16, VKA_F16, FEW);
+            check_shape(&shapes[i], VKA_F32, VKA_F16, FEW);
+        }
+}
+
 /* What the builders refuse, and how they say it. */
 static void refusals(void **state)
 {
@@ -395,6 +410,7 @@ static int close_device(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(f32),    cmocka_unit_test(f16),     cmocka_unit_test(mixed),
-                                       cmocka_unit_test(narrow), cmocka_unit_test(staging), cmocka_unit_test(refusals)};
+                                       cmocka_unit_test(narrow), cmocka_unit_test(staging),
+                                       cmocka_unit_test(large_tiles), cmocka_unit_test(refusals)};
     return cmocka_run_group_tests_name("matmul", tests, open_device, close_device);
 }

@@ -230,10 +230,12 @@ static double look(const struct entry *e, const char *const *names)
 
 static const char *const registers[] = {"VGPRs", "Number of GPRs", "Registers", "GPRs", "Max full registers", NULL};
 static const char *const scalars[] = {"SGPRs", "Uniform GPRs", "Uniforms", NULL};
-static const char *const shared[] = {"LDS size", "LDS Size", "Shared Memory Size", "Shared memory size", "Local Memory", NULL};
+static const char *const shared[] = {"LDS size", "LDS Size", "Shared Memory Size", "Shared memory size", "Workgroup Memory Size",
+                                     "Local Memory", NULL};
 static const char *const scratch[] = {"Scratch size", "Scratch Memory Size", "SLM size", "SLM Size", "Scratch", NULL};
-static const char *const code[] = {"Code size", "Code Size", "Code size (in bytes)", NULL};
-static const char *const waves[] = {"Subgroups per SIMD", "Max warps/SM", "Max Waves Per Core", "Threads", "Max threads per core", NULL};
+static const char *const code[] = {"Code size", "Code Size", "Code size (in bytes)", "Instruction Count", NULL};
+static const char *const waves[] = {"Subgroups per SIMD", "Max warps/SM", "Max Waves Per Core", "Threads", "Max threads per core",
+                                    NULL};
 static const char *const width[] = {"Subgroup size", NULL};
 
 /* All that is spilled to memory, whatever the driver calls it (NVK counts moves between register files too). */
