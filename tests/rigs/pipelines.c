@@ -7,7 +7,7 @@
  * twice, with room for everything and with none: both plans must ask for the same pipelines, since memory must not change a
  * bit.  `sd15` stands for Stable Diffusion 1.5 with AnimateDiff v2, from tables of shapes; FOLDER is a diffusers folder with
  * motion.safetensors in it.
- * Fails when a pipeline does not compile, spills registers or takes scratch memory, when the plans differ, or when there are
+ * Fails when a pipeline does not compile, spills registers or takes more than a little scratch memory, when the plans differ, or when there are
  * more than N pipelines (150).  77: there is no device. */
 #include "../hazard/networks.h"
 
@@ -19,7 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_KEYS = 1024, MOST_FIGURES = 128 };
+enum {
+    MOST_KEYS = 1024,
+    MOST_FIGURES = 128,
+    FEW_BYTES = 64 /* of scratch in an invocation: what a driver puts there without calling it a spill (NVK 25.0: 20) */
+};
 
 struct figure {
     char name[64];
@@ -171,8 +175,9 @@ static vka_status survey_sd15(struct survey *v, const struct options *o, vka_err
     const vka_vae_config vae = networks_sd15_vae();
     const vka_text_config text = networks_sd15_text();
     const vka_motion_info motion = networks_v2_motion(&unet);
-    struct parts p = {&text, networks_text_table(&text, NULL), networks_unet_table(&unet, NULL), networks_motion_table(&motion, &unet, NULL),
-                      networks_vae_table(&vae, NULL), &unet, &motion, &vae, true};
+    struct parts p = {&text, networks_text_table(&text, NULL), networks_unet_table(&unet, NULL),
+                      networks_motion_table(&motion, &unet, NULL), networks_vae_table(&vae, NULL), &unet, &motion, &vae,
+                      true};
     vka_status s = p.text && p.unet && p.motion && p.vae ? survey_parts(v, &p, o, err)
                                                          : vka_fail(err, VKA_E_MEMORY, "out of memory");
     vka_weights_free(p.text);
@@ -306,7 +311,7 @@ static void compile_all(struct survey *v, vka_gpu *gpu, const struct options *o)
         e->executables = vka_pipeline_statistics(gpu, p, keep, e);
         if (!o->json)
             print_row(v, e);
-        if (spills(e) > 0 || look(e, scratch) > 0) {
+        if (spills(e) > 0 || look(e, scratch) > FEW_BYTES) {
             fprintf(stderr, "pipelines: %s spills in '%s'\n", vka_shaders[e->key.shader].name, e->label);
             v->failures++;
         }
