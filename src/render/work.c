@@ -60,7 +60,8 @@ vka_status vka_work_device(struct vka_work *w, const vka_gpu_info *info, vka_err
 vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job, vka_error *err)
 {
     *w = (struct vka_work){.cx = cx, .job = job};
-    vka_status st = vka_setup_open(&w->setup, job, VKA_NEED_UNET | VKA_NEED_VAE | VKA_NEED_TEXT | VKA_NEED_CLIP, &cx->log, err);
+    unsigned text = job->embeds ? 0 : VKA_NEED_TEXT; /* --embeds stands for the text encoder */
+    vka_status st = vka_setup_open(&w->setup, job, VKA_NEED_UNET | VKA_NEED_VAE | VKA_NEED_CLIP | text, &cx->log, err);
     if (st != VKA_OK)
         return st;
     w->branches = w->setup.cfg == 1.0 ? 1 : 2;
