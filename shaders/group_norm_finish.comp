@@ -1,11 +1,11 @@
 // group_norm_finish.comp - second half of group normalisation: merges the channels and blocks of each group and
 // writes scale and shift per channel.
 //
-// stats f32 [n][block][P means, P M2s] of group_norm_stats.comp; result f32 [n][pitch(C) scales, pitch(C) shifts],
-// where channel c of the C = c1 + c2 channels lies at c in the statistics if c < c1, else at p1 + c - c1. Groups are
-// cg consecutive channels and may straddle c1. GANG invocations share one group of one sample (of `frames` samples
-// when the statistics are joint): each merges every GANG-th (frame, block, channel) in order, then the gang merges in
-// a tree, by the pairwise rule of Chan, Golub and LeVeque (1979).
+// stats f32 [n][block][P means, P M2s] of x's c1 channels and stats2 of x2's, as group_norm_stats.comp and matmul.comp
+// leave them, with blocks of their own size each; result f32 [n][pitch(C) scales, pitch(C) shifts], C = c1 + c2.  Groups
+// are cg consecutive channels and may straddle c1.  GANG invocations share one group of one sample (of `frames` samples
+// when the statistics are joint): each merges every GANG-th (frame, block, channel) in order, those of x before those of
+// x2, then the gang merges in a tree, by the pairwise rule of Chan, Golub and LeVeque (1979).
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "memory.glsl"
@@ -15,11 +15,11 @@
 layout(constant_id = 1) const uint GANG = 64; // divides LANES
 
 layout(push_constant, scalar) uniform Push {
-    uvec2 stats, gamma, beta, result;
-    uint stats_stride, result_stride;
-    uint c, c1, p1, p; // channels, those of x, pitch(c1), P
+    uvec2 stats, stats2, gamma, beta, result;
+    uint stats_stride, stats2_stride, result_stride;
+    uint c, c1, p1, p2; // channels, those of x, P of both
     uint cg, groups;
-    uint rows, block, blocks;
+    uint rows, block1, blocks1, block2, blocks2; // of a sample; rows of a block, blocks
     uint frames; // samples that share one statistic
     uint units;  // groups * samples / frames
     uint result_pitch;
@@ -37,29 +37,41 @@ void main()
     unit = live ? unit : 0;
     uint set = unit / push.groups; // the sample, or the branch
     uint group = unit - set * push.groups;
-    uint base = set * push.frames * push.stats_stride;
 
-    // (frame, block, channel) as the digits of a number that grows by GANG
-    uint channel = member % push.cg, step_channel = GANG % push.cg;
-    uint rest = member / push.cg, step_rest = GANG / push.cg;
-    uint block = rest % push.blocks, step_block = step_rest % push.blocks;
-    uint frame = rest / push.blocks, step_frame = step_rest / push.blocks;
     Moments m = Moments(0.0, 0.0, 0.0);
-    while (frame < push.frames) {
-        uint c = group * push.cg + channel;
-        uint at = base + frame * push.stats_stride + 2 * block * push.p + (c < push.c1 ? c : push.p1 + c - push.c1);
-        float n = float(min(push.block, push.rows - block * push.block));
-        m = merged(m, Moments(n, load_f32(push.stats, at), load_f32(push.stats, at + push.p)));
-        channel += step_channel;
-        block += step_block;
-        frame += step_frame;
-        if (channel >= push.cg) {
-            channel -= push.cg;
-            block++;
-        }
-        if (block >= push.blocks) {
-            block -= push.blocks;
-            frame++;
+    for (uint second = 0; second < 2; second++) {
+        // the group's channels that this input has, counted from the input's first
+        uint lo = group * push.cg, hi = lo + push.cg;
+        if (second == 0)
+            hi = min(hi, push.c1);
+        else
+            lo = max(lo, push.c1) - push.c1, hi = max(hi, push.c1) - push.c1;
+        if (lo >= hi)
+            continue;
+        const uint width = hi - lo, pitch = second == 0 ? push.p1 : push.p2;
+        const uint rows = second == 0 ? push.block1 : push.block2, blocks = second == 0 ? push.blocks1 : push.blocks2;
+        const uint stride = second == 0 ? push.stats_stride : push.stats2_stride;
+        const uvec2 stats = second == 0 ? push.stats : push.stats2;
+        // (frame, block, channel) as the digits of a number that grows by GANG
+        uint channel = member % width, step_channel = GANG % width;
+        uint rest = member / width, step_rest = GANG / width;
+        uint block = rest % blocks, step_block = step_rest % blocks;
+        uint frame = rest / blocks, step_frame = step_rest / blocks;
+        while (frame < push.frames) {
+            uint at = (set * push.frames + frame) * stride + 2 * block * pitch + lo + channel;
+            float n = float(min(rows, push.rows - block * rows));
+            m = merged(m, Moments(n, load_f32(stats, at), load_f32(stats, at + pitch)));
+            channel += step_channel;
+            block += step_block;
+            frame += step_frame;
+            if (channel >= width) {
+                channel -= width;
+                block++;
+            }
+            if (block >= blocks) {
+                block -= blocks;
+                frame++;
+            }
         }
     }
     if (GANG > 1) {

@@ -1,8 +1,6 @@
-// layer_norm.comp - (x - mean) / sqrt(variance + eps) * gamma + beta over the channels of a row, then plus a row of a
-// table of positions.
+// layer_norm.comp - (x - mean) / sqrt(variance + eps) * gamma + beta over the channels of a row.
 //
-// x, result [n, rows, c]; gamma, beta f32 [c]; positions f32 [L, c] (address 0: none), row = frame of the sample.
-// GANG invocations share ROWS rows. Mean and M2 (the sum of squared distances from it) are formed exactly within
+// x, result [n, rows, c]; gamma, beta f32 [c].  GANG invocations share ROWS rows. Mean and M2 (the sum of squared distances from it) are formed exactly within
 // eight channels, then merged in a fixed order by the pairwise rule of Chan, Golub and LeVeque (1979): one reading,
 // and a large mean costs nothing.
 #version 460
@@ -16,11 +14,10 @@ layout(constant_id = 1) const uint GANG = 32; // divides LANES
 layout(constant_id = 2) const uint ROWS = 1;
 
 layout(push_constant, scalar) uniform Push {
-    uvec2 x, gamma, beta, positions, result;
-    uint x_stride, result_stride, x_pitch, result_pitch, positions_pitch;
+    uvec2 x, gamma, beta, result;
+    uint x_stride, result_stride, x_pitch, result_pitch;
     uint rows, total; // of a sample, of all samples
     uint c;
-    uint frame, frames; // of the first sample; of a branch
     float eps;
 } push;
 
@@ -42,14 +39,14 @@ Moments of_eight(vec4 a, vec4 b, uint c)
     return m;
 }
 
-vec4 load_table(uvec2 table, uint at, uint c) // four of a row that has no padding
+vec4 load_table(uvec2 table, uint c) // four of a row that has no padding
 {
     if ((push.c & 3) == 0)
-        return load_quad_f32(table, at + c);
+        return load_quad_f32(table, c);
     vec4 v = vec4(0);
     for (uint k = 0; k < 4; k++)
         if (c + k < push.c)
-            v[k] = load_f32(table, at + c + k);
+            v[k] = load_f32(table, c + k);
     return v;
 }
 
@@ -57,9 +54,8 @@ void main()
 {
     const uint lane = gl_LocalInvocationIndex, member = lane % GANG;
     const uint first = (workgroup_number() * (LANES / GANG) + lane / GANG) * ROWS;
-    const bool placed = (push.positions.x | push.positions.y) != 0;
 
-    uint from[ROWS], to[ROWS], position[ROWS];
+    uint from[ROWS], to[ROWS];
     float mean[ROWS], rstd[ROWS];
     [[unroll]] for (uint r = 0; r < ROWS; r++) {
         uint row = min(first + r, push.total - 1);
@@ -67,7 +63,6 @@ void main()
         row -= sample_index * push.rows;
         from[r] = sample_index * push.x_stride + row * push.x_pitch;
         to[r] = sample_index * push.result_stride + row * push.result_pitch;
-        position[r] = placed ? (push.frame + sample_index) % push.frames * push.positions_pitch : 0;
         Moments m = Moments(0.0, 0.0, 0.0);
         for (uint c = member * 8; c < push.c; c += GANG * 8)
             m = merged(m, of_eight(load_quad(push.x, from[r] + c), load_quad(push.x, from[r] + c + 4), c));
@@ -88,12 +83,10 @@ void main()
 
     for (uint c = member * 4; c < push.result_pitch; c += GANG * 4) {
         bool there = c < push.c;
-        vec4 gamma = there ? load_table(push.gamma, 0, c) : vec4(0);
-        vec4 beta = there ? load_table(push.beta, 0, c) : vec4(0);
+        vec4 gamma = there ? load_table(push.gamma, c) : vec4(0);
+        vec4 beta = there ? load_table(push.beta, c) : vec4(0);
         [[unroll]] for (uint r = 0; r < ROWS; r++) {
             vec4 v = (load_quad(push.x, from[r] + c) - mean[r]) * rstd[r] * gamma + beta;
-            if (placed && there)
-                v += load_table(push.positions, position[r], c);
             if (c + 4 > push.c) // the pad channels
                 v = vec4(c < push.c ? v.x : 0.0, c + 1 < push.c ? v.y : 0.0, c + 2 < push.c ? v.z : 0.0, 0.0);
             if (first + r < push.total)

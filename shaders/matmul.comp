@@ -2,8 +2,8 @@
 // convolutions as one implicit product.  C[m, n] = sum over k of A[m, k] B[k, n]; m = row (sample, pixel), n = output
 // channel.
 //
-// K runs over segments: the taps of a convolution (row-major), or the one or two inputs of a linear layer; a segment
-// has as many k as its input has pitch (a multiple of 8).  The sum over k is sequential in fp32, so an output's bits
+// K runs over segments: the taps of x (row-major; one for a linear layer), then x2 and x3 where they are; a segment has
+// as many k as its input has pitch (a multiple of 8).  x2 and x3 are read at the output's pixel.  The sum over k is sequential in fp32, so an output's bits
 // depend on nothing but its own operands.  B is packed as [N / BN][K][BN]: a panel of BN columns per tile.
 //
 // Two ways to feed the multipliers, two binaries, since not every GPU has shuffles:
@@ -45,6 +45,9 @@ const bool OUT_F32 = (FLAGS & 32u) != 0u;
 const bool ADD_F32 = (FLAGS & 64u) != 0u;
 const bool W_F16 = (FLAGS & 128u) != 0u;
 const bool NORM_ODD = (FLAGS & 256u) != 0u; // x2's first channel is odd: no pairs in the norm
+const bool EXTRA = (FLAGS & 512u) != 0u;    // a convolution with x2, and perhaps x3
+const bool FRAME_BIAS = (FLAGS & 1024u) != 0u; // sample_bias has a row per frame
+const bool STATS = (FLAGS & 2048u) != 0u;   // leaves statistics of the result
 
 #ifdef SHUFFLED
 const bool BROADCAST = true;
@@ -65,31 +68,38 @@ const uint B_LOADS = BK * BN / 4u / THREADS;
 const uint A_STRIDE = BM + 4u;              // shared rows, skewed against bank conflicts
 const uint B_STRIDE = BN + 4u;
 
-const uint ROWS = BROADCAST ? 4u : TM;      // rows that leave together
+const uint ROWS = 4u;                       // rows that leave together when broadcasting
 
-shared float sa[BROADCAST ? 1u : BK * A_STRIDE];
-shared float sb[BROADCAST ? 1u : BK * B_STRIDE];
+// BK rows of A and of B; behind the product, for statistics, means and M2s of each invocation's 4 rows in 4 columns
+const uint STAGED = BK * (A_STRIDE + B_STRIDE), MOMENTS = STATS ? 8u * THREADS : 0u;
+shared float staged[BROADCAST ? 1u : STAGED > MOMENTS ? STAGED : MOMENTS];
+#define sa(i) staged[i]
+#define sb(i) staged[BK * A_STRIDE + (i)]
+#define moments staged
+vec4 load_moments(uint i) { return vec4(moments[i * 4u], moments[i * 4u + 1u], moments[i * 4u + 2u], moments[i * 4u + 3u]); }
 
 layout(push_constant, std430) uniform Push {
-    uvec2 x, x2;
+    uvec2 x, x2, x3;
     uvec2 weight, bias; // bias: f32 in the order of the packed columns
     uvec2 result, add;
     uvec2 sample_bias, norm;
+    uvec2 stats;
     uvec2 args_address;
     uint rows;    // of the part
     uint tiles_n; // panels
     uint tiles;   // in all: groups beyond do nothing
+    uint stats_stride; // floats per sample
 };
 
-// As struct matmul_args in src/ops/matmul.c.
+// As struct matmul_args in src/ops/matmul_launch.c.
 struct Args {
     uint pixels, pixels_magic, pixels_shift; // output rows per sample
-    uint x_stride, x_pitch, x2_stride, x2_pitch;
+    uint x_stride, x_pitch, x2_stride, x2_pitch, x3_stride, x3_pitch;
     uint result_stride, result_pitch, result_c;
     uint add_stride, add_pitch;
-    uint sample_bias_stride;
+    uint sample_bias_stride, first_frame, frames, frames_magic, frames_shift;
     uint norm_stride, norm_pitch, norm_second; // floats per sample; offset of the shifts; channel of x2's first
-    uint segments, k_packed;
+    uint taps, segments, k_packed;
     // convolutions:
     uint kernel, stride, pad_top, pad_left;
     uint out_w, out_w_magic, out_w_shift;
@@ -147,6 +157,16 @@ vec4 fetch_float4(uvec2 base, POINTER p)
 }
 
 vec4 load_float4(uvec2 address, uint i) { return fetch_float4(address, pointer(address, i, 4u)); }
+
+void store_float4(uvec2 address, uint i, vec4 v)
+{
+    if (BROADCAST) {
+        store_f32x2(address, i, v.xy);
+        store_f32x2(address, i + 2u, v.zw);
+    } else {
+        store_f32x4(address, i, v);
+    }
+}
 
 const uint W_BYTES = W_F16 ? 2u : 4u;
 vec4 fetch_b(POINTER p) { return W_F16 ? fetch_half4(weight, p) : fetch_float4(weight, p); }
@@ -218,23 +238,24 @@ void store_result(uint i, vec4 v)
         return;
     }
 #endif
-    if (BROADCAST) {
-        store_f32x2(result, i, v.xy);
-        store_f32x2(result, i + 2u, v.zw);
-    } else {
-        store_f32x4(result, i, v);
-    }
+    store_float4(result, i, v);
 }
 
-// What follows the product: v are columns n .. n + 3 of a row.
-void finish(Args a, uint row, uint n, vec4 v)
+// What follows the product: v are columns n .. n + 3 of a row.  Returns what they become.
+vec4 finish(Args a, uint row, uint n, vec4 v)
 {
     const uint c = ACT == ACT_GEGLU ? n / 2u : n; // output channel
     if (c >= a.result_pitch)
-        return;
+        return vec4(0.0);
     const uint s = divide(row, a.pixels_magic, a.pixels_shift), p = row - s * a.pixels;
-    if (SAMPLE_BIAS)
-        v += load_float4(sample_bias, s * a.sample_bias_stride + n);
+    if (SAMPLE_BIAS) {
+        uint from_row = s;
+        if (FRAME_BIAS) {
+            from_row += a.first_frame;
+            from_row -= divide(from_row, a.frames_magic, a.frames_shift) * a.frames;
+        }
+        v += load_float4(sample_bias, from_row * a.sample_bias_stride + n);
+    }
     const uint at = s * a.result_stride + p * a.result_pitch + c;
     const uint from = s * a.add_stride + p * a.add_pitch + c;
     const uvec4 channel = uvec4(c, c + 1u, c + 2u, c + 3u);
@@ -243,13 +264,25 @@ void finish(Args a, uint row, uint n, vec4 v)
         if (ADD)
             y += load_added2(from);
         store_result2(at, mix(vec2(0.0), y, lessThan(channel.xy, uvec2(a.result_c))));
+        return vec4(0.0);
     } else {
         [[unroll]] for (uint e = 0u; e < 4u; e++)
             v[e] = activate(ACT, v[e]);
         if (ADD)
             v += load_added(from);
-        store_result(at, mix(vec4(0.0), v, lessThan(channel, uvec4(a.result_c))));
+        v = mix(vec4(0.0), v, lessThan(channel, uvec4(a.result_c)));
+        store_result(at, v);
+        return v;
     }
+}
+
+// Statistics of columns n .. n + 3 over the block of rows that begins at `row`.
+void store_stats(Args a, uint row, uint block, uint n, vec4 mean, vec4 m2)
+{
+    const uint s = divide(row, a.pixels_magic, a.pixels_shift), p = row - s * a.pixels;
+    const uint to = s * stats_stride + p / block * (2u * a.result_pitch) + n;
+    store_float4(stats, to, mean);
+    store_float4(stats, to + a.result_pitch, m2);
 }
 
 void main()
@@ -287,9 +320,10 @@ void main()
     uint segment = 0u;
     POINTER b_at = pointer(weight, panel * a.k_packed * BN + (BROADCAST ? tx : thread) * 4u, W_BYTES);
     do {
-        const bool second = CONV == 0u && segment != 0u;
-        const uvec2 source = second ? x2 : x;
-        const uint k_count = second ? a.x2_pitch : a.x_pitch;
+        const bool second = (CONV == 0u || EXTRA) && segment >= a.taps; // or the third
+        const bool third = EXTRA && segment > a.taps;
+        const uvec2 source = third ? x3 : second ? x2 : x;
+        const uint k_count = third ? a.x3_pitch : second ? a.x2_pitch : a.x_pitch;
         [[unroll]] for (uint i = 0u; i < A_LOADS; i++) {
             if (CONV != 0u) {
                 // the enlarged picture's row and column; those before it wrap round and are outside too
@@ -299,6 +333,10 @@ void main()
                 y = divide(y * a.in_h, a.up_h_magic, a.up_h_shift);
                 xx = divide(xx * a.in_w, a.up_w_magic, a.up_w_shift);
                 uint at = a_inside[i] ? a_sample[i] * a.x_stride + (y * a.in_w + xx) * a.x_pitch : 0u;
+                if (second) {
+                    at = a_sample[i] * (third ? a.x3_stride : a.x2_stride) + a_pixel[i] * k_count;
+                    a_inside[i] = true;
+                }
                 a_at[i] = pointer(source, at + a_k, X_BYTES);
             } else {
                 uint at = a_sample[i] * (second ? a.x2_stride : a.x_stride) + a_pixel[i] * k_count;
@@ -352,19 +390,19 @@ void main()
             barrier();
             [[unroll]] for (uint i = 0u; i < A_LOADS; i++)
                 [[unroll]] for (uint e = 0u; e < 4u; e++)
-                    sa[(a_k + e) * A_STRIDE + (thread + i * THREADS) / PK] = va[i][e];
+                    sa((a_k + e) * A_STRIDE + (thread + i * THREADS) / PK) = va[i][e];
             [[unroll]] for (uint i = 0u; i < B_LOADS; i++) {
                 const uint at = (thread + i * THREADS) * 4u;
                 [[unroll]] for (uint e = 0u; e < 4u; e++)
-                    sb[at / BN * B_STRIDE + at % BN + e] = vb[i][e];
+                    sb(at / BN * B_STRIDE + at % BN + e) = vb[i][e];
             }
             barrier();
             [[unroll]] for (uint kk = 0u; kk < BK; kk++) {
                 float ra[TM], rb[TN];
                 [[unroll]] for (uint i = 0u; i < TM; i++)
-                    ra[i] = sa[kk * A_STRIDE + i / 4u * (WM * 4u) + ty * 4u + i % 4u];
+                    ra[i] = sa(kk * A_STRIDE + i / 4u * (WM * 4u) + ty * 4u + i % 4u);
                 [[unroll]] for (uint j = 0u; j < TN; j++)
-                    rb[j] = sb[kk * B_STRIDE + j / 4u * (WN * 4u) + tx * 4u + j % 4u];
+                    rb[j] = sb(kk * B_STRIDE + j / 4u * (WN * 4u) + tx * 4u + j % 4u);
                 [[unroll]] for (uint i = 0u; i < TM; i++)
                     [[unroll]] for (uint j = 0u; j < TN; j++)
                         acc[i][j] += ra[i] * rb[j];
@@ -376,19 +414,27 @@ void main()
         segment++;
     } while (segment < a.segments);
 
-    // The sums leave in blocks of ROWS rows: the next block's move into the first rows, so that this code exists once
-    // per block size and not once per row.
+    // When broadcasting, the sums leave in blocks of ROWS rows: the next block's move into the first rows, so that this
+    // code exists once per block size and not once per row.
     uint m = m0 + (BROADCAST ? 0u : ty * 4u);
-    uint left = BROADCAST ? TM : 1u;
+#ifdef SHUFFLED
+    uint left = TM;
+    vec4 base[TN / 4u], sum[TN / 4u], squares[TN / 4u]; // the first row; sums of distances from it
     [[dont_unroll]] do {
         [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
             const uint n = panel * BN + j * WN + tx * 4u;
             const vec4 column_bias = load_float4(bias, n);
             [[unroll]] for (uint i = 0u; i < ROWS; i++) {
-                const uint row = m + (BROADCAST ? i : i / 4u * (WM * 4u) + i % 4u);
-                const vec4 v = vec4(acc[i][j], acc[i][j + 1u], acc[i][j + 2u], acc[i][j + 3u]) + column_bias;
-                if (row < rows && (!BROADCAST || tile < tiles))
-                    finish(a, row, n, v);
+                vec4 v = vec4(acc[i][j], acc[i][j + 1u], acc[i][j + 2u], acc[i][j + 3u]) + column_bias;
+                if (m + i < rows && tile < tiles)
+                    v = finish(a, m + i, n, v);
+                if (STATS) {
+                    if (i == 0u && left == TM)
+                        base[j / 4u] = v, sum[j / 4u] = squares[j / 4u] = vec4(0.0);
+                    v -= base[j / 4u];
+                    sum[j / 4u] += v;
+                    squares[j / 4u] += v * v;
+                }
             }
         }
         [[unroll]] for (uint i = 0u; i < TM - ROWS; i++)
@@ -397,4 +443,50 @@ void main()
         m += ROWS;
         left -= min(left, ROWS);
     } while (left != 0u);
+    if (STATS && m0 < rows && tile < tiles) // a block is TM rows: whole or not there
+        [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
+            const uint n = panel * BN + j * WN + tx * 4u;
+            const vec4 offset = sum[j / 4u] / float(TM);
+            if (n < a.result_pitch)
+                store_stats(a, m0, TM, n, base[j / 4u] + offset, max(squares[j / 4u] - sum[j / 4u] * offset, vec4(0.0)));
+        }
+#else
+    [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
+        const uint n = panel * BN + j * WN + tx * 4u;
+        const vec4 column_bias = load_float4(bias, n);
+        [[unroll]] for (uint i = 0u; i < TM; i += 4u) {
+            const uint row = m + i * WM;
+            vec4 v[4];
+            [[unroll]] for (uint e = 0u; e < 4u; e++) {
+                v[e] = vec4(acc[i + e][j], acc[i + e][j + 1u], acc[i + e][j + 2u], acc[i + e][j + 3u]) + column_bias;
+                if (row + e < rows)
+                    v[e] = finish(a, row + e, n, v[e]);
+            }
+            if (STATS) { // of the WM * 4 rows of this i: mean and M2 of each invocation's 4, then of all
+                const vec4 mean = ((v[0] + v[1]) + (v[2] + v[3])) * 0.25;
+                vec4 m2 = vec4(0.0);
+                [[unroll]] for (uint e = 0u; e < 4u; e++)
+                    m2 += (v[e] - mean) * (v[e] - mean);
+                barrier();
+                [[unroll]] for (uint e = 0u; e < 4u; e++) {
+                    moments[(ty * WN + tx) * 4u + e] = mean[e];
+                    moments[(WM * WN + ty * WN + tx) * 4u + e] = m2[e];
+                }
+                barrier();
+                if (ty == 0u && n < a.result_pitch && row < rows) {
+                    vec4 all = vec4(0.0), apart = vec4(0.0), within = vec4(0.0);
+                    for (uint t = 0u; t < WM; t++)
+                        all += load_moments(t * WN + tx);
+                    all /= float(WM);
+                    for (uint t = 0u; t < WM; t++) {
+                        const vec4 d = load_moments(t * WN + tx) - all;
+                        apart += d * d;
+                        within += load_moments(WM * WN + t * WN + tx);
+                    }
+                    store_stats(a, row, WM * 4u, n, all, within + 4.0 * apart);
+                }
+            }
+        }
+    }
+#endif
 }

@@ -15,6 +15,7 @@ layout(buffer_reference, scalar, buffer_reference_align = 16) buffer RefFloat4 {
 layout(buffer_reference, scalar, buffer_reference_align = 4) buffer RefInt { int v[]; };
 layout(buffer_reference, scalar, buffer_reference_align = 4) buffer RefUint { uint v[]; };
 layout(buffer_reference, scalar, buffer_reference_align = 8) buffer RefUint2 { uvec2 v[]; };
+layout(buffer_reference, scalar, buffer_reference_align = 16) buffer RefUint4 { uvec4 v[]; };
 
 #define load_f32(address, i) (RefFloat(address).v[i])
 #define load_f32x4(address, i) (RefFloat4(address).v[(i) >> 2])
@@ -23,6 +24,9 @@ layout(buffer_reference, scalar, buffer_reference_align = 8) buffer RefUint2 { u
 #define load_i32(address, i) (RefInt(address).v[i])
 #define load_u32(address, i) (RefUint(address).v[i])
 #define load_u32x2(address, i) (RefUint2(address).v[(i) >> 1])
+#define load_u32x4(address, i) (RefUint4(address).v[(i) >> 2])
+#define store_u32x2(address, i, x) (RefUint2(address).v[(i) >> 1] = (x))
+#define store_u32x4(address, i, x) (RefUint4(address).v[(i) >> 2] = (x))
 #define store_u32(address, i, x) (RefUint(address).v[i] = (x))
 
 #ifdef STORAGE_F16

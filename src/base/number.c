@@ -1,9 +1,12 @@
 /* number.c - see number.h. */
 #include "base/number.h"
 
+#include <locale.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 double vka_parse_real(const char *text, char **end)
 {
@@ -49,4 +52,21 @@ double vka_parse_real(const char *text, char **end)
     else
         v *= pow(10, scale);
     return negative ? -v : v;
+}
+
+void vka_format_real(char *out, size_t size, double v, char style, int precision)
+{
+    if (style == 'e')
+        snprintf(out, size, "%.*e", precision, v);
+    else if (style == 'g')
+        snprintf(out, size, "%.*g", precision, v);
+    else
+        snprintf(out, size, "%.*f", precision, v);
+    const char *point = localeconv()->decimal_point; /* may be more than one byte */
+    size_t n = strlen(point);
+    char *at = size && n && strcmp(point, ".") != 0 ? strstr(out, point) : NULL;
+    if (at) {
+        *at = '.';
+        memmove(at + 1, at + n, strlen(at + n) + 1);
+    }
 }

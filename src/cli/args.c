@@ -15,9 +15,10 @@ const struct cli_command_info cli_commands[CLI_COMMANDS] = {
     {"inspect", VKA_FOR_INSPECT, "[OPTION]... FILE...", "Say what model files and animations are."},
     {"net", VKA_FOR_NET, "NAME [OPTION]...",
      "Run one network alone, tensors in, tensors out: text, unet, vae-decode or vae-encode."},
+    {"bench", 0, "[OPTION]...", "Measure operators, stages and clips on this device: see 'vkanim bench --help'."},
     {"help", 0, "[COMMAND]", "Print the options of a command."},
 };
-static const char *const later_commands[] = {"resume", "bench", "convert"};
+static const char *const later_commands[] = {"resume", "convert"};
 
 static const vka_option *find_long(const char *name, size_t length)
 {
@@ -164,7 +165,7 @@ static vka_status take_command(struct cli_args *a, const char *word, vka_error *
     if (strchr(word, ' '))
         cli_hint(err, "vkanim -p '%.100s'", word);
     else
-        cli_hint(err, "one of: render plan devices inspect net help");
+        cli_hint(err, "one of: render plan devices inspect net bench help");
     return VKA_E_USAGE;
 }
 

@@ -12,7 +12,7 @@
 
 /* ---- commands (args.c) --------------------------------------------------------------------------------- */
 
-enum cli_command { CLI_RENDER, CLI_PLAN, CLI_DEVICES, CLI_INSPECT, CLI_NET, CLI_HELP, CLI_COMMANDS };
+enum cli_command { CLI_RENDER, CLI_PLAN, CLI_DEVICES, CLI_INSPECT, CLI_NET, CLI_BENCH, CLI_HELP, CLI_COMMANDS };
 
 struct cli_command_info {
     const char *name;
@@ -64,6 +64,7 @@ json_t *cli_error_json(const vka_error *err);
 void cli_print_devices(FILE *to, json_t *report);
 void cli_print_inspect(FILE *to, json_t *report);
 void cli_print_plan(FILE *to, json_t *report);
+void cli_print_plan_verbose(FILE *to, json_t *report); /* with a step's operators */
 void cli_print_render(FILE *to, json_t *report);
 /* "1.5 GiB", in place. */
 const char *cli_size_text(char out[32], double bytes);
@@ -103,6 +104,8 @@ bool cli_ask(const char *question);
 bool cli_use_colour(void);
 int cli_terminal_columns(void);
 bool cli_is_regular_file(const char *path);
+/* Becomes the program `name` that was installed with this one, argv[0] being replaced; returns only when it cannot. */
+vka_status cli_become(const char *name, char **argv, vka_error *err);
 /* All of a file, or of standard input for "-"; free() it. */
 vka_status cli_read_file(const char *path, char **data, size_t *size, vka_error *err);
 

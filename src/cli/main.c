@@ -148,7 +148,7 @@ static vka_status run_plan(struct run *r, vka_error *err)
     vka_status status = vka_plan(r->context, r->job, &report, err);
     cli_progress_end(&r->progress);
     if (report) { /* a plan that does not fit is a result too */
-        vka_status put = put_report(r, report, cli_print_plan, stdout, err);
+        vka_status put = put_report(r, report, r->args.verbose ? cli_print_plan_verbose : cli_print_plan, stdout, err);
         status = status == VKA_OK ? put : status;
     }
     vka_free(report);
@@ -274,6 +274,7 @@ static vka_status run_command(struct run *r, vka_error *err)
         return run_devices(r, err);
     case CLI_INSPECT:
         return run_inspect(r, err);
+    case CLI_BENCH:
     case CLI_HELP:
     case CLI_COMMANDS:
         break;
@@ -358,6 +359,15 @@ int main(int argc, char **argv)
     }
     struct run r = {0};
     vka_error err = {0};
+    bool help_bench = argc == 3 && strcmp(argv[1], "help") == 0 && strcmp(argv[2], cli_commands[CLI_BENCH].name) == 0;
+    if (help_bench || (argc > 1 && strcmp(argv[1], cli_commands[CLI_BENCH].name) == 0)) {
+        char help[] = "--help";
+        if (help_bench)
+            argv[2] = help;
+        vka_status failed = cli_become("vkanim-bench", argv + 1, &err);
+        cli_print_error(&err, false);
+        return (int)failed;
+    }
     cli_signals_catch();
     vka_status status = cli_args_parse(&r.args, argc, argv, &err);
     if (status == VKA_OK && !answer(&r, argc, argv, &status, &err))

@@ -223,7 +223,7 @@ static const char rest[] =
     "Names of samplers, schedules, kernel paths, options and commands that other versions have and this one has not "
     "are refused\n"
     "with exit status 2; nothing is replaced in silence.\n"
-    "This version does not have LoRA files, embeddings, resuming, converting and the benchmark command.\n"
+    "This version does not have LoRA files, embeddings, resuming and converting.\n"
     ".SH SEE ALSO\n"
     ".BR vulkaninfo (1),\n"
     ".BR ffmpeg (1)\n";

@@ -214,6 +214,11 @@ void cli_print_inspect(FILE *to, json_t *report)
 
 void cli_print_plan(FILE *to, json_t *report)
 {
+    put_members(to, report, "schema command operators", 0);
+}
+
+void cli_print_plan_verbose(FILE *to, json_t *report)
+{
     put_members(to, report, "schema command", 0);
 }
 

@@ -91,6 +91,28 @@ bool cli_is_regular_file(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+vka_status cli_become(const char *name, char **argv, vka_error *err)
+{
+    /* Beside this program, in the folder that packages have for helpers, or in the build. */
+    static const char *const places[] = {"", "../libexec/vkanim/", "../lib/vkanim/", "bench/"};
+    char self[4096], path[8192];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(self, '/');
+    if (slash)
+        slash[1] = '\0';
+    for (size_t i = 0; slash && i < sizeof places / sizeof *places; i++) {
+        snprintf(path, sizeof path, "%s%s%s", self, places[i], name);
+        if (cli_is_regular_file(path)) {
+            argv[0] = path;
+            execv(path, argv);
+        }
+    }
+    cli_fail(err, VKA_E_INPUT, "the program '%s' is not installed", name);
+    cli_hint(err, "it comes with vkanim's package of benchmarks, or with a build from source");
+    return VKA_E_INPUT;
+}
+
 vka_status cli_read_file(const char *path, char **data, size_t *size, vka_error *err)
 {
     enum { CHUNK = 65536, MOST = 64 << 20 };

@@ -8,7 +8,6 @@
 
 #include "base/machine.h"
 #include "base/mem.h"
-#include "gpu/ext.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -128,10 +127,7 @@ static void describe_properties(const struct vka_instance *in, struct vka_physic
 static const char *describe_features(const struct vka_instance *in, struct vka_physical *p, bool khr, bool nv2)
 {
     vka_gpu_info *info = &p->info;
-    VkPhysicalDeviceCooperativeMatrix2FeaturesNV matrix2 = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_FEATURES_NV};
-    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR};
+    struct vka_matrix_features matrix;
     VkPhysicalDeviceFaultFeaturesEXT fault = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FAULT_FEATURES_EXT};
     VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executables = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR};
@@ -154,18 +150,13 @@ static const char *describe_features(const struct vka_instance *in, struct vka_p
         *tail = &executables;
         tail = &executables.pNext;
     }
-    if (khr) {
-        *tail = &matrix;
-        tail = &matrix.pNext;
-    }
-    if (nv2)
-        *tail = &matrix2;
+    *tail = vka_matrix_chain(&matrix, khr, nv2);
     in->vk.GetPhysicalDeviceFeatures2(p->handle, &f);
     info->subgroup_control = sizes.subgroupSizeControl;
     p->full_subgroups = sizes.computeFullSubgroups;
     p->ext_fault = fault.deviceFault;
     p->ext_statistics = executables.pipelineExecutableInfo;
-    p->memory_model = v12.vulkanMemoryModel && v12.vulkanMemoryModelDeviceScope;
+    info->memory_model = v12.vulkanMemoryModel && v12.vulkanMemoryModelDeviceScope;
     info->storage_f16 = v11.storageBuffer16BitAccess;
     p->storage_u16 = v11.uniformAndStorageBuffer16BitAccess;
     info->arithmetic_f16 = v12.shaderFloat16;
@@ -173,12 +164,7 @@ static const char *describe_features(const struct vka_instance *in, struct vka_p
     p->storage_u8 = v12.uniformAndStorageBuffer8BitAccess;
     p->int16 = f.features.shaderInt16;
     info->arithmetic_i64 = f.features.shaderInt64;
-    info->matrix_khr = matrix.cooperativeMatrix;
-    info->matrix_nv2 = matrix.cooperativeMatrix &&
-                       (matrix2.cooperativeMatrixWorkgroupScope || matrix2.cooperativeMatrixFlexibleDimensions ||
-                        matrix2.cooperativeMatrixReductions || matrix2.cooperativeMatrixConversions ||
-                        matrix2.cooperativeMatrixPerElementOperations || matrix2.cooperativeMatrixTensorAddressing ||
-                        matrix2.cooperativeMatrixBlockLoads);
+    p->matrix_features = matrix;
     return !v12.bufferDeviceAddress ? "buffer addresses (bufferDeviceAddress)"
            : !v12.timelineSemaphore ? "timeline semaphores (timelineSemaphore)"
            : !v12.scalarBlockLayout ? "scalar block layout (scalarBlockLayout)"
@@ -226,6 +212,7 @@ static vka_status describe(const struct vka_instance *in, struct vka_physical *p
     bool queue = find_queue(in, p);
     const char *missing = describe_features(in, p, khr, nv2);
     describe_properties(in, p);
+    vka_matrix_describe(in, p);
     describe_memory(in, p);
     if (!queue)
         snprintf(info->reason, sizeof info->reason, "it has no compute queue");

@@ -160,7 +160,7 @@ static vka_status open_device(vka_gpu *gpu, vka_error *err)
 {
     const struct vka_physical *p = &gpu->physical;
     const vka_gpu_info *info = &p->info;
-    const char *extensions[4];
+    const char *extensions[8];
     uint32_t extension_count = 0;
     VkPhysicalDeviceFaultFeaturesEXT fault = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FAULT_FEATURES_EXT,
                                               .deviceFault = VK_TRUE};
@@ -181,8 +181,8 @@ static vka_status open_device(vka_gpu *gpu, vka_error *err)
         .shaderInt8 = info->storage_8bit,
         .storageBuffer8BitAccess = info->storage_8bit,
         .uniformAndStorageBuffer8BitAccess = info->storage_8bit && p->storage_u8,
-        .vulkanMemoryModel = p->memory_model,
-        .vulkanMemoryModelDeviceScope = p->memory_model,
+        .vulkanMemoryModel = info->memory_model,
+        .vulkanMemoryModelDeviceScope = info->memory_model,
     };
     VkPhysicalDeviceVulkan11Features v11 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,
@@ -211,9 +211,12 @@ static vka_status open_device(vka_gpu *gpu, vka_error *err)
     }
     if (p->ext_fault) {
         *tail = &fault;
+        tail = &fault.pNext;
         extensions[extension_count++] = VK_EXT_DEVICE_FAULT_EXTENSION_NAME;
         gpu->fault_info = true;
     }
+    struct vka_matrix_features matrix;
+    *tail = vka_matrix_enable(p, &matrix, extensions, &extension_count);
     if (p->ext_budget)
         extensions[extension_count++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
     float priority = 1.0f;

@@ -19,6 +19,19 @@
 
 typedef struct vka_gpu vka_gpu;
 
+enum { VKA_MATRIX_SHAPES = 8 };
+
+/* What VK_NV_cooperative_matrix2 offers for fp16 x fp16 -> fp32 at workgroup scope; all zero without it. */
+struct vka_matrix2 {
+    bool workgroup_scope, flexible, reductions, conversions, per_element, tensor_addressing, block_loads;
+    uint32_t m, n, k;         /* dimensions are multiples of these, with workgroups of exactly `invocations` */
+    uint32_t invocations;     /* the largest size of a workgroup that is offered */
+    uint32_t sizes[8];        /* all of them */
+    uint32_t size_count;
+    uint32_t max_dimension;   /* of a matrix */
+    uint32_t reserved_shared; /* bytes of shared memory that the driver keeps */
+};
+
 /* What a device is and what it offers.  Plain data; lives as long as its owner. */
 typedef struct vka_gpu_info {
     uint32_t index; /* position in the enumeration: --device INDEX */
@@ -50,7 +63,14 @@ typedef struct vka_gpu_info {
     bool subgroup_arithmetic, subgroup_shuffle;
     bool timestamps;
     float timestamp_ns;          /* nanoseconds per tick */
-    bool matrix_khr, matrix_nv2; /* offered by the driver; not yet a promise that a path uses them */
+    bool memory_model;           /* Vulkan's memory model at device scope: matrix kernels need it */
+    bool matrix_khr, matrix_nv2; /* VK_KHR_cooperative_matrix, VK_NV_cooperative_matrix2: offered by the driver */
+    bool matrix_trusted;         /* by matrix units, as far as vendor, driver and properties tell: the allow-list */
+    uint32_t matrix_count;       /* fragments of fp16 x fp16 -> fp32 at subgroup scope */
+    struct {
+        uint32_t m, n, k;
+    } matrix[VKA_MATRIX_SHAPES];
+    struct vka_matrix2 matrix2;
 } vka_gpu_info;
 
 /* Every Vulkan device of the machine, in the order --device counts them.  *list is malloc'ed.  No

@@ -6,6 +6,7 @@
 #define VK_NO_PROTOTYPES
 #include <volk.h>
 
+#include "gpu/ext.h"
 #include "gpu/gpu.h"
 
 #include <stdatomic.h>
@@ -28,6 +29,10 @@ struct vka_instance_table {
     PFN_vkGetPhysicalDeviceMemoryProperties2 GetPhysicalDeviceMemoryProperties2;
     PFN_vkGetPhysicalDeviceQueueFamilyProperties GetPhysicalDeviceQueueFamilyProperties;
     PFN_vkCreateDevice CreateDevice;
+    /* NULL where no device has the extension */
+    PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR GetPhysicalDeviceCooperativeMatrixPropertiesKHR;
+    PFN_vkGetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV
+        GetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV;
     /* VK_EXT_debug_utils, NULL without it */
     PFN_vkCreateDebugUtilsMessengerEXT CreateDebugUtilsMessengerEXT;
     PFN_vkDestroyDebugUtilsMessengerEXT DestroyDebugUtilsMessengerEXT;
@@ -52,6 +57,12 @@ void vka_instance_close(struct vka_instance *in);
 
 /* ---- choose.c ----------------------------------------------------------------------------------- */
 
+/* The features of both matrix extensions, to chain into a query or a device's creation; what the device lacks is off. */
+struct vka_matrix_features {
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR khr;
+    VkPhysicalDeviceCooperativeMatrix2FeaturesNV nv2;
+};
+
 /* A physical device with what device creation needs besides the public description. */
 struct vka_physical {
     VkPhysicalDevice handle;
@@ -64,7 +75,8 @@ struct vka_physical {
     uint32_t heap; /* the heap info.device_heap speaks of */
     VkPhysicalDeviceMemoryProperties memory;
     bool ext_budget, ext_subgroup_control, ext_fault, ext_statistics;
-    bool full_subgroups, memory_model, storage_u16, storage_u8, int16;
+    struct vka_matrix_features matrix_features; /* as the driver answered */
+    bool full_subgroups, storage_u16, storage_u8, int16;
 };
 
 /* All physical devices in the instance's order; *list is malloc'ed; none at all is VKA_E_DEVICE. */
@@ -74,6 +86,16 @@ vka_status vka_physical_choose(const struct vka_physical *list, uint32_t count, 
                                uint32_t *chosen, vka_error *err);
 /* Bytes of heap `heap` that this process may still take, by VK_EXT_memory_budget; else its size. */
 uint64_t vka_physical_free(const struct vka_instance *in, const struct vka_physical *p);
+
+/* ---- matrix.c ----------------------------------------------------------------------------------- */
+
+/* Fills `f` for a query of what the driver lists; returns the chain (NULL: nothing to ask). */
+void *vka_matrix_chain(struct vka_matrix_features *f, bool khr, bool nv2);
+/* Turns p->matrix_features into p->info: what is offered, its shapes, and whether matrix units are behind it. */
+void vka_matrix_describe(const struct vka_instance *in, struct vka_physical *p);
+/* Fills `f` with what a device made from `p` enables and appends the extensions' names; returns the chain or NULL. */
+void *vka_matrix_enable(const struct vka_physical *p, struct vka_matrix_features *f, const char **extensions,
+                        uint32_t *count);
 
 /* ---- device.c ----------------------------------------------------------------------------------- */
 

@@ -64,6 +64,8 @@ static void load_table(struct vka_instance *in)
     LOAD(GetPhysicalDeviceMemoryProperties2);
     LOAD(GetPhysicalDeviceQueueFamilyProperties);
     LOAD(CreateDevice);
+    LOAD(GetPhysicalDeviceCooperativeMatrixPropertiesKHR);
+    LOAD(GetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV);
     if (in->debug_utils) {
         LOAD(CreateDebugUtilsMessengerEXT);
         LOAD(DestroyDebugUtilsMessengerEXT);

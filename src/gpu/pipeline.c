@@ -49,6 +49,8 @@ static vka_status check_key(const vka_gpu *gpu, const vka_pipeline_key *key, vka
     if (key->shader >= VKA_SHADER_COUNT || key->count > VKA_MAX_CONSTANTS)
         return vka_fail(err, VKA_E_INTERNAL, "a pipeline key names shader %u with %u constants", key->shader,
                         key->count);
+    if (!vka_shader_built(key->shader))
+        return vka_fail(err, VKA_E_DEVICE, "this build does not have the kernel '%s'", vka_shaders[key->shader].name);
     uint32_t n = key->subgroup_size;
     bool fits = !n || (info->subgroup_control ? n >= info->subgroup_min && n <= info->subgroup_max && !(n & (n - 1))
                                               : n == info->subgroup_size);

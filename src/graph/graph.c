@@ -45,7 +45,7 @@ struct vka_graph *vka_graph_create(const char *name, uint32_t branches, uint32_t
         vka_graph_destroy(&g);
         return NULL;
     }
-    g->tensors[0] = (struct vka_tensor_info){.name = "none", .producer = -1};
+    g->tensors[0] = (struct vka_tensor_info){.block = 1, .name = "none", .producer = -1};
     g->tensor_count = 1;
     return g;
 }
@@ -117,6 +117,7 @@ vka_tensor vka_graph_tensor(vka_build *b, const char *name, enum vka_domain doma
                                 .w = w,
                                 .c = c,
                                 .pitch = dtype == VKA_F32 || dtype == VKA_F16 ? vka_pitch(c) : c,
+                                .block = 1,
                                 .name = name,
                                 .producer = -1};
     if (domain == VKA_SAMPLE)
@@ -135,6 +136,7 @@ vka_tensor vka_graph_weight(vka_build *b, const char *name, enum vka_dtype dtype
                                 .w = w,
                                 .c = c,
                                 .pitch = c,
+                                .block = 1,
                                 .name = name,
                                 .producer = -1};
     if (b->err.status != VKA_OK)
@@ -179,6 +181,20 @@ int32_t vka_graph_node(vka_build *b, const struct vka_op *op, vka_scope label, c
     for (uint32_t i = 0; i < outputs; i++)
         g->tensors[out[i].id].producer = (int32_t)g->node_count;
     return (int32_t)g->node_count++;
+}
+
+void vka_graph_add_output(vka_build *b, int32_t node, vka_tensor t)
+{
+    struct vka_graph *g = b->graph;
+    if (b->err.status != VKA_OK || node < 0)
+        return;
+    struct vka_node *n = &g->nodes[node];
+    if (n->outputs == VKA_NODE_OUTPUTS) {
+        vka_build_fail(b, VKA_E_INTERNAL, "the node '%s' has all its outputs", n->label);
+        return;
+    }
+    n->out[n->outputs++] = t;
+    g->tensors[t.id].producer = node;
 }
 
 void vka_graph_in_place(vka_build *b, int32_t node, uint32_t input)

@@ -59,7 +59,7 @@ struct vka_weight_source {
     void (*to_f32)(void *user, const struct vka_weight_data *w, uint64_t first, uint64_t count, float *out);
 };
 
-enum { VKA_RECIPE_SOURCES = 4, VKA_RECIPE_PARAMS = 12 };
+enum { VKA_RECIPE_SOURCES = 4, VKA_RECIPE_PARAMS = 16 };
 
 /* How the packed bytes of a weight tensor are made; `kind` and `p` are ops/pack.h's business. */
 struct vka_weight_recipe {
@@ -76,6 +76,8 @@ struct vka_tensor_info {
     enum vka_role role;
     uint32_t n, h, w, c;
     uint32_t pitch;                   /* elements between pixels */
+    uint32_t block;                   /* pixels of the clip that one of its pixels stands for: 1, or rows of a statistic */
+    uint32_t stats;                   /* the tensor of its statistics, where a norm has asked for them; 0: none */
     const char *name;                 /* for messages and traces; never NULL */
     int32_t producer;                 /* node index, -1 for inputs and weights */
     struct vka_weight_recipe *recipe; /* role VKA_WEIGHT */
@@ -85,7 +87,7 @@ struct vka_tensor_info {
 
 enum { VKA_AXIS_SAMPLE = 1, VKA_AXIS_PIXEL = 2 };
 
-enum { VKA_NODE_INPUTS = 12, VKA_NODE_OUTPUTS = 2, VKA_NODE_PARAMS = 96 };
+enum { VKA_NODE_INPUTS = 12, VKA_NODE_OUTPUTS = 2, VKA_NODE_PARAMS = 128 };
 
 struct vka_node {
     const struct vka_op *op;
@@ -104,7 +106,8 @@ struct vka_cost {
 };
 
 /* The range of a clip that one recording of a node covers.  In a segment cut by samples p0 = 0 and
- * pn = 0 (all pixels of whatever size the tensor has); cut by pixels s0 = 0 and sn = all. */
+ * pn = 0 (all pixels of whatever size the tensor has); cut by pixels s0 = 0 and sn = all.  A tensor whose pixels stand for
+ * a block of the clip's is cut at p0 / block: segments are cut between blocks. */
 struct vka_cut {
     uint32_t s0, sn;
     uint32_t p0, pn;
@@ -213,6 +216,8 @@ vka_tensor vka_graph_weight(vka_build *b, const char *name, enum vka_dtype dtype
  * allows them.  Returns the node's index, or -1 after an error. */
 int32_t vka_graph_node(vka_build *b, const struct vka_op *op, vka_scope label, const vka_tensor *in, uint32_t inputs,
                        const vka_tensor *out, uint32_t outputs, const void *params, size_t bytes);
+/* A further output of a node that has been added already: `t` is a tensor without a producer. */
+void vka_graph_add_output(vka_build *b, int32_t node, vka_tensor t);
 /* The node's first output may be written over its input number `input` where that input is read no more: the kernel
  * reads an element of it in the invocation that writes the same element, before it does, and nowhere else. */
 void vka_graph_in_place(vka_build *b, int32_t node, uint32_t input);

@@ -19,6 +19,7 @@ struct vka_segment {
     uint32_t axis;        /* VKA_AXIS_SAMPLE, VKA_AXIS_PIXEL, or 0: whole */
     uint32_t extent;      /* samples of a pass, or pixels */
     uint32_t parts, step; /* parts of `step` samples or pixels, the last may be smaller */
+    uint32_t quantum;     /* pixels: of which a step is a multiple */
     bool once;            /* runs once per prompt */
 };
 
@@ -112,6 +113,19 @@ struct vka_rates {
 struct vka_program *vka_program_record(const struct vka_plan *plan, const struct vka_kernel_table *table,
                                        const struct vka_addresses *at, const struct vka_rates *rates, vka_error *err);
 void vka_program_destroy(struct vka_program **program);
+
+/* What one evaluation takes, without what runs once per prompt: launches, bytes read and written, every operand of a
+ * launch counted once, weights again for every part. */
+enum { VKA_TRAFFIC_LINES = 24 };
+struct vka_traffic {
+    const char *op;
+    uint32_t dispatches;
+    double flop, bytes;
+};
+/* lines[0] is the sum, the others are one operator each, in order of first use.  Adds to the `count` lines that are there
+ * already (0: begins) and returns how many there are now. */
+uint32_t vka_program_traffic(const struct vka_program *program, struct vka_traffic lines[VKA_TRAFFIC_LINES],
+                             uint32_t count);
 
 /* Addresses for a recording without a device: distinct ranges, as a device might give them.  free() `bound`. */
 vka_status vka_addresses_fake(const struct vka_plan *plan, struct vka_addresses *at, uint64_t **store, vka_error *err);

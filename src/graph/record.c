@@ -145,13 +145,13 @@ static struct vka_view view(const struct recording *rec, vka_tensor t, const str
         return v;
     v.sample_stride = at->space == VKA_SPACE_BOUND ? v.sample_stride : at->sample_stride;
     v.n = part->sn;
-    bool moves = part->pn && info->h * info->w > 1;
+    bool moves = part->pn && info->h * info->w * info->block > 1;
     if (moves)
-        v.pixels = part->pn;
+        v.pixels = part->pn / info->block;
     if (at->local)
         return v;
     uint64_t first = at->space == VKA_SPACE_BOUND ? part->s0 : part->s0 - pass_first;
-    v.address += (first * v.sample_stride + (moves ? (uint64_t)part->p0 * v.pitch : 0)) * vka_dtype_bytes(info->dtype);
+    v.address += (first * v.sample_stride + (moves ? (uint64_t)(part->p0 / info->block) * v.pitch : 0)) * vka_dtype_bytes(info->dtype);
     return v;
 }
 

@@ -26,10 +26,11 @@ static uint32_t node_pixels(const struct vka_graph *g, const struct vka_node *n,
     *same = true;
     for (uint32_t k = 0; k < n->inputs + n->outputs; k++) {
         const struct vka_tensor_info *t = &g->tensors[k < n->inputs ? n->in[k].id : n->out[k - n->inputs].id];
-        if (t->domain != VKA_SAMPLE || t->h * t->w <= 1)
+        uint32_t pixels = t->h * t->w * t->block;
+        if (t->domain != VKA_SAMPLE || pixels <= 1)
             continue;
-        *same = *same && (most == 1 || most == t->h * t->w);
-        most = vka_max_u32(most, t->h * t->w);
+        *same = *same && (most == 1 || most == pixels);
+        most = vka_max_u32(most, pixels);
     }
     return most;
 }
@@ -41,8 +42,10 @@ static uint32_t node_axes(const struct vka_graph *g, uint32_t i)
     const struct vka_node *n = &g->nodes[i];
     uint32_t axes = n->op->axes(g, n) & (VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL);
     bool same, one = false;
-    for (uint32_t k = 0; k < n->outputs; k++)
-        one = one || g->tensors[n->out[k].id].h * g->tensors[n->out[k].id].w == 1;
+    for (uint32_t k = 0; k < n->outputs; k++) {
+        const struct vka_tensor_info *t = &g->tensors[n->out[k].id];
+        one = one || t->h * t->w * t->block == 1;
+    }
     node_pixels(g, n, &same);
     return same && !one ? axes : axes & ~(uint32_t)VKA_AXIS_PIXEL;
 }
@@ -80,6 +83,10 @@ static void grow_segment(const struct vka_planning *w, struct vka_segment *s)
         j = border;
     }
     s->end = j;
+    s->quantum = PIXEL_QUANTUM;
+    for (uint32_t i = s->first; i < j; i++)
+        for (uint32_t k = 0; k < g->nodes[i].outputs; k++)
+            s->quantum = vka_max_u32(s->quantum, g->tensors[g->nodes[i].out[k].id].block);
     s->axis = axes & VKA_AXIS_SAMPLE ? VKA_AXIS_SAMPLE : axes;
     s->extent = s->axis == VKA_AXIS_SAMPLE ? w->plan->pass_samples : s->axis == VKA_AXIS_PIXEL ? pixels : 1;
 }
@@ -109,7 +116,7 @@ static void set_parts(struct vka_segment *s, uint32_t parts)
 {
     uint32_t step = vka_div_up(s->extent, parts);
     if (s->axis == VKA_AXIS_PIXEL)
-        step = vka_min_u32((uint32_t)vka_round_up(step, PIXEL_QUANTUM), s->extent);
+        step = vka_min_u32((uint32_t)vka_round_up(step, s->quantum), s->extent);
     s->step = step;
     s->parts = vka_div_up(s->extent, step);
 }

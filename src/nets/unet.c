@@ -23,7 +23,7 @@ struct unet {
 vka_tensor vka_net_resnet(vka_build *b, vka_tensor x, vka_tensor x2, vka_tensor temb, uint32_t groups, float eps,
                           bool joint_norm, vka_scope s)
 {
-    vka_tensor bias = {0}, skip = x;
+    vka_tensor bias = {0};
     if (temb.id)
         bias = vka_linear(b, temb, &(struct vka_linear_args){.at = vka_in(s, "time_emb_proj"), .act_in = VKA_ACT_SILU,
                                                              .out_f32 = true});
@@ -33,12 +33,16 @@ vka_tensor vka_net_resnet(vka_build *b, vka_tensor x, vka_tensor x2, vka_tensor 
                                                .sample_bias = bias});
     norm = vka_group_norm(b, h, (vka_tensor){0}, vka_in(s, "norm2"), groups, eps, joint_norm);
     h = vka_norm_apply(b, h, (vka_tensor){0}, norm, VKA_ACT_SILU);
-    if (vka_has_weight(b, s, "conv_shortcut.weight"))
-        skip = vka_linear(b, x, &(struct vka_linear_args){.at = vka_in(s, "conv_shortcut"), .x2 = x2});
-    else if (x2.id)
+    struct vka_conv_args last = {.at = vka_in(s, "conv2"), .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}};
+    if (vka_has_weight(b, s, "conv_shortcut.weight")) {
+        last.shortcut = vka_in(s, "conv_shortcut");
+        last.x2 = x;
+        last.x3 = x2;
+    } else if (x2.id)
         vka_build_fail(b, VKA_E_INPUT, "the model lacks '%s.conv_shortcut.weight'", s.path);
-    return vka_conv(b, h, &(struct vka_conv_args){.at = vka_in(s, "conv2"), .kernel = 3, .stride = 1,
-                                                  .pad = {1, 1, 1, 1}, .add = skip});
+    else
+        last.add = x;
+    return vka_conv(b, h, &last);
 }
 
 static uint32_t channels(vka_build *b, vka_tensor x) { return vka_info(b->graph, x)->c; }
@@ -50,10 +54,10 @@ static vka_tensor self_attention(vka_build *b, vka_tensor h, vka_scope norm, vka
     if (b->err.status != VKA_OK)
         return h;
     uint32_t dim = channels(b, h) / heads, inner = heads * vka_pitch(dim);
-    vka_tensor n = vka_layer_norm(b, h, norm, 1e-5f, positions);
+    vka_tensor n = vka_layer_norm(b, h, norm, 1e-5f);
     vka_tensor qkv = vka_linear(b, n, &(struct vka_linear_args){.at = vka_in(at, "to_q"), .stacked = 2,
                                                                .stack = {vka_in(at, "to_k"), vka_in(at, "to_v")},
-                                                               .heads_out = heads});
+                                                               .heads_out = heads, .positions = positions});
     vka_tensor o = vka_attention(b, &(struct vka_attention_args){.kind = kind, .q = qkv, .k = qkv, .v = qkv,
                                                                  .k_channel = inner, .v_channel = 2 * inner,
                                                                  .heads = heads, .head_dim = dim, .label = at});
@@ -66,7 +70,7 @@ static vka_tensor cross_attention(const struct unet *u, vka_tensor h, vka_scope 
     if (b->err.status != VKA_OK)
         return h;
     uint32_t dim = channels(b, h) / heads;
-    vka_tensor n = vka_layer_norm(b, h, norm, 1e-5f, (vka_tensor){0});
+    vka_tensor n = vka_layer_norm(b, h, norm, 1e-5f);
     vka_tensor q = vka_linear(b, n, &(struct vka_linear_args){.at = vka_in(at, "to_q"), .heads_out = heads});
     vka_tensor kv = vka_linear(b, u->context, &(struct vka_linear_args){.at = vka_in(at, "to_k"), .stacked = 1,
                                                                        .stack = {vka_in(at, "to_v")},
@@ -80,7 +84,7 @@ static vka_tensor cross_attention(const struct unet *u, vka_tensor h, vka_scope 
 /* GEGLU feed-forward with its norm and residual (Shazeer 2020). */
 static vka_tensor feed_forward(vka_build *b, vka_tensor h, vka_scope norm, vka_scope ff)
 {
-    vka_tensor n = vka_layer_norm(b, h, norm, 1e-5f, (vka_tensor){0});
+    vka_tensor n = vka_layer_norm(b, h, norm, 1e-5f);
     vka_tensor m = vka_linear(b, n, &(struct vka_linear_args){.at = vka_in(ff, "net.0.proj"), .act = VKA_ACT_GEGLU});
     return vka_linear(b, m, &(struct vka_linear_args){.at = vka_in(ff, "net.2"), .add = h});
 }
@@ -114,7 +118,7 @@ vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *m, uint32_t group
     vka_tensor h = vka_linear(b, x, &(struct vka_linear_args){.at = vka_in(s, "proj_in"), .norm = norm});
     for (uint32_t i = 0; i < m->transformer_blocks; i++) {
         vka_scope t = vka_in_index(s, "transformer_blocks", i);
-        vka_tensor positions = vka_weight_table(b, t, "pos_embed.pe");
+        vka_tensor positions = vka_weight_rows(b, t, "pos_embed.pe");
         h = self_attention(b, h, vka_in(t, "norm1"), vka_in(t, "attn1"), m->heads, VKA_ATTENTION_TEMPORAL, positions);
         if (m->attention_blocks > 1)
             h = self_attention(b, h, vka_in(t, "norm2"), vka_in(t, "attn2"), m->heads, VKA_ATTENTION_TEMPORAL, positions);

@@ -1,4 +1,5 @@
 /* embedding.c - what enters the networks as numbers: the timestep's sinusoids, and the rows of tokens and positions. */
+#include "ops/describe.h"
 #include "ops/launch.h"
 #include "ops/ops.h"
 
@@ -144,4 +145,15 @@ vka_tensor vka_token_embedding(vka_build *b, vka_tensor ids, vka_scope token, vk
     const vka_tensor in[3] = {ids, tokens, positions};
     vka_graph_node(b, &vka_op_token, token, in, 3, &out, 1, NULL, 0);
     return b->err.status == VKA_OK ? out : none;
+}
+
+bool vka_timestep_describe(const struct vka_node *node, uint32_t *dim, bool *flip_sin_to_cos, float *shift)
+{
+    const struct timestep_params *p = (const struct timestep_params *)(const void *)node->params;
+    if (node->op != &vka_op_timestep)
+        return false;
+    *dim = p->dim;
+    *flip_sin_to_cos = p->flip != 0;
+    *shift = p->shift;
+    return true;
 }

@@ -1,19 +1,24 @@
-/* group_norm.c - group normalisation (Wu and He, 2018) in three nodes.
+/* group_norm.c - group normalisation (Wu and He, 2018) in three steps.
  *
- * statistics  x [n, h, w, c1], x2 [n, h, w, c2] -> f32 [n, 1, 1, blocks * 2 P], P = pitch(c1) + pitch(c2): mean and
- *             M2 per channel over blocks of rows counted from the sample's first pixel.  Cut by samples only.
- * finish      -> f32 [n, 1, 1, 2 * pitch(c1 + c2)]: scales, then shifts.  Cut by samples, or with `joint` not at all:
- *             one statistic then covers all frames of a branch.
+ * statistics  x [n, h, w, c] -> f32 [n, 1, blocks, 2 pitch(c)]: for each block of rows, counted from the sample's first pixel,
+ *             the mean per channel, then M2 per channel (the sum of squared distances from it).  They are made once
+ *             for a tensor, however many norms read them: by the product that makes x (vka_matmul_statistics), else by a
+ *             node of their own, cut by samples only.
+ * finish      of x and x2 side by side -> f32 [n, 1, 1, 2 * pitch(c1 + c2)]: scales, then shifts.  Cut by samples, or
+ *             with `joint` not at all: one statistic then covers all frames of a branch.
  * apply       act(x * scale + shift), cut by samples and pixels.
  *
- * The rows of a block are a function of h * w alone, and merges run in a fixed order, so that bits do not depend on how
- * a clip is cut. */
+ * The rows of a block are a function of h * w and the kernel table, and merges run in a fixed order, so that bits do not
+ * depend on how a clip is cut. */
+#include "ops/describe.h"
 #include "ops/launch.h"
+#include "ops/matmul.h"
 #include "ops/ops.h"
 
 struct group_norm_params {
     uint32_t c1, c2, groups;
-    uint32_t rows, block, blocks; /* of a sample; rows per block; blocks */
+    uint32_t rows;                           /* of a sample */
+    uint32_t block1, blocks1, block2, blocks2; /* rows per block and blocks in the statistics of x and x2 */
     uint32_t joint;
     float eps;
 };
@@ -33,11 +38,6 @@ static uint32_t block_rows(uint32_t rows)
     return block;
 }
 
-static uint32_t pitch2(uint32_t c2)
-{
-    return c2 ? vka_pitch(c2) : 0;
-}
-
 /* ---- statistics ---------------------------------------------------------------------------------- */
 
 static void stats_cost(const struct vka_graph *g, const struct vka_node *node, struct vka_cost *cost)
@@ -55,24 +55,21 @@ static uint32_t by_samples(const struct vka_graph *g, const struct vka_node *nod
 static void stats_record(const struct vka_node *node, struct vka_recorder *r)
 {
     const struct group_norm_params *p = (const struct group_norm_params *)(const void *)node->params;
-    const struct vka_view *x = &r->in[0], *x2 = &r->in[1], *out = &r->out[0];
+    const struct vka_view *x = &r->in[0], *out = &r->out[0];
     struct {
-        uint64_t x, x2, result;
-        uint32_t x_stride, x2_stride, result_stride, quads1, quads2, rows, block, blocks;
+        uint64_t x, result;
+        uint32_t x_stride, result_stride, quads, rows, block, blocks;
     } push = {.x = x->address,
-              .x2 = p->c2 ? x2->address : x->address,
               .result = out->address,
               .x_stride = x->sample_stride,
-              .x2_stride = p->c2 ? x2->sample_stride : 0,
               .result_stride = out->sample_stride,
-              .quads1 = vka_pitch(p->c1) / 4,
-              .quads2 = pitch2(p->c2) / 4,
+              .quads = x->pitch / 4,
               .rows = p->rows,
-              .block = p->block,
-              .blocks = p->blocks};
-    _Static_assert(sizeof push == 56, "the push block of shaders/group_norm_stats.comp");
+              .block = p->block1,
+              .blocks = p->blocks1};
+    _Static_assert(sizeof push == 40, "the push block of shaders/group_norm_stats.comp");
     uint32_t lanes = vka_elementwise_lanes(r->table);
-    uint64_t items = (uint64_t)p->blocks * (push.quads1 + push.quads2);
+    uint64_t items = (uint64_t)p->blocks1 * push.quads;
     vka_launch(r, vka_variant(x->dtype, VKA_SHADER_GROUP_NORM_STATS_F32, VKA_SHADER_GROUP_NORM_STATS_F16), &lanes, 1,
                &push, sizeof push, (items + lanes - 1) / lanes, out->n);
 }
@@ -84,7 +81,7 @@ static const struct vka_op vka_op_group_norm_stats = {"group_norm_stats", stats_
 static void finish_cost(const struct vka_graph *g, const struct vka_node *node, struct vka_cost *cost)
 {
     const struct group_norm_params *p = (const struct group_norm_params *)(const void *)node->params;
-    cost->flop = 10.0 * vka_info(g, node->out[0])->n * (double)p->blocks * (p->c1 + p->c2);
+    cost->flop = 10.0 * vka_info(g, node->out[0])->n * ((double)p->blocks1 * p->c1 + (double)p->blocks2 * p->c2);
     cost->bytes = vka_node_bytes(g, node);
 }
 
@@ -97,34 +94,37 @@ static uint32_t finish_axes(const struct vka_graph *g, const struct vka_node *no
 static void finish_record(const struct vka_node *node, struct vka_recorder *r)
 {
     const struct group_norm_params *p = (const struct group_norm_params *)(const void *)node->params;
-    const struct vka_view *stats = &r->in[0], *out = &r->out[0];
+    const struct vka_view *stats = &r->in[0], *stats2 = &r->in[1], *out = &r->out[0];
     uint32_t frames = p->joint ? r->frames : 1;
     struct {
-        uint64_t stats, gamma, beta, result;
-        uint32_t stats_stride, result_stride, c, c1, p1, p, cg, groups, rows, block, blocks, frames, units,
-            result_pitch;
+        uint64_t stats, stats2, gamma, beta, result;
+        uint32_t stats_stride, stats2_stride, result_stride, c, c1, p1, p2, cg, groups, rows, block1, blocks1, block2,
+            blocks2, frames, units, result_pitch;
         float eps;
-        uint32_t pad;
     } push = {.stats = stats->address,
-              .gamma = r->in[1].address,
-              .beta = r->in[2].address,
+              .stats2 = p->c2 ? stats2->address : stats->address,
+              .gamma = r->in[2].address,
+              .beta = r->in[3].address,
               .result = out->address,
               .stats_stride = stats->sample_stride,
+              .stats2_stride = stats2->sample_stride,
               .result_stride = out->sample_stride,
               .c = p->c1 + p->c2,
               .c1 = p->c1,
-              .p1 = vka_pitch(p->c1),
-              .p = vka_pitch(p->c1) + pitch2(p->c2),
+              .p1 = stats->pitch / 2,
+              .p2 = stats2->pitch / 2,
               .cg = (p->c1 + p->c2) / p->groups,
               .groups = p->groups,
               .rows = p->rows,
-              .block = p->block,
-              .blocks = p->blocks,
+              .block1 = p->block1,
+              .blocks1 = p->blocks1,
+              .block2 = p->block2,
+              .blocks2 = p->blocks2,
               .frames = frames,
               .units = p->groups * (out->n / frames),
               .result_pitch = out->c / 2,
               .eps = p->eps};
-    _Static_assert(sizeof push == 96, "the push block of shaders/group_norm_finish.comp");
+    _Static_assert(sizeof push == 112, "the push block of shaders/group_norm_finish.comp");
     /* On a CPU device one lane per group: few items each, and no barrier. */
     uint32_t constants[2] = {r->table->cpu ? 16 : 64, r->table->cpu ? 1 : 64};
     uint32_t units = constants[0] / constants[1];
@@ -150,6 +150,31 @@ static bool paired(vka_build *b, vka_tensor x, vka_tensor x2, const char *at)
     return false;
 }
 
+/* The statistics of x; rows per block and blocks too. */
+static vka_tensor statistics(vka_build *b, vka_tensor x, uint32_t *block, uint32_t *blocks)
+{
+    const struct vka_tensor_info info = *vka_info(b->graph, x);
+    vka_tensor stats = {info.stats};
+    uint32_t rows = info.h * info.w;
+    if (!stats.id)
+        stats = vka_matmul_statistics(b, x);
+    if (!stats.id) {
+        struct group_norm_params p = {.c1 = info.c, .rows = rows, .block1 = block_rows(rows)};
+        vka_scope name = vka_in(vka_scope_root(info.name), "statistics");
+        p.blocks1 = vka_div_up(rows, p.block1);
+        stats = vka_graph_tensor(b, name.path, info.domain, VKA_TEMP, VKA_F32, info.n, 1, p.blocks1, 2 * info.pitch);
+        vka_graph_node(b, &vka_op_group_norm_stats, name, &x, 1, &stats, 1, &p, sizeof p);
+        if (vka_build_ok(b, stats))
+            b->graph->tensors[stats.id].block = p.block1;
+    }
+    if (vka_build_ok(b, stats)) {
+        b->graph->tensors[x.id].stats = stats.id;
+        *block = vka_info(b->graph, stats)->block;
+        *blocks = vka_info(b->graph, stats)->w;
+    }
+    return stats;
+}
+
 vka_tensor vka_group_norm(vka_build *b, vka_tensor x, vka_tensor x2, vka_scope at, uint32_t groups, float eps,
                           bool joint)
 {
@@ -173,19 +198,15 @@ vka_tensor vka_group_norm(vka_build *b, vka_tensor x, vka_tensor x2, vka_scope a
                                   .c2 = c2,
                                   .groups = groups,
                                   .rows = info.h * info.w,
-                                  .block = block_rows(info.h * info.w),
                                   .joint = joint,
                                   .eps = eps};
-    p.blocks = vka_div_up(p.rows, p.block);
-    uint32_t pitch = vka_pitch(info.c) + pitch2(c2);
-    vka_tensor stats = vka_graph_tensor(b, vka_in(at, "stats").path, info.domain, VKA_TEMP, VKA_F32, info.n, 1, 1,
-                                        p.blocks * 2 * pitch);
-    const vka_tensor in1[2] = {x, x2};
-    vka_graph_node(b, &vka_op_group_norm_stats, at, in1, 2, &stats, 1, &p, sizeof p);
+    vka_tensor stats = statistics(b, x, &p.block1, &p.blocks1), stats2 = none;
+    if (x2.id)
+        stats2 = statistics(b, x2, &p.block2, &p.blocks2);
     vka_tensor out =
         vka_graph_tensor(b, vka_in(at, "norm").path, info.domain, VKA_TEMP, VKA_F32, info.n, 1, 1, 2 * vka_pitch(c));
-    const vka_tensor in2[3] = {stats, gamma, beta};
-    vka_graph_node(b, &vka_op_group_norm_finish, at, in2, 3, &out, 1, &p, sizeof p);
+    const vka_tensor in[4] = {stats, stats2, gamma, beta};
+    vka_graph_node(b, &vka_op_group_norm_finish, at, in, 4, &out, 1, &p, sizeof p);
     return b->err.status == VKA_OK ? out : none;
 }
 
@@ -252,4 +273,27 @@ vka_tensor vka_norm_apply(vka_build *b, vka_tensor x, vka_tensor x2, vka_tensor 
     if (!x2.id)
         vka_graph_in_place(b, node, 0);
     return b->err.status == VKA_OK ? out : none;
+}
+
+bool vka_group_norm_describe(const struct vka_node *node, struct vka_group_norm_facts *out)
+{
+    const struct group_norm_params *p = (const struct group_norm_params *)(const void *)node->params;
+    if (node->op != &vka_op_group_norm_stats && node->op != &vka_op_group_norm_finish)
+        return false;
+    *out = (struct vka_group_norm_facts){.c1 = p->c1,
+                                         .c2 = p->c2,
+                                         .groups = p->groups,
+                                         .rows = p->rows,
+                                         .joint = p->joint != 0,
+                                         .eps = p->eps};
+    return true;
+}
+
+bool vka_norm_apply_describe(const struct vka_node *node, uint32_t *act)
+{
+    const struct norm_apply_params *p = (const struct norm_apply_params *)(const void *)node->params;
+    if (node->op != &vka_op_norm_apply)
+        return false;
+    *act = p->act;
+    return true;
 }

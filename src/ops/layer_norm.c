@@ -1,8 +1,7 @@
-/* layer_norm.c - layer normalisation over the channels of each row, with a row of a table of positions added behind
- * it.
+/* layer_norm.c - layer normalisation over the channels of each row.
  *
- * x [n, h, w, c] -> [n, h, w, c] of x's type. Cut by samples and pixels: a row sees nothing but itself and its frame.
- */
+ * x [n, h, w, c] -> [n, h, w, c] of x's type. Cut by samples and pixels: a row sees nothing but itself. */
+#include "ops/describe.h"
 #include "ops/launch.h"
 #include "ops/ops.h"
 
@@ -25,29 +24,23 @@ static void layer_norm_record(const struct vka_node *node, struct vka_recorder *
 {
     const struct layer_norm_params *p = (const struct layer_norm_params *)(const void *)node->params;
     const struct vka_view *x = &r->in[0], *out = &r->out[0];
-    bool placed = node->in[3].id != 0;
     struct {
-        uint64_t x, gamma, beta, positions, result;
-        uint32_t x_stride, result_stride, x_pitch, result_pitch, positions_pitch, rows, total, c, frame, frames;
+        uint64_t x, gamma, beta, result;
+        uint32_t x_stride, result_stride, x_pitch, result_pitch, rows, total, c;
         float eps;
-        uint32_t pad;
     } push = {.x = x->address,
               .gamma = r->in[1].address,
               .beta = r->in[2].address,
-              .positions = placed ? r->in[3].address : 0,
               .result = out->address,
               .x_stride = x->sample_stride,
               .result_stride = out->sample_stride,
               .x_pitch = x->pitch,
               .result_pitch = out->pitch,
-              .positions_pitch = placed ? r->in[3].pitch : 0,
               .rows = out->pixels,
               .total = out->n * out->pixels,
               .c = x->c,
-              .frame = placed ? r->part.s0 % r->frames : 0,
-              .frames = placed ? r->frames : 1,
               .eps = p->eps};
-    _Static_assert(sizeof push == 88, "the push block of shaders/layer_norm.comp");
+    _Static_assert(sizeof push == 64, "the push block of shaders/layer_norm.comp");
     /* On a CPU device one lane takes whole rows, four of them: a load costs the same wherever it falls, gamma and
      * beta are shared, and there is no barrier. */
     bool cpu = r->table->cpu;
@@ -59,7 +52,7 @@ static void layer_norm_record(const struct vka_node *node, struct vka_recorder *
 
 static const struct vka_op vka_op_layer_norm = {"layer_norm", layer_norm_cost, layer_norm_axes, layer_norm_record};
 
-vka_tensor vka_layer_norm(vka_build *b, vka_tensor x, vka_scope at, float eps, vka_tensor positions)
+vka_tensor vka_layer_norm(vka_build *b, vka_tensor x, vka_scope at, float eps)
 {
     const vka_tensor none = {0};
     if (!vka_build_ok(b, x))
@@ -68,22 +61,18 @@ vka_tensor vka_layer_norm(vka_build *b, vka_tensor x, vka_scope at, float eps, v
     vka_tensor gamma, beta;
     if (!vka_norm_weights(b, at, info.c, &gamma, &beta))
         return none;
-    if (positions.id) {
-        const struct vka_tensor_info *t = vka_info(b->graph, positions);
-        if (info.domain != VKA_SAMPLE || t->dtype != VKA_F32 || t->c != info.c || t->n * t->h != 1) {
-            vka_build_fail(b, VKA_E_INPUT, "%s: the table of positions is [%u, %u], which does not fit %u channels",
-                           at.path, t->w, t->c, info.c);
-            return none;
-        }
-        if (t->w < b->graph->frames) {
-            vka_build_fail(b, VKA_E_USAGE, "%u frames, but the motion module's table of positions ends at %u",
-                           b->graph->frames, t->w);
-            return none;
-        }
-    }
     vka_tensor out = vka_graph_tensor(b, at.path, info.domain, VKA_TEMP, info.dtype, info.n, info.h, info.w, info.c);
-    const vka_tensor in[4] = {x, gamma, beta, positions};
+    const vka_tensor in[3] = {x, gamma, beta};
     const struct layer_norm_params p = {eps};
-    vka_graph_node(b, &vka_op_layer_norm, at, in, 4, &out, 1, &p, sizeof p);
+    vka_graph_node(b, &vka_op_layer_norm, at, in, 3, &out, 1, &p, sizeof p);
     return b->err.status == VKA_OK ? out : none;
+}
+
+bool vka_layer_norm_describe(const struct vka_node *node, float *eps)
+{
+    const struct layer_norm_params *p = (const struct layer_norm_params *)(const void *)node->params;
+    if (node->op != &vka_op_layer_norm)
+        return false;
+    *eps = p->eps;
+    return true;
 }

@@ -1,202 +1,14 @@
-/* matmul.c - linear layers and convolutions: shapes, weights, cost, and launches of shaders/matmul.comp.
+/* matmul.c - linear layers and convolutions as nodes of a graph: shapes, weights and their packing.
  *
- * Inputs of a node: x, x2, weight, bias, norm, sample_bias, add.  One output.  The tile is chosen when the node is
- * built, since the packed weights have its width, from the kernel table and the shape of one frame alone. */
+ * The tile is chosen when the node is built, since the packed weights have its width.  A linear layer over x + positions
+ * is two nodes with one weight: the products of the positions, made once, and the layer itself. */
+#include "ops/matmul.h"
 #include "ops/launch.h"
 #include "ops/ops.h"
 #include "ops/pack.h"
 
 #include <stdio.h>
 #include <string.h>
-
-enum matmul_input { IN_X, IN_X2, IN_WEIGHT, IN_BIAS, IN_NORM, IN_SAMPLE_BIAS, IN_ADD, INPUTS };
-
-enum {
-    FLAG_NORM = 1,
-    FLAG_SILU_IN = 2,
-    FLAG_SAMPLE_BIAS = 4,
-    FLAG_ADD = 8,
-    FLAG_X_F32 = 16,
-    FLAG_OUT_F32 = 32,
-    FLAG_ADD_F32 = 64,
-    FLAG_W_F16 = 128,
-    FLAG_NORM_ODD = 256
-};
-
-/* A workgroup of `threads` makes (threads / across * rows) x (across * columns) outputs, `depth` of K at a time. */
-struct tile {
-    uint16_t threads, across, rows, columns, depth;
-    bool shuffled;
-};
-
-struct matmul_params {
-    struct tile tile;
-    uint32_t k, k_packed; /* of the model; of the packed weight */
-    uint32_t n, n_packed;
-    uint32_t c1; /* channels of x */
-    uint32_t act, act_in;
-    uint32_t kernel; /* 0: linear */
-    uint32_t stride, pad_top, pad_left, up_h, up_w;
-};
-_Static_assert(sizeof(struct matmul_params) <= VKA_NODE_PARAMS, "a node's parameters");
-
-/* As the block Args in shaders/matmul.comp. */
-struct matmul_args {
-    uint32_t pixels, pixels_magic, pixels_shift;
-    uint32_t x_stride, x_pitch, x2_stride, x2_pitch;
-    uint32_t result_stride, result_pitch, result_c;
-    uint32_t add_stride, add_pitch;
-    uint32_t sample_bias_stride;
-    uint32_t norm_stride, norm_pitch, norm_second;
-    uint32_t segments, k_packed;
-    uint32_t kernel, stride, pad_top, pad_left;
-    uint32_t out_w, out_w_magic, out_w_shift;
-    uint32_t in_h, in_w, up_h, up_w;
-    uint32_t up_h_magic, up_h_shift, up_w_magic, up_w_shift;
-};
-_Static_assert(sizeof(struct matmul_args) == 33 * 4, "as in shaders/matmul.comp");
-
-struct matmul_push {
-    uint64_t x, x2, weight, bias, result, add, sample_bias, norm, args;
-    uint32_t rows, tiles_n, tiles, unused;
-};
-_Static_assert(sizeof(struct matmul_push) == 88, "as in shaders/matmul.comp");
-
-/* n / d by multiplication for n < 2^31, d > 0 (Granlund and Montgomery, 1994). */
-static void magic(uint32_t d, uint32_t *multiplier, uint32_t *shift)
-{
-    uint32_t s = 0;
-    while (((uint64_t)1 << s) < d)
-        s++;
-    uint64_t one = (uint64_t)1 << (31 + s);
-    *multiplier = (uint32_t)((one + d - 1) / d);
-    *shift = s;
-}
-
-static const struct matmul_params *params(const struct vka_node *node)
-{
-    return (const struct matmul_params *)(const void *)node->params;
-}
-
-/* `half`: fp16 may be among the types; `pixels`: rows of one frame; `rows`: of the whole tensor when it is never cut,
- * else 0.
- *
- * On a software device a lane's 4 columns times 32 rows pay for the loads, which cost far more than sums held in the
- * first level cache; 64 rows or 8 columns gain a tenth but double the compile time. `depth` is as many k as one load
- * brings. */
-static struct tile choose_tile(const struct vka_kernel_table *t, bool half, bool conv, uint32_t pixels, uint32_t rows,
-                               uint32_t n)
-{
-    if (t->cpu) {
-        uint16_t lanes = (uint16_t)t->subgroup_size, few = lanes < 8 ? 8 : lanes;
-        uint16_t down = rows && rows <= few ? few : 32, depth = t->wide_loads && half ? 4 : 2;
-        return (struct tile){lanes, lanes, down, 4, depth, true};
-    }
-    uint16_t threads = t->max_invocations >= 256 ? 256 : 128;
-    if (threads == 256 && pixels >= 1024 && n >= 128 && t->few_registers && !conv) /* a convolution's places take more */
-        return (struct tile){threads, 16, 4, 8, 16, false};
-    if (threads == 256 && pixels >= 1024 && n >= 128 && !t->few_registers && t->shared_bytes >= 20480)
-        return (struct tile){threads, 16, 8, 8, 16, false};
-    return (struct tile){threads, 16, 4, 4, 16, false};
-}
-
-/* ---- the operator --------------------------------------------------------------------------------- */
-
-static void matmul_cost(const struct vka_graph *g, const struct vka_node *node, struct vka_cost *cost)
-{
-    const struct vka_tensor_info *out = vka_info(g, node->out[0]);
-    cost->flop = 2.0 * out->n * out->h * out->w * (double)params(node)->n * params(node)->k;
-    cost->bytes = vka_node_bytes(g, node);
-}
-
-static uint32_t linear_axes(const struct vka_graph *g, const struct vka_node *node)
-{
-    return vka_axes_if_sample(g, node, VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL);
-}
-
-static uint32_t conv_axes(const struct vka_graph *g, const struct vka_node *node)
-{
-    return vka_axes_if_sample(g, node, VKA_AXIS_SAMPLE);
-}
-
-static void matmul_record(const struct vka_node *node, struct vka_recorder *r)
-{
-    const struct matmul_params *p = params(node);
-    const struct vka_view *x = &r->in[IN_X], *x2 = &r->in[IN_X2], *out = &r->out[0], *add = &r->in[IN_ADD];
-    const struct vka_view *bias = &r->in[IN_SAMPLE_BIAS], *norm = &r->in[IN_NORM];
-    struct matmul_args a = {
-        .pixels = out->pixels,
-        .x_stride = x->sample_stride,
-        .x_pitch = x->pitch,
-        .x2_stride = x2->sample_stride,
-        .x2_pitch = x2->pitch,
-        .result_stride = out->sample_stride,
-        .result_pitch = out->pitch,
-        .result_c = out->c,
-        .add_stride = add->sample_stride,
-        .add_pitch = add->pitch,
-        .sample_bias_stride = bias->n > 1 ? bias->sample_stride : 0,
-        .norm_stride = norm->n > 1 ? norm->sample_stride : 0,
-        .norm_pitch = norm->c / 2,
-        .norm_second = p->c1,
-        .segments = p->kernel            ? p->kernel * p->kernel
-                    : node->in[IN_X2].id ? 2
-                                         : 1,
-        .k_packed = p->k_packed,
-        .kernel = p->kernel,
-        .stride = p->stride,
-        .pad_top = p->pad_top,
-        .pad_left = p->pad_left,
-        .out_w = out->w,
-        .in_h = x->h,
-        .in_w = x->w,
-        .up_h = p->up_h,
-        .up_w = p->up_w,
-    };
-    magic(a.pixels, &a.pixels_magic, &a.pixels_shift);
-    if (p->kernel) {
-        magic(a.out_w, &a.out_w_magic, &a.out_w_shift);
-        magic(a.up_h, &a.up_h_magic, &a.up_h_shift);
-        magic(a.up_w, &a.up_w_magic, &a.up_w_shift);
-    }
-    const struct tile *t = &p->tile;
-    uint32_t rows = out->n * out->pixels, bm = (uint32_t)(t->threads / t->across * t->rows);
-    uint32_t bn = (uint32_t)(t->across * t->columns);
-    uint32_t columns = p->act == VKA_ACT_GEGLU ? 2 * out->pitch : out->pitch; /* pads of the output are written too */
-    uint32_t tiles_n = vka_div_up(columns, bn);
-    uint64_t tiles = (uint64_t)vka_div_up(rows, bm) * tiles_n;
-    struct matmul_push push = {.x = x->address,
-                               .x2 = node->in[IN_X2].id ? x2->address : x->address,
-                               .weight = r->in[IN_WEIGHT].address,
-                               .bias = r->in[IN_BIAS].address,
-                               .result = out->address,
-                               .add = add->address,
-                               .sample_bias = bias->address,
-                               .norm = norm->address,
-                               .args = r->args(r, &a, sizeof a),
-                               .rows = rows,
-                               .tiles_n = tiles_n,
-                               .tiles = (uint32_t)tiles};
-    uint32_t flags = (node->in[IN_NORM].id ? FLAG_NORM | (node->in[IN_X2].id && p->c1 % 2 ? FLAG_NORM_ODD : 0) : 0) |
-                     (p->act_in == VKA_ACT_SILU ? FLAG_SILU_IN : 0) |
-                     (node->in[IN_SAMPLE_BIAS].id ? FLAG_SAMPLE_BIAS : 0) | (node->in[IN_ADD].id ? FLAG_ADD : 0) |
-                     (r->in[IN_WEIGHT].dtype == VKA_F16 ? FLAG_W_F16 : 0);
-    bool f16 = x->dtype == VKA_F16 || out->dtype == VKA_F16 || (node->in[IN_ADD].id && add->dtype == VKA_F16);
-    if (f16) /* with fp32 storage there is only one type */
-        flags |= (x->dtype == VKA_F32 ? FLAG_X_F32 : 0) | (out->dtype == VKA_F32 ? FLAG_OUT_F32 : 0) |
-                 (node->in[IN_ADD].id && add->dtype == VKA_F32 ? FLAG_ADD_F32 : 0);
-    const uint32_t constants[] = {t->threads, t->across, t->rows, t->columns, t->depth, p->kernel != 0, flags, p->act};
-    enum vka_dtype storage = f16 ? VKA_F16 : VKA_F32;
-    uint32_t shader = t->shuffled ? VKA_WIDE_VARIANT(r->table, storage, VKA_SHADER_MATMUL_SHUFFLED)
-                                  : vka_variant(storage, VKA_SHADER_MATMUL_F32, VKA_SHADER_MATMUL_F16);
-    vka_launch_pinned(r, shader, t->shuffled ? r->table->subgroup_size : 0, constants,
-                      sizeof constants / sizeof *constants, &push, sizeof push, tiles, 1);
-}
-
-static const struct vka_op vka_op_linear = {"linear", matmul_cost, linear_axes, matmul_record};
-static const struct vka_op vka_op_conv = {"conv", matmul_cost, conv_axes, matmul_record};
-
-/* ---- building ------------------------------------------------------------------------------------ */
 
 static const vka_tensor none;
 
@@ -228,25 +40,30 @@ static bool check_shape(vka_build *b, const struct vka_weight_data *w, const uin
  * `k_rows` is the sum of the segments' lengths, `k_last` the length of the last. */
 static bool add_weights(vka_build *b, vka_scope at, const struct vka_weight_data *weights,
                         const struct vka_weight_data *biases, uint32_t sources, struct vka_pack_matrix *m,
-                        uint32_t k_rows, uint32_t k_last, uint32_t out_pitch, const struct tile *t,
-                        vka_tensor in[INPUTS])
+                        uint32_t k_rows, uint32_t k_last, uint32_t out_pitch, const struct vka_matmul_tile *t,
+                        vka_tensor in[VKA_MATMUL_INPUTS])
 {
-    m->panel = (uint32_t)(t->across * t->columns);
-    m->n_packed = (uint32_t)vka_round_up(m->geglu ? 2 * out_pitch : out_pitch, m->panel);
+    m->panel = vka_matmul_panel(t);
+    m->group = vka_matmul_group(t);
+    m->n_packed = (uint32_t)vka_round_up(m->geglu ? 2 * out_pitch : out_pitch, m->panel ? m->panel : 128);
+    if (!m->panel) {
+        m->panel = m->n_packed;
+        m->geglu = m->geglu ? m->n_packed / 2 : 0;
+    }
     /* the last step of the last segment may reach beyond it: those rows are zero */
-    m->k_packed = k_rows - k_last + (uint32_t)vka_round_up(k_last, t->depth);
+    m->k_packed = k_rows - k_last + (uint32_t)vka_round_up(k_last, vka_matmul_depth(t));
     struct vka_weight_recipe recipe = {.kind = VKA_PACK_MATRIX, .sources = sources, .from = &b->source};
     _Static_assert(sizeof *m <= sizeof recipe.p, "a recipe's parameters");
     memcpy(recipe.source, weights, sources * sizeof *weights);
     memcpy(recipe.p, m, sizeof *m);
-    in[IN_WEIGHT] = vka_graph_weight(b, vka_in(at, "weight").path, b->weights, 1, m->n_packed / m->panel, m->k_packed,
+    in[VKA_MATMUL_WEIGHT] = vka_graph_weight(b, vka_in(at, "weight").path, b->weights, 1, m->n_packed / m->panel, m->k_packed,
                                      m->panel, &recipe);
     recipe.kind = VKA_PACK_BIAS;
     recipe.sources = 0;
     for (uint32_t i = 0; i < sources; i++)
         if (m->present >> i & 1)
             recipe.source[recipe.sources++] = biases[i];
-    in[IN_BIAS] = vka_graph_weight(b, vka_in(at, "bias").path, VKA_F32, 1, 1, 1, m->n_packed, &recipe);
+    in[VKA_MATMUL_BIAS] = vka_graph_weight(b, vka_in(at, "bias").path, VKA_F32, 1, 1, 1, m->n_packed, &recipe);
     return b->err.status == VKA_OK;
 }
 
@@ -267,6 +84,65 @@ static bool check_operands(vka_build *b, vka_scope at, const struct vka_tensor_i
         return false;
     }
     return true;
+}
+
+/* A table of positions goes with a plain linear layer of a clip. */
+static bool check_positions(vka_build *b, const struct vka_linear_args *a, const struct vka_tensor_info *x)
+{
+    const struct vka_tensor_info *t = vka_info(b->graph, a->positions);
+    if (!a->positions.id)
+        return true;
+    if (a->x2.id || a->norm.id || a->heads_in || a->sample_bias.id || a->act == VKA_ACT_GEGLU ||
+        a->act_in != VKA_ACT_NONE || x->domain != VKA_SAMPLE) {
+        vka_build_fail(b, VKA_E_INTERNAL, "%s: no place for positions in this layer", a->at.path);
+        return false;
+    }
+    if (t->dtype != VKA_F32 || t->c != x->pitch || t->pitch != t->c || t->n * t->h != 1) {
+        vka_build_fail(b, VKA_E_INPUT, "%s: the table of positions is [%u, %u], which does not fit %u channels",
+                       a->at.path, t->w, t->c, x->c);
+        return false;
+    }
+    if (t->w < b->graph->frames) {
+        vka_build_fail(b, VKA_E_USAGE, "%u frames, but the motion module's table of positions ends at %u",
+                       b->graph->frames, t->w);
+        return false;
+    }
+    return true;
+}
+
+/* The layer of the positions alone, f32 [1, 1, frames, n], without its bias: with the weight and the tile of the layer
+ * that has the inputs `main` and the parameters `p`. */
+static vka_tensor add_position_products(vka_build *b, const struct vka_linear_args *a, uint32_t n,
+                                        const struct vka_pack_matrix *m, const vka_tensor main[VKA_MATMUL_INPUTS],
+                                        const struct vka_matmul_params *p)
+{
+    vka_tensor out = vka_graph_tensor(b, vka_in(a->at, "positions").path, VKA_GLOBAL, VKA_TEMP, VKA_F32, 1, 1,
+                                      b->graph->frames, n);
+    vka_tensor in[VKA_MATMUL_INPUTS] = {
+        [VKA_MATMUL_X] = a->positions, [VKA_MATMUL_WEIGHT] = main[VKA_MATMUL_WEIGHT], [VKA_MATMUL_BIAS] = main[VKA_MATMUL_BIAS]};
+    if (m->present) { /* else that is zero already */
+        struct vka_pack_matrix zero = *m;
+        struct vka_weight_recipe recipe = {.kind = VKA_PACK_BIAS, .from = &b->source};
+        zero.present = 0;
+        memcpy(recipe.p, &zero, sizeof zero);
+        in[VKA_MATMUL_BIAS] = vka_graph_weight(b, vka_in(a->at, "positions.bias").path, VKA_F32, 1, 1, 1, m->n_packed, &recipe);
+    }
+    struct vka_matmul_params table = *p;
+    table.act = VKA_ACT_NONE;
+    table.splits = 1;
+    table.frame_bias = false;
+    vka_graph_node(b, &vka_op_linear, vka_in(a->at, "positions"), in, VKA_MATMUL_INPUTS, &out, 1, &table, sizeof table);
+    return out;
+}
+
+/* The node, or the two of a split product; `out`, or none after an error. */
+static vka_tensor add_node(vka_build *b, const struct vka_op *op, vka_scope at, const vka_tensor in[VKA_MATMUL_INPUTS],
+                           vka_tensor out, const struct vka_matmul_params *p)
+{
+    int32_t node = p->splits > 1 ? vka_matmul_split(b, op, at, in, out, p)
+                                 : vka_graph_node(b, op, at, in, VKA_MATMUL_INPUTS, &out, 1, p, sizeof *p);
+    vka_graph_in_place(b, node, VKA_MATMUL_ADD);
+    return b->err.status == VKA_OK ? out : none;
 }
 
 static bool is_float(const struct vka_tensor_info *t)
@@ -294,6 +170,8 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
         vka_build_fail(b, VKA_E_INTERNAL, "%s: '%s' is no norm of %u channels", a->at.path, norm->name, xi.c + c2);
         return none;
     }
+    if (!check_positions(b, a, &xi))
+        return none;
     struct vka_weight_data weight[3], bias[3];
     struct vka_pack_matrix m = {.taps = 1,
                                 .c1 = xi.c,
@@ -345,19 +223,38 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
     if (!vka_build_ok(b, out) ||
         !check_operands(b, a->at, vka_info(b->graph, out), m.geglu ? m.rows : (uint32_t)n, a->sample_bias, a->add))
         return none;
-    struct matmul_params p = {.k = m.c1 + m.c2, .n = m.rows * sources, .c1 = xi.c, .act = a->act, .act_in = a->act_in};
-    p.tile = choose_tile(b->table, b->storage == VKA_F16 || xi.dtype == VKA_F16, false, xi.h * xi.w,
-                         xi.domain == VKA_GLOBAL ? xi.n * xi.h * xi.w : 0, p.n);
-    vka_tensor in[INPUTS] = {
-        [IN_X] = x, [IN_X2] = a->x2, [IN_NORM] = a->norm, [IN_SAMPLE_BIAS] = a->sample_bias, [IN_ADD] = a->add};
+    struct vka_matmul_params p = {.k = m.c1 + m.c2, .n = m.rows * sources, .c1 = xi.c, .taps = 1, .act = a->act, .act_in = a->act_in};
+    const struct vka_matmul_shape shape = {.x = xi.dtype,
+                                           .storage = b->storage,
+                                           .weight = b->weights,
+                                           .clip = xi.domain == VKA_SAMPLE,
+                                           .geglu = m.geglu,
+                                           .pixels = xi.h * xi.w,
+                                           .rows = xi.domain == VKA_GLOBAL ? xi.n * xi.h * xi.w : 0,
+                                           .k = p.k,
+                                           .n = p.n};
+    p.tile = vka_matmul_choose(b->table, &shape);
+    p.splits = vka_matmul_splits(b->table, &shape);
+    vka_tensor in[VKA_MATMUL_INPUTS] = {
+        [VKA_MATMUL_X] = x, [VKA_MATMUL_X2] = a->x2, [VKA_MATMUL_NORM] = a->norm, [VKA_MATMUL_SAMPLE_BIAS] = a->sample_bias, [VKA_MATMUL_ADD] = a->add};
     uint32_t k_rows = xi.pitch + (c2 ? x2i.pitch : 0);
     if (!add_weights(b, a->at, weight, bias, sources, &m, k_rows, c2 ? x2i.pitch : xi.pitch, vka_pitch((uint32_t)n),
                      &p.tile, in))
         return none;
     p.n_packed = m.n_packed;
     p.k_packed = m.k_packed;
-    vka_graph_in_place(b, vka_graph_node(b, &vka_op_linear, a->at, in, INPUTS, &out, 1, &p, sizeof p), IN_ADD);
-    return b->err.status == VKA_OK ? out : none;
+    if (a->positions.id) {
+        in[VKA_MATMUL_SAMPLE_BIAS] = add_position_products(b, a, (uint32_t)n, &m, in, &p);
+        p.frame_bias = true;
+    }
+    return add_node(b, &vka_op_linear, a->at, in, out, &p);
+}
+
+/* Whether a shortcut can take `x` beside `other`. */
+static bool same_picture(const struct vka_tensor_info *x, const struct vka_tensor_info *other)
+{
+    return x->dtype == other->dtype && x->domain == other->domain && x->n == other->n && x->h == other->h &&
+           x->w == other->w;
 }
 
 vka_tensor vka_conv(vka_build *b, vka_tensor x, const struct vka_conv_args *a)
@@ -373,28 +270,46 @@ vka_tensor vka_conv(vka_build *b, vka_tensor x, const struct vka_conv_args *a)
         vka_build_fail(b, VKA_E_INPUT, "%s: no such convolution of a picture of %u x %u", a->at.path, xi.w, xi.h);
         return none;
     }
+    const bool extra = a->shortcut.path[0] != 0;
+    const struct vka_tensor_info x2i = *vka_info(b->graph, a->x2), x3i = *vka_info(b->graph, a->x3);
     uint32_t out_h = (h + a->pad[0] + a->pad[1] - a->kernel) / a->stride + 1;
     uint32_t out_w = (w + a->pad[2] + a->pad[3] - a->kernel) / a->stride + 1;
-    struct vka_weight_data weight, bias = {0};
+    if (extra && (a->kernel != 3 || a->stride != 1 || a->upsample_h || a->upsample_w || out_h != xi.h || out_w != xi.w ||
+                  !same_picture(&x2i, &xi) || (a->x3.id && !same_picture(&x3i, &xi)))) {
+        vka_build_fail(b, VKA_E_INTERNAL, "%s: no such convolution with a shortcut", a->at.path);
+        return none;
+    }
+    struct vka_weight_data weight[2], bias[2];
     struct vka_pack_matrix m = {.taps = a->kernel * a->kernel, .c1 = xi.c};
-    if (!vka_find_weight(b, a->at, "weight", true, &weight))
+    bool found = vka_find_weight(b, a->at, "weight", true, &weight[0]);
+    if (extra)
+        found = vka_find_weight(b, a->shortcut, "weight", true, &weight[1]) && found;
+    if (!found)
         return none;
-    if (vka_find_weight(b, a->at, "bias", false, &bias))
+    if (vka_find_weight(b, a->at, "bias", false, &bias[0]))
         m.present = 1;
+    if (extra && vka_find_weight(b, a->shortcut, "bias", false, &bias[1]))
+        m.present |= 2;
+    if (extra) {
+        m.e1 = x2i.c;
+        m.e2 = a->x3.id ? x3i.c : 0;
+    }
     const uint64_t want[4] = {0, xi.c, a->kernel, a->kernel};
-    if (!check_shape(b, &weight, want, 4))
+    if (!check_shape(b, &weight[0], want, 4))
         return none;
-    m.rows = (uint32_t)weight.dims[0];
-    const uint64_t n = m.rows;
-    if (m.present && !check_shape(b, &bias, &n, 1))
+    m.rows = (uint32_t)weight[0].dims[0];
+    const uint64_t n = m.rows, want_extra[2] = {n, m.e1 + m.e2};
+    if (((m.present & 1) && !check_shape(b, &bias[0], &n, 1)) || (extra && !check_shape(b, &weight[1], want_extra, 2)) ||
+        ((m.present & 2) && !check_shape(b, &bias[1], &n, 1)))
         return none;
     vka_tensor out = vka_graph_tensor(b, a->at.path, xi.domain, VKA_TEMP, a->out_f32 ? VKA_F32 : b->storage, xi.n,
                                       out_h, out_w, m.rows);
     if (!vka_build_ok(b, out) || !check_operands(b, a->at, vka_info(b->graph, out), m.rows, a->sample_bias, a->add))
         return none;
-    struct matmul_params p = {.k = xi.c * m.taps,
+    struct vka_matmul_params p = {.k = xi.c * m.taps + m.e1 + m.e2,
                               .n = m.rows,
                               .c1 = xi.c,
+                              .taps = m.taps,
                               .act = a->act,
                               .kernel = a->kernel,
                               .stride = a->stride,
@@ -402,18 +317,77 @@ vka_tensor vka_conv(vka_build *b, vka_tensor x, const struct vka_conv_args *a)
                               .pad_left = a->pad[2],
                               .up_h = h,
                               .up_w = w};
-    p.tile = choose_tile(b->table, b->storage == VKA_F16 || xi.dtype == VKA_F16, true, out_h * out_w,
-                         xi.domain == VKA_GLOBAL ? xi.n * out_h * out_w : 0, p.n);
-    vka_tensor in[INPUTS] = {[IN_X] = x, [IN_SAMPLE_BIAS] = a->sample_bias, [IN_ADD] = a->add};
-    if (!add_weights(b, a->at, &weight, &bias, 1, &m, m.taps * xi.pitch, xi.pitch, vka_pitch(m.rows), &p.tile, in))
+    const struct vka_matmul_shape shape = {.x = xi.dtype,
+                                           .storage = b->storage,
+                                           .weight = b->weights,
+                                           .clip = xi.domain == VKA_SAMPLE,
+                                           .conv = true,
+                                           .pixels = out_h * out_w,
+                                           .rows = xi.domain == VKA_GLOBAL ? xi.n * out_h * out_w : 0,
+                                           .k = p.k,
+                                           .n = p.n};
+    p.tile = vka_matmul_choose(b->table, &shape);
+    p.splits = vka_matmul_splits(b->table, &shape);
+    vka_tensor in[VKA_MATMUL_INPUTS] = {[VKA_MATMUL_X] = x,
+                                        [VKA_MATMUL_SAMPLE_BIAS] = a->sample_bias,
+                                        [VKA_MATMUL_ADD] = a->add};
+    uint32_t k_rows = m.taps * xi.pitch, k_last = xi.pitch;
+    if (extra) {
+        in[VKA_MATMUL_X2] = a->x2;
+        in[VKA_MATMUL_X3] = a->x3;
+        k_rows += x2i.pitch + (a->x3.id ? x3i.pitch : 0);
+        k_last = a->x3.id ? x3i.pitch : x2i.pitch;
+    }
+    if (!add_weights(b, a->at, weight, bias, extra ? 2 : 1, &m, k_rows, k_last, vka_pitch(m.rows), &p.tile, in))
         return none;
     p.n_packed = m.n_packed;
     p.k_packed = m.k_packed;
-    vka_graph_in_place(b, vka_graph_node(b, &vka_op_conv, a->at, in, INPUTS, &out, 1, &p, sizeof p), IN_ADD);
-    return b->err.status == VKA_OK ? out : none;
+    return add_node(b, &vka_op_conv, a->at, in, out, &p);
 }
 
-vka_tensor vka_weight_table(vka_build *b, vka_scope s, const char *name)
+/* Rows of a block of the statistics that the node's kernel can leave; 0: none.  A matrix kernel leaves 64, if need be with another tile;
+ * of the others the staging one has 64 rows side by side where its tile is 16 invocations high, and a broadcasting one
+ * all the rows of its tile. */
+static uint32_t statistics_rows(const struct vka_kernel_table *table, struct vka_matmul_params *p)
+{
+    struct vka_matmul_tile *t = &p->tile;
+    if (p->act == VKA_ACT_GEGLU || p->splits > 1)
+        return 0;
+    if (t->id)
+        return vka_matmul_statistics_tile(table, t) ? 64 : 0;
+    if (t->shuffled)
+        return t->rows;
+    return t->threads / t->across == 16 ? 64 : 0;
+}
+
+vka_tensor vka_matmul_statistics(vka_build *b, vka_tensor y)
+{
+    if (!vka_build_ok(b, y))
+        return none;
+    const struct vka_tensor_info info = *vka_info(b->graph, y);
+    if (info.producer < 0 || info.domain != VKA_SAMPLE)
+        return none;
+    struct vka_node *node = &b->graph->nodes[info.producer];
+    if ((node->op != &vka_op_linear && node->op != &vka_op_conv) || node->out[0].id != y.id || node->outputs > 1)
+        return none;
+    struct vka_matmul_params *p = (struct vka_matmul_params *)(void *)node->params;
+    uint32_t pixels = info.h * info.w;
+    if (pixels % 8) /* no block has fewer rows: the tile stays */
+        return none;
+    uint32_t rows = statistics_rows(b->table, p);
+    if (rows == 0 || pixels % rows)
+        return none;
+    vka_scope name = vka_in(vka_scope_root(info.name), "statistics");
+    vka_tensor stats = vka_graph_tensor(b, name.path, VKA_SAMPLE, VKA_TEMP, VKA_F32, info.n, 1, pixels / rows,
+                                        2 * info.pitch);
+    if (vka_build_ok(b, stats)) {
+        b->graph->tensors[stats.id].block = rows;
+        vka_graph_add_output(b, info.producer, stats);
+    }
+    return stats;
+}
+
+static vka_tensor weight_table(vka_build *b, vka_scope s, const char *name, bool padded)
 {
     struct vka_weight_data w;
     if (b->err.status != VKA_OK || !vka_find_weight(b, s, name, true, &w))
@@ -426,6 +400,18 @@ vka_tensor vka_weight_table(vka_build *b, vka_scope s, const char *name)
         vka_build_fail(b, VKA_E_INPUT, "the tensor '%s' of rank %u is no table", w.name, w.rank);
         return none;
     }
-    struct vka_weight_recipe recipe = {.kind = VKA_PACK_TABLE, .sources = 1, .source = {w}, .from = &b->source};
-    return vka_graph_weight(b, vka_in(s, name).path, VKA_F32, 1, 1, (uint32_t)rows, (uint32_t)columns, &recipe);
+    struct vka_weight_recipe recipe = {
+        .kind = VKA_PACK_TABLE, .sources = 1, .source = {w}, .p = {(uint32_t)columns}, .from = &b->source};
+    uint32_t c = padded ? vka_pitch((uint32_t)columns) : (uint32_t)columns;
+    return vka_graph_weight(b, vka_in(s, name).path, VKA_F32, 1, 1, (uint32_t)rows, c, &recipe);
+}
+
+vka_tensor vka_weight_table(vka_build *b, vka_scope s, const char *name)
+{
+    return weight_table(b, s, name, false);
+}
+
+vka_tensor vka_weight_rows(vka_build *b, vka_scope s, const char *name)
+{
+    return weight_table(b, s, name, true);
 }

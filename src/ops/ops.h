@@ -30,6 +30,9 @@ struct vka_linear_args {
     enum vka_act act_in;    /* on load, after norm: VKA_ACT_NONE or VKA_ACT_SILU */
     enum vka_act act;
     vka_tensor sample_bias; /* f32 [1 or n, 1, 1, N], added before act */
+    vka_tensor positions;   /* of vka_weight_rows, f32 [1, 1, L >= frames, K]: its row number `frame` is added to x.  Since
+                               (x + p) W = x W + p W, the products p W are made once and added as a bias of the frame;
+                               not together with sample_bias */
     vka_tensor add;         /* [n, h, w, N], added last; may be written in place by the plan */
     bool out_f32;           /* output in fp32, whatever the storage */
 };
@@ -37,12 +40,16 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
 
 /* Convolution, weights "<at>.weight" [N, C, k, k], "<at>.bias".  Output (h + pad[0] + pad[1] - k) / stride + 1 rows;
  * with `upsample_h/w` > 0 the input is first enlarged to that size by nearest neighbour, by addressing:
- * source row = floor(row * h / upsample_h). */
+ * source row = floor(row * h / upsample_h).  With `shortcut` a 1x1 convolution "<shortcut>.weight" [N, x2.c + x3.c(, 1, 1)],
+ * "<shortcut>.bias" of x2 | x3 (x3 may be none), pictures of the output's size, is added within the same sum; only
+ * for kernel 3, stride 1, without enlargement. */
 struct vka_conv_args {
     vka_scope at;
     uint32_t kernel, stride; /* 1 or 3; 1 or 2 */
     uint32_t pad[4];         /* top, bottom, left, right */
     uint32_t upsample_h, upsample_w;
+    vka_scope shortcut; /* path[0] = 0: none */
+    vka_tensor x2, x3;  /* what the shortcut takes; of x's type */
     enum vka_act act;
     vka_tensor sample_bias;
     vka_tensor add;
@@ -58,9 +65,8 @@ vka_tensor vka_group_norm(vka_build *b, vka_tensor x, vka_tensor x2, vka_scope a
 /* act(x * scale + shift) of x and x2 side by side: [n, h, w, x.c + x2.c]. */
 vka_tensor vka_norm_apply(vka_build *b, vka_tensor x, vka_tensor x2, vka_tensor norm, enum vka_act act);
 
-/* Layer normalisation over c; weights "<at>.weight", "<at>.bias" [c].  With `positions` (a weight or input
- * f32 [1, 1, L, c], L >= frames) row `frame` of it is added afterwards. */
-vka_tensor vka_layer_norm(vka_build *b, vka_tensor x, vka_scope at, float eps, vka_tensor positions);
+/* Layer normalisation over c; weights "<at>.weight", "<at>.bias" [c]. */
+vka_tensor vka_layer_norm(vka_build *b, vka_tensor x, vka_scope at, float eps);
 
 /* softmax(q k^T * scale) v per head; q, k, v are channel ranges of tensors, `heads` slots of vka_pitch(head_dim)
  * elements each, beginning at the given channel.  Output [n, h, w, heads * vka_pitch(head_dim)], pads zero. */
@@ -106,9 +112,10 @@ vka_tensor vka_combine(vka_build *b, const struct vka_combine_args *a);
  * NaN becomes 0 with byte 3 = 0, so that the reader can tell. */
 vka_tensor vka_picture(vka_build *b, vka_tensor x);
 
-/* A weight of its own: "<s>.<name>" converted to f32, [1, 1, rows, columns] (rank 1: rows = 1). For tables such as
- * positions; leading dimensions of size 1 are dropped. */
+/* A weight of its own: "<s>.<name>" converted to f32, [1, 1, rows, columns] (rank 1: rows = 1); leading dimensions of size
+ * 1 are dropped.  `rows`: with c = vka_pitch(columns), zero behind each row, as the rows of a product need it. */
 vka_tensor vka_weight_table(vka_build *b, vka_scope s, const char *name);
+vka_tensor vka_weight_rows(vka_build *b, vka_scope s, const char *name);
 
 /* ---- packing ------------------------------------------------------------------------------------- */
 

@@ -28,14 +28,24 @@ uint32_t vka_pack_columns(const struct vka_pack_matrix *m)
 /* Column of row `r` of source `i`. */
 static uint32_t column(const struct vka_pack_matrix *m, uint32_t i, uint32_t r)
 {
-    if (m->geglu)
-        return r < m->rows / 2 ? 2 * r : 2 * (r - m->rows / 2) + 1;
-    return i * vka_pack_columns(m) + slot(r, m->rows, m->heads_out);
+    if (m->geglu) {
+        uint32_t c = r % (m->rows / 2);
+        return c / m->geglu * 2 * m->geglu + c % m->geglu + (r < m->rows / 2 ? 0 : m->geglu);
+    }
+    return (m->e1 ? 0 : i) * vka_pack_columns(m) + slot(r, m->rows, m->heads_out);
 }
 
-/* Packed row of element `k` of a source's row. */
-static uint32_t packed_row(const struct vka_pack_matrix *m, uint32_t k)
+/* Elements of a row of source `i`. */
+static uint32_t row_length(const struct vka_pack_matrix *m, uint32_t i)
 {
+    return m->e1 && i ? m->e1 + m->e2 : (m->c1 + m->c2) * m->taps;
+}
+
+/* Packed row of element `k` of a row of source `i`. */
+static uint32_t packed_row(const struct vka_pack_matrix *m, uint32_t i, uint32_t k)
+{
+    if (m->e1 && i)
+        return m->taps * vka_pitch(m->c1) + (k < m->e1 ? k : vka_pitch(m->e1) + k - m->e1);
     uint32_t c = k / m->taps, tap = k % m->taps;
     if (m->heads_in)
         return slot(c, m->c1, m->heads_in);
@@ -44,9 +54,15 @@ static uint32_t packed_row(const struct vka_pack_matrix *m, uint32_t k)
     return tap * vka_pitch(m->c1) + c;
 }
 
+/* Element (k, n) lies at place(n) + below(k). */
 static uint64_t place(const struct vka_pack_matrix *m, uint32_t n)
 {
-    return (uint64_t)(n / m->panel) * m->k_packed * m->panel + n % m->panel;
+    return (uint64_t)(n / m->panel) * m->k_packed * m->panel + (uint64_t)(n % m->panel) * m->group;
+}
+
+static uint64_t below(const struct vka_pack_matrix *m, uint32_t k)
+{
+    return (uint64_t)(k / m->group) * m->group * m->panel + k % m->group;
 }
 
 /* Both write `rows` rows of `k` floats, whose columns begin at at[], to the panels. */
@@ -72,16 +88,17 @@ static vka_status pack_matrix(const struct vka_tensor_info *info, void *dst, vka
     struct vka_pack_matrix m;
     memcpy(&m, recipe->p, sizeof m);
     memset(dst, 0, vka_tensor_bytes(info));
-    uint32_t k = (m.c1 + m.c2) * m.taps;
-    uint32_t most = vka_max_u32(1, vka_min_u32(m.panel, CHUNK_FLOATS / k));
-    float *chunk = malloc((size_t)most * k * sizeof *chunk);
-    uint64_t *down = malloc((size_t)k * sizeof *down), *at = malloc(most * sizeof *at);
+    uint32_t longest = vka_max_u32(row_length(&m, 0), row_length(&m, 1));
+    uint32_t most = vka_max_u32(1, vka_min_u32(m.panel, CHUNK_FLOATS / longest));
+    float *chunk = malloc((size_t)most * longest * sizeof *chunk);
+    uint64_t *down = malloc((size_t)longest * sizeof *down), *at = malloc(most * sizeof *at);
     vka_status s = VKA_OK;
     if (!chunk || !down || !at)
         s = vka_fail(err, VKA_E_MEMORY, "out of host memory packing '%s'", info->name);
-    for (uint32_t i = 0; s == VKA_OK && i < k; i++)
-        down[i] = (uint64_t)packed_row(&m, i) * m.panel;
-    for (uint32_t i = 0; s == VKA_OK && i < recipe->sources; i++)
+    for (uint32_t i = 0; s == VKA_OK && i < recipe->sources; i++) {
+        uint32_t k = row_length(&m, i);
+        for (uint32_t j = 0; j < k; j++)
+            down[j] = below(&m, packed_row(&m, i, j));
         for (uint32_t r = 0; r < m.rows; r += most) {
             uint32_t rows = vka_min_u32(most, m.rows - r);
             recipe->from->to_f32(recipe->from->user, &recipe->source[i], (uint64_t)r * k, (uint64_t)rows * k, chunk);
@@ -92,6 +109,7 @@ static vka_status pack_matrix(const struct vka_tensor_info *info, void *dst, vka
             else
                 scatter_f32(dst, chunk, at, down, rows, k);
         }
+    }
     free(chunk);
     free(down);
     free(at);
@@ -113,10 +131,23 @@ static vka_status pack_bias(const struct vka_tensor_info *info, float *dst, vka_
             continue;
         recipe->from->to_f32(recipe->from->user, &recipe->source[have++], 0, m.rows, rows);
         for (uint32_t r = 0; r < m.rows; r++)
-            dst[column(&m, i, r)] = rows[r];
+            dst[column(&m, i, r)] += rows[r];
     }
     free(rows);
     return VKA_OK;
+}
+
+static void pack_table(const struct vka_tensor_info *info, float *dst)
+{
+    const struct vka_weight_recipe *recipe = info->recipe;
+    uint64_t rows = (uint64_t)info->n * info->h * info->w, columns = recipe->p[0];
+    if (columns == info->c) {
+        recipe->from->to_f32(recipe->from->user, &recipe->source[0], 0, rows * columns, dst);
+        return;
+    }
+    memset(dst, 0, vka_tensor_bytes(info));
+    for (uint64_t r = 0; r < rows; r++)
+        recipe->from->to_f32(recipe->from->user, &recipe->source[0], r * columns, columns, dst + r * info->c);
 }
 
 vka_status vka_pack_weight(const struct vka_tensor_info *info, void *dst, vka_error *err)
@@ -124,8 +155,7 @@ vka_status vka_pack_weight(const struct vka_tensor_info *info, void *dst, vka_er
     const struct vka_weight_recipe *recipe = info->recipe;
     switch ((enum vka_pack_kind)recipe->kind) {
     case VKA_PACK_TABLE:
-        recipe->from->to_f32(recipe->from->user, &recipe->source[0], 0, (uint64_t)info->n * info->h * info->w * info->c,
-                             dst);
+        pack_table(info, dst);
         return VKA_OK;
     case VKA_PACK_MATRIX:
         return pack_matrix(info, dst, err);

@@ -2,18 +2,22 @@
 #include "render/exec.h"
 
 #include "base/clock.h"
+#include "base/machine.h"
 #include "ops/ops.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct vka_rates vka_exec_rates(const vka_gpu_info *info)
+struct vka_rates vka_exec_rates(const vka_gpu_info *info, double measured)
 {
-    if (info && info->cpu) /* two cores */
-        return (struct vka_rates){8e9, 4e9, 0.5};
-    if (info && info->integrated)
-        return (struct vka_rates){4e11, 20e9, 0.02};
-    return (struct vka_rates){3e12, 150e9, 0.02};
+    struct vka_rates r = {3e12, 150e9, 0.02};
+    if (info && info->cpu) /* of one core, with AVX2 */
+        r = (struct vka_rates){12e9 * vka_machine_cores(), 4e9, 0.5};
+    else if (info && info->integrated)
+        r = (struct vka_rates){4e11, 20e9, 0.02};
+    if (measured > 0) /* a small product, alone: a network reaches about half */
+        r.flop_per_second = measured / 2;
+    return r;
 }
 
 uint64_t vka_exec_footprint(const struct vka_plan *plan, uint64_t args_bytes)
@@ -32,7 +36,7 @@ static vka_status footprint(const struct vka_plan *plan, const struct vka_kernel
 {
     struct vka_addresses at;
     uint64_t *store;
-    struct vka_rates rates = vka_exec_rates(NULL);
+    struct vka_rates rates = vka_exec_rates(NULL, 0);
     vka_status s = vka_addresses_fake(plan, &at, &store, err);
     if (s != VKA_OK)
         return s;
@@ -214,7 +218,7 @@ void vka_exec_bind(struct vka_exec *exec, vka_tensor t, uint64_t address)
 vka_status vka_exec_record(struct vka_exec *e, vka_error *err)
 {
     const struct vka_plan *plan = e->plan;
-    struct vka_rates rates = vka_exec_rates(vka_gpu_describe(e->gpu));
+    struct vka_rates rates = vka_exec_rates(vka_gpu_describe(e->gpu), e->table.flops);
     struct vka_addresses at = {.arena = e->addresses, .weights = e->addresses + plan->arena_block_count};
     at.bound = at.weights + plan->weight_block_count;
     forget_recording(e); /* of other addresses; no run is under way */

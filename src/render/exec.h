@@ -29,8 +29,9 @@ struct vka_exec {
     uint64_t runs;
 };
 
-/* A guess at what a device of its kind reaches, for estimates until there are measurements; NULL: a GPU. */
-struct vka_rates vka_exec_rates(const vka_gpu_info *info);
+/* What estimates go by until a run is measured: `measured` FLOP/s of a matrix product (vka_kernel_table.flops), or 0 for a guess at
+ * what a device of its kind reaches; info NULL: a GPU. */
+struct vka_rates vka_exec_rates(const vka_gpu_info *info, double measured);
 
 /* The plan that fits `budget` bytes of device memory together with `other` bytes that the caller takes: branches
  * together if that fits, else one at a time; segments cut as far as needed.  *need is its footprint (without `other`).

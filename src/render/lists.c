@@ -79,6 +79,7 @@ static vka_status record_launch(struct vka_lists *l, uint32_t of, uint32_t step,
     memset(&key, 0, sizeof key);
     key.shader = d->shader;
     key.subgroup_size = d->subgroup_size;
+    key.full_subgroups = d->subgroup_size && d->constants[0] % d->subgroup_size == 0;
     key.count = d->count;
     memcpy(key.constants, d->constants, d->count * sizeof *d->constants);
     vka_pipeline *pipeline;

@@ -212,9 +212,8 @@ vka_status vka_net(vka_context *cx, const vka_job *job, const char *net, const c
         st = vka_context_open_gpu(cx, job->device, &c.gpu, err);
     if (st == VKA_OK) {
         const vka_gpu_info *info = vka_gpu_describe(c.gpu);
-        vka_kernel_table_init(&c.table, info);
         c.budget = vka_job_has(job, "vram") ? job->vram : info->device_free;
-        st = vka_setup_precision(&c.setup, &c.table, &c.f16, err);
+        st = vka_setup_kernels(&c.setup, info, c.gpu, &cx->log, &c.table, &c.f16, err);
     }
     if (st == VKA_OK)
         st = which == 0 ? run_text(&c, err) : which == 1 ? run_unet(&c, err) : run_vae(&c, which == 3, err);
@@ -230,7 +229,7 @@ vka_status vka_net(vka_context *cx, const vka_job *job, const char *net, const c
         json_object_set_new(r, "out", json_string(out));
         json_object_set_new(r, "precision", json_string(c.f16 ? "f16" : "f32"));
         json_object_set_new(r, "models", models ? models : json_array());
-        json_object_set_new(r, "device", vka_report_device(vka_gpu_describe(c.gpu), c.f16));
+        json_object_set_new(r, "device", vka_report_device(vka_gpu_describe(c.gpu), c.table.path));
         json_object_set_new(r, "memory", vka_report_memory(c.budget, c.planned, peak));
         *report = vka_report_end(r);
     }

@@ -94,8 +94,8 @@ static const vka_option table[] = {
 
     {"device", 'd', VKA_OPTION_TEXT, "INDEX|NAME", NULL, NULL, 0, 0, RENDER | NET, g_device,
      "Device by its number or part of its name in 'vkanim devices'; without it the best GPU.", LOCAL},
-    {"path", 0, VKA_OPTION_CHOICE, "NAME", "auto", "auto fp32 fp16 | khr nv2", 0, 0, RENDER | NET, g_device,
-     "Kernels to use: in plain fp32 arithmetic, or with fp16 arithmetic.", LOCAL},
+    {"path", 0, VKA_OPTION_CHOICE, "NAME", "auto", "auto fp32 fp16 khr nv2", 0, 0, RENDER | NET, g_device,
+     "Kernels to use: fp32, fp16, or with matrix units khr (of a subgroup) or nv2 (of a workgroup).", LOCAL},
     {"vram", 0, VKA_OPTION_SIZE, "SIZE", NULL, NULL, 0, 0, RENDER | NET, g_device,
      "Hard budget of device memory, such as 6G or 512M; the picture does not depend on it.", LOCAL},
     {"device-memory", 0, VKA_OPTION_SIZE, "SIZE", NULL, NULL, 0, 0, VKA_FOR_PLAN, g_device,

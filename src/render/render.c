@@ -422,7 +422,7 @@ static char *make_report(struct render *r, double total, vka_error *err)
     json_object_set(o, "outputs", r->outputs);
     json_object_set_new(o, "settings", vka_setup_settings_json(&r->w.setup, r->clips[0].seed, r->w.f16));
     json_object_set_new(o, "models", models);
-    json_object_set_new(o, "device", vka_report_device(&r->w.info, r->w.f16));
+    json_object_set_new(o, "device", vka_report_device(&r->w.info, r->w.table.path));
     json_object_set_new(o, "timing", json_pack("{s:f, s:f, s:o, s:f, s:f, s:f, s:f}", "load_s", r->load_s, "text_s", r->text_s,
                                                "steps_s", steps, "s_per_it",
                                                r->steps_done > from ? sum / (r->steps_done - from) : 0.0, "decode_s", r->decode_s,
@@ -455,7 +455,7 @@ vka_status vka_render(vka_context *cx, const vka_job *job, char **report, vka_er
     if (st == VKA_OK)
         st = vka_context_open_gpu(cx, job->device, &r.gpu, err);
     if (st == VKA_OK)
-        st = vka_work_device(&r.w, vka_gpu_describe(r.gpu), err);
+        st = vka_work_device(&r.w, vka_gpu_describe(r.gpu), r.gpu, err);
     if (st == VKA_OK)
         st = vka_work_build(&r.w, err);
     if (st == VKA_OK)

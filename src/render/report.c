@@ -17,18 +17,46 @@ char *vka_report_end(json_t *report)
 
 static void api_text(char out[32], uint32_t v) { snprintf(out, 32, "%u.%u.%u", v >> 22 & 127, v >> 12 & 1023, v & 4095); }
 
-json_t *vka_report_device(const vka_gpu_info *info, bool f16)
+json_t *vka_report_device(const vka_gpu_info *info, enum vka_path path)
 {
     char api[32];
     api_text(api, info->api_version);
     return json_pack("{s:s, s:s, s:s, s:s}", "name", info->name, "driver", info->driver, "api", api, "path",
-                     f16 ? "fp16" : "fp32");
+                     vka_path_name(path));
 }
 
 json_t *vka_report_memory(uint64_t budget, uint64_t planned, uint64_t peak)
 {
     return json_pack("{s:I, s:I, s:I}", "budget_bytes", (json_int_t)budget, "planned_bytes", (json_int_t)planned,
                      "peak_bytes", (json_int_t)peak);
+}
+
+/* "path": what a render takes unasked; "paths": for each path whether --path can name it, and if not why. */
+static void put_paths(json_t *o, const vka_gpu_info *d)
+{
+    struct vka_kernel_table t;
+    if (!d->usable) {
+        json_object_set_new(o, "path", json_null());
+        return;
+    }
+    vka_kernel_table_init(&t, d);
+    json_object_set_new(o, "path", json_string(vka_path_name(t.path)));
+    json_t *paths = json_object();
+    for (enum vka_path path = VKA_PATH_FP32; path < VKA_PATHS; path++) {
+        char why[160] = "";
+        bool offered = vka_path_offered(d, path, why, sizeof why);
+        if (offered && path == VKA_PATH_KHR && !d->matrix_trusted)
+            snprintf(why, sizeof why, "taken only when asked for: no matrix units are known to be behind it");
+        json_t *p = json_pack("{s:b}", "offered", offered);
+        if (why[0])
+            json_object_set_new(p, offered ? "note" : "reason", json_string(why));
+        json_object_set_new(paths, vka_path_name(path), p);
+    }
+    json_object_set_new(o, "paths", paths);
+    json_t *fragments = json_array();
+    for (uint32_t i = 0; i < d->matrix_count; i++)
+        json_array_append_new(fragments, json_sprintf("%ux%ux%u", d->matrix[i].m, d->matrix[i].n, d->matrix[i].k));
+    json_object_set_new(o, "matrix_fragments", fragments);
 }
 
 vka_status vka_devices(vka_context *cx, char **report, vka_error *err)
@@ -61,7 +89,7 @@ vka_status vka_devices(vka_context *cx, char **report, vka_error *err)
         json_object_set_new(o, "heaps", heaps);
         json_object_set_new(o, "memory_bytes", json_integer((json_int_t)d->device_heap));
         json_object_set_new(o, "free_bytes", json_integer((json_int_t)d->device_free));
-        json_object_set_new(o, "path", d->usable ? json_string(d->storage_f16 ? "fp16" : "fp32") : json_null());
+        put_paths(o, d);
         json_object_set_new(o, "features",
                             json_pack("{s:b, s:b, s:i, s:i, s:b, s:b, s:b}", "storage_f16", d->storage_f16, "arithmetic_f16",
                                       d->arithmetic_f16, "subgroup_size", (int)d->subgroup_size, "shared_bytes",

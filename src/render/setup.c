@@ -2,6 +2,7 @@
 #include "render/setup.h"
 
 #include "base/file.h"
+#include "render/kernels.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -224,22 +225,22 @@ void vka_setup_close(struct vka_setup *s)
     *s = (struct vka_setup){0};
 }
 
-vka_status vka_setup_precision(const struct vka_setup *s, const struct vka_kernel_table *table, bool *f16, vka_error *err)
+vka_status vka_setup_kernels(const struct vka_setup *s, const vka_gpu_info *info, vka_gpu *gpu, const vka_log *log,
+                             struct vka_kernel_table *table, bool *f16, vka_error *err)
 {
-    const char *p = s->job->precision;
-    bool chosen = p && vka_job_has(s->job, "precision");
-    *f16 = chosen ? !strcmp(p, "f16") : table->storage_f16;
-    if (s->job->path && !strcmp(s->job->path, "fp32")) {
-        if (chosen && *f16)
-            return vka_fail(err, VKA_E_USAGE, "--path fp32 and --precision f16 contradict each other");
-        *f16 = false;
-    }
+    const char *p = s->job->precision, *path = s->job->path ? s->job->path : "auto";
+    bool chosen = p && vka_job_has(s->job, "precision"), named = strcmp(path, "auto") != 0;
+    vka_kernel_table_init(table, info);
+    *f16 = chosen ? !strcmp(p, "f16") : named ? strcmp(path, "fp32") != 0 : table->storage_f16;
+    if (named && *f16 != (strcmp(path, "fp32") != 0))
+        return vka_fail(err, VKA_E_USAGE, "--path %s and --precision %s contradict each other", path, p);
     if (*f16 && !table->storage_f16) {
         vka_fail(err, VKA_E_DEVICE, "the device cannot store 16-bit numbers");
         vka_error_hint(err, "--precision f32");
         return VKA_E_DEVICE;
     }
-    return VKA_OK;
+    vka_status st = vka_kernel_table_take(table, info, *f16 ? path : "fp32", NULL, err);
+    return st == VKA_OK && gpu ? vka_kernels_settle(gpu, table, named, log, err) : st;
 }
 
 bool vka_setup_vae_f16(const struct vka_setup *s, bool f16)

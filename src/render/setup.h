@@ -49,8 +49,11 @@ enum { /* what a command needs of a setup */
 vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned needs, const vka_log *log, vka_error *err);
 void vka_setup_close(struct vka_setup *s);
 
-/* Whether networks store fp16: --precision, else what `table` offers. */
-vka_status vka_setup_precision(const struct vka_setup *s, const struct vka_kernel_table *table, bool *f16, vka_error *err);
+/* The kernel table of the device (info NULL: a common GPU's) with --path, and whether networks store fp16: --precision, else
+ * what the path and the device do.  fp32 storage takes the path fp32.  Where the device is open, `gpu`, matrix kernels are
+ * proven on it first (kernels.h). */
+vka_status vka_setup_kernels(const struct vka_setup *s, const vka_gpu_info *info, vka_gpu *gpu, const vka_log *log,
+                             struct vka_kernel_table *table, bool *f16, vka_error *err);
 
 /* Whether the VAE stores fp16 too: not when its config says force_upcast, which is how a model tells that its activations leave
  * fp16's range (diffusers' rule for SDXL; the miniature's reach 2.6e6). */

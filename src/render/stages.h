@@ -65,6 +65,9 @@ struct vka_unet_stage {
 
 vka_status vka_unet_stage_build(struct vka_unet_stage *s, const struct vka_unet_stage_params *p, vka_error *err);
 vka_status vka_unet_stage_plan(struct vka_unet_stage *s, uint64_t budget, uint64_t *need, vka_error *err);
+/* What one step moves and launches as planned: the sampler's input, the network, the sampler; see vka_program_traffic. */
+vka_status vka_unet_stage_traffic(const struct vka_unet_stage *s, struct vka_traffic lines[VKA_TRAFFIC_LINES],
+                                  uint32_t *count, vka_error *err);
 vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err);
 /* context [prompts][tokens][text_width]; index [branches * frames]: each sample's prompt. */
 vka_status vka_unet_stage_prompt(struct vka_unet_stage *s, const float *context, const int32_t *index, vka_error *err);

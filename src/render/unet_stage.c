@@ -144,6 +144,37 @@ vka_status vka_unet_stage_plan(struct vka_unet_stage *s, uint64_t budget, uint64
     return st;
 }
 
+/* Adds what a network's plan moves and launches, from its recording. */
+static vka_status add_traffic(const struct vka_netrun *n, const struct vka_kernel_table *table,
+                              struct vka_traffic lines[VKA_TRAFFIC_LINES], uint32_t *count, vka_error *err)
+{
+    struct vka_addresses at;
+    uint64_t *store;
+    const struct vka_rates rates = vka_exec_rates(NULL, 0);
+    vka_status s = vka_addresses_fake(n->plan, &at, &store, err);
+    if (s != VKA_OK)
+        return s;
+    struct vka_program *p = vka_program_record(n->plan, table, &at, &rates, err);
+    free(store);
+    if (!p)
+        return VKA_E_MEMORY;
+    *count = vka_program_traffic(p, lines, *count);
+    vka_program_destroy(&p);
+    return VKA_OK;
+}
+
+vka_status vka_unet_stage_traffic(const struct vka_unet_stage *u, struct vka_traffic lines[VKA_TRAFFIC_LINES],
+                                  uint32_t *count, vka_error *err)
+{
+    *count = 0;
+    vka_status s = add_traffic(&u->unet, &u->p.table, lines, count, err);
+    if (s == VKA_OK && u->p.sampler)
+        s = add_traffic(&u->begin, &u->p.table, lines, count, err);
+    if (s == VKA_OK && u->patterns)
+        s = add_traffic(&u->pattern[0], &u->p.table, lines, count, err);
+    return s;
+}
+
 vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err)
 {
     uint32_t samples = s->p.branches * s->p.frames;

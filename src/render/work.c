@@ -43,18 +43,17 @@ static vka_status read_files(struct vka_work *w, vka_error *err)
     return st;
 }
 
-vka_status vka_work_device(struct vka_work *w, const vka_gpu_info *info, vka_error *err)
+vka_status vka_work_device(struct vka_work *w, const vka_gpu_info *info, vka_gpu *gpu, vka_error *err)
 {
     if (info)
         w->info = *info;
-    vka_kernel_table_init(&w->table, info);
     /* A tenth of what is free stays for the desktop and the driver; a software device's memory is half the machine's. */
     w->budget = vka_job_has(w->job, "vram")            ? w->job->vram
                 : vka_job_has(w->job, "device-memory") ? w->job->device_memory
                 : info && info->cpu                    ? info->device_heap
                 : info                                 ? info->device_free / 10 * 9
                                                        : 0;
-    return vka_setup_precision(&w->setup, &w->table, &w->f16, err);
+    return vka_setup_kernels(&w->setup, info, gpu, &w->cx->log, &w->table, &w->f16, err);
 }
 
 vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job, vka_error *err)
@@ -188,6 +187,15 @@ static json_t *knobs(const struct vka_work *w)
                      p->graph->nodes[p->peak_node].label);
 }
 
+static json_t *operators(const struct vka_traffic *lines, uint32_t count)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 1; list && i < count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:i, s:f, s:f}", "name", lines[i].op, "dispatches",
+                                              (int)lines[i].dispatches, "flop", lines[i].flop, "bytes", lines[i].bytes));
+    return list;
+}
+
 vka_status vka_plan(vka_context *cx, const vka_job *job, char **report, vka_error *err)
 {
     struct vka_work w = {0};
@@ -197,24 +205,28 @@ vka_status vka_plan(vka_context *cx, const vka_job *job, char **report, vka_erro
     *report = NULL;
     vka_context_begin(cx);
     st = vka_work_open(&w, cx, job, err);
+    vka_gpu *gpu = NULL;
     if (st == VKA_OK && device) {
-        vka_gpu *gpu = NULL;
         st = vka_context_open_gpu(cx, job->device, &gpu, err);
         if (st == VKA_OK)
             info = *vka_gpu_describe(gpu);
-        cx->gpu = NULL;
-        vka_gpu_destroy(&gpu);
     }
     if (st == VKA_OK)
-        st = vka_work_device(&w, device ? &info : NULL, err);
+        st = vka_work_device(&w, device ? &info : NULL, gpu, err);
+    cx->gpu = NULL;
+    vka_gpu_destroy(&gpu);
     if (st == VKA_OK)
         st = vka_work_build(&w, err);
+    struct vka_traffic lines[VKA_TRAFFIC_LINES];
+    uint32_t line_count = 0;
     if (st == VKA_OK)
         st = vka_work_plan(&w, w.budget, err);
+    if (st == VKA_OK)
+        st = vka_unet_stage_traffic(&w.unet, lines, &line_count, err);
     if (st == VKA_OK) {
         const struct vka_plan *p = w.unet.unet.plan;
-        struct vka_rates rates = vka_exec_rates(device ? &info : NULL);
-        double compute = p->flop / rates.flop_per_second, memory = p->bytes / rates.bytes_per_second;
+        struct vka_rates rates = vka_exec_rates(device ? &info : NULL, w.table.flops);
+        double compute = lines[0].flop / rates.flop_per_second, memory = lines[0].bytes / rates.bytes_per_second;
         bool fits = w.planned <= w.budget;
         json_t *r = vka_report_begin("plan");
         json_object_set_new(r, "fits", json_boolean(fits));
@@ -224,8 +236,11 @@ vka_status vka_plan(vka_context *cx, const vka_job *job, char **report, vka_erro
         json_object_set_new(r, "stages", json_pack("{s:I, s:I, s:I}", "text_bytes", (json_int_t)w.need[0], "unet_bytes",
                                                    (json_int_t)w.need[1], "vae_bytes", (json_int_t)w.need[2]));
         json_object_set_new(r, "plan", knobs(&w));
-        json_object_set_new(r, "estimate", json_pack("{s:f, s:f, s:f}", "flop_per_step", p->flop, "bytes_per_step", p->bytes,
-                                                     "s_per_it", compute > memory ? compute : memory));
+        json_object_set_new(r, "estimate", json_pack("{s:f, s:f, s:i, s:f}", "flop_per_step", lines[0].flop,
+                                                     "bytes_per_step", lines[0].bytes, "dispatches_per_step",
+                                                     (int)lines[0].dispatches, "s_per_it",
+                                                     compute > memory ? compute : memory));
+        json_object_set_new(r, "operators", operators(lines, line_count));
         if (!fits)
             vka_work_does_not_fit(&w, err);
         st = vka_work_plan(&w, 0, err && fits ? err : NULL);

@@ -32,7 +32,7 @@ struct vka_work {
 /* Opens the job: models, prompts, files.  No device yet, so that a mistake is told before one is touched. */
 vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job, vka_error *err);
 /* Decides kernels, precision and budget; `info` NULL: a plan without a device. */
-vka_status vka_work_device(struct vka_work *w, const vka_gpu_info *info, vka_error *err);
+vka_status vka_work_device(struct vka_work *w, const vka_gpu_info *info, vka_gpu *gpu, vka_error *err);
 /* Builds the graphs. */
 vka_status vka_work_build(struct vka_work *w, vka_error *err);
 /* Plans every stage within `budget`; w->need and w->planned tell what came out, even when it does not fit. */

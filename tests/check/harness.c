@@ -44,6 +44,36 @@ vka_gpu *check_open_gpu(void)
     return gpu;
 }
 
+/* lavapipe has no matrices of a workgroup, but all else that those kernels ask for: they have a form for that. */
+static bool only_subgroups(const vka_gpu_info *info)
+{
+    const struct vka_matrix2 *m = &info->matrix2;
+    return info->cpu && !m->workgroup_scope && m->flexible && m->conversions && m->per_element;
+}
+
+struct vka_kernel_table check_table(const vka_gpu *gpu)
+{
+    struct vka_kernel_table t;
+    vka_error err = {0};
+    const vka_gpu_info *info = vka_gpu_describe(gpu);
+    const char *path = getenv("VKA_CHECK_PATH");
+    bool form = path && !strcmp(path, "nv2") && only_subgroups(info);
+    vka_kernel_table_init(&t, info);
+    vka_status s = vka_kernel_table_take(&t, info, form ? "khr" : path, getenv("VKA_CHECK_MATRIX"), &err);
+    if (s == VKA_OK && form) {
+        t.id += VKA_PATH_NV2 - VKA_PATH_KHR;
+        t.path = VKA_PATH_NV2;
+        t.matrix2.max_dimension = info->matrix2.max_dimension;
+    }
+    if (s == VKA_E_DEVICE) {
+        fprintf(stderr, "skipped: %s, %s\n", err.what, err.why);
+        exit(77);
+    }
+    if (s != VKA_OK)
+        fail_msg("%s", err.what);
+    return t;
+}
+
 void check_close_gpu(vka_gpu **gpu)
 {
     assert_int_equal(vka_gpu_validation_messages(*gpu), 0);
@@ -85,7 +115,7 @@ struct check *check_begin(vka_gpu *gpu, enum vka_dtype storage, enum vka_dtype w
 {
     struct check *c = need(calloc(1, sizeof *c));
     c->gpu = gpu;
-    vka_kernel_table_init(&c->table, vka_gpu_describe(gpu));
+    c->table = check_table(gpu);
     c->graph = need(vka_graph_create("check", branches, frames));
     c->build = (vka_build){.graph = c->graph,
                            .storage = c->table.storage_f16 ? storage : VKA_F32,
@@ -194,9 +224,9 @@ static struct vka_view view(const struct check *c, vka_tensor t, const struct vk
         return v;
     uint64_t first = (uint64_t)cut->s0 * v.sample_stride;
     v.n = cut->sn;
-    if (cut->pn && i->h * i->w > 1) {
-        v.pixels = cut->pn;
-        first += (uint64_t)cut->p0 * v.pitch;
+    if (cut->pn && i->h * i->w * i->block > 1) {
+        v.pixels = cut->pn / i->block;
+        first += (uint64_t)(cut->p0 / i->block) * v.pitch;
     }
     v.address += first * vka_dtype_bytes(i->dtype);
     return v;
@@ -218,6 +248,7 @@ static void emit(struct vka_recorder *r, const struct vka_dispatch *d)
     memset(&key, 0, sizeof key);
     key.shader = d->shader;
     key.subgroup_size = d->subgroup_size;
+    key.full_subgroups = d->subgroup_size && d->constants[0] % d->subgroup_size == 0;
     key.count = d->count;
     memcpy(key.constants, d->constants, d->count * sizeof *d->constants);
     if (vka_gpu_pipeline(c->gpu, &key, &pipeline, &err) != VKA_OK)

@@ -51,6 +51,11 @@ vka_gpu *check_open_gpu(void);
 /* Asserts that the validation layers kept silent. */
 void check_close_gpu(vka_gpu **gpu);
 
+/* The device's kernel table, with the path that $VKA_CHECK_PATH names (fp32, fp16, khr, nv2; else the device's own) and the
+ * fragment of $VKA_CHECK_MATRIX ("8x8x8").  A path that the device lacks ends the program with code 77; for nv2 on a software
+ * device with those matrices at subgroup scope alone the kernels' form for that will do. */
+struct vka_kernel_table check_table(const vka_gpu *gpu);
+
 struct check *check_begin(vka_gpu *gpu, enum vka_dtype storage, enum vka_dtype weights, uint32_t branches,
                           uint32_t frames);
 void check_end(struct check **c);

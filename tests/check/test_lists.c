@@ -90,9 +90,7 @@ static void run_with(struct network *n, const struct vka_limits *limits)
 
 static struct vka_kernel_table own_kernels(void)
 {
-    struct vka_kernel_table t;
-    vka_kernel_table_init(&t, vka_gpu_describe(gpu));
-    return t;
+    return check_table(gpu);
 }
 
 static void cuts_change_no_bit(void **state)

@@ -17,6 +17,7 @@
 #include <string.h>
 
 static vka_gpu *gpu;
+static bool on_matrix; /* $VKA_CHECK_PATH or the device takes matrix units: the portable kernels are another run's */
 
 /* Which kernels: the device's own, those of a software device without 64-bit integers, those of a GPU, those of a GPU with
  * few registers. */
@@ -34,7 +35,8 @@ enum {
     X_F32 = 128,
     GLOBAL = 256,
     ONE_BIAS = 512 /* the sample bias is one for all */,
-    IN_PLACE = 1024 /* added in place */
+    IN_PLACE = 1024, /* added in place */
+    POSITIONS = 2048 /* added to x by frame */
 };
 
 struct shape {
@@ -43,6 +45,7 @@ struct shape {
     uint32_t flags;
     uint32_t act, stacked, heads_in, heads_out;
     uint32_t kernel, stride, pad[4], up_h, up_w;
+    uint32_t e1, e2; /* channels of the shortcut's inputs */
 };
 
 /* clang-format off */
@@ -68,6 +71,8 @@ static const struct shape shapes[] = {
     {.name = "k, v in two", 1, 2, 3, 7, 40, 0, 30, 0, .stacked = 1, .heads_out = 3},
     {.name = "heads in", 1, 2, 3, 7, 60, 0, 40, ADD, .heads_in = 5},
     {.name = "sample bias", 1, 4, 3, 3, 16, 0, 36, SAMPLE_BIAS, .act = VKA_ACT_SILU},
+    {.name = "positions", 2, 5, 3, 5, 20, 0, 36, POSITIONS, .act = VKA_ACT_SILU},
+    {.name = "positions, q, k, v", 2, 3, 3, 7, 40, 0, 40, NO_BIAS | POSITIONS, .stacked = 2, .heads_out = 2},
     {.name = "1x1", 1, 2, 13, 9, 20, 0, 24, CONV, .kernel = 1, .stride = 1},
     {.name = "3x3 from 4", 1, 2, 8, 8, 4, 0, 40, CONV | X_F32, SAME},
     {.name = "3x3 to 4", 1, 2, 13, 9, 40, 0, 4, CONV | OUT_F32, SAME},
@@ -78,9 +83,31 @@ static const struct shape shapes[] = {
     {.name = "stride 2, asymmetric", 1, 2, 12, 9, 20, 0, 40, CONV, .kernel = 3, .stride = 2, .pad = {0, 1, 0, 1}},
     {.name = "upsample 7x5 to 13x9", 1, 2, 7, 5, 24, 0, 40, CONV, SAME, .up_h = 13, .up_w = 9},
     {.name = "many rows", 1, 2, 33, 32, 24, 0, 136, CONV, SAME, .act = VKA_ACT_SILU},
+    {.name = "shortcut", 2, 2, 5, 6, 24, 0, 40, CONV, SAME, .e1 = 20},
+    {.name = "shortcut of two", 1, 3, 5, 7, 20, 0, 33, CONV | SAMPLE_BIAS | ONE_BIAS, SAME, .e1 = 33, .e2 = 12},
+    {.name = "many rows, shortcut of two", 1, 2, 33, 32, 12, 0, 136, CONV, SAME, .e1 = 24, .e2 = 9},
+    {.name = "many rows, positions", 1, 3, 33, 32, 24, 0, 136, NO_BIAS | POSITIONS},
     {.name = "many rows, geglu", 1, 2, 33, 32, 24, 0, 144, ADD | IN_PLACE, .act = VKA_ACT_GEGLU},
     {.name = "many rows of two inputs, norm", 1, 2, 33, 32, 20, 12, 200, NORM | SAMPLE_BIAS},
     {.name = "one pixel, 3x3", 1, 3, 1, 1, 20, 0, 40, CONV, SAME},
+};
+
+/* For matrix units, which take products of 64 k and more: blocks of k that end within a fragment, inputs that end within a
+ * block, norms that begin on an odd channel, rows and columns that end within a tile. */
+static const struct shape long_shapes[] = {
+    {.name = "one row", 1, 1, 1, 1, 64, 0, 33, 0},
+    {.name = "72 channels", 1, 3, 5, 7, 72, 0, 40, 0},
+    {.name = "72 channels, silu in, out", 1, 3, 5, 7, 72, 0, 96, SILU_IN | OUT_F32, .act = VKA_ACT_SILU},
+    {.name = "two inputs, odd pitches", 1, 3, 4, 5, 33, 52, 77, ADD | IN_PLACE},
+    {.name = "two inputs, odd norm, silu", 1, 3, 4, 5, 33, 52, 40, NORM | SILU_IN | SAMPLE_BIAS},
+    {.name = "two inputs, norm", 1, 3, 4, 5, 40, 28, 40, NORM},
+    {.name = "norm of one pixel", 1, 4, 1, 1, 100, 0, 40, NORM},
+    {.name = "long geglu", 1, 3, 3, 5, 72, 0, 144, 0, .act = VKA_ACT_GEGLU},
+    {.name = "long geglu, odd half", 1, 2, 3, 5, 80, 0, 84, ADD | IN_PLACE, .act = VKA_ACT_GEGLU},
+    {.name = "long positions, q, k, v", 2, 3, 3, 7, 80, 0, 40, NO_BIAS | POSITIONS, .stacked = 2, .heads_out = 2},
+    {.name = "long heads in", 1, 2, 3, 7, 100, 0, 40, ADD, .heads_in = 5},
+    {.name = "long 1x1", 1, 2, 13, 9, 68, 0, 24, CONV, .kernel = 1, .stride = 1},
+    {.name = "wide", 1, 2, 5, 5, 64, 0, 330, ADD},
 };
 /* clang-format on */
 
@@ -121,7 +148,7 @@ static float *norm_values(const float *scale, const float *shift, uint32_t sampl
 }
 
 struct data {
-    float *x, *x2, *scale, *shift, *weight, *bias, *sample_bias, *add;
+    float *x, *x2, *scale, *shift, *weight, *bias, *sample_bias, *add, *positions, *e1, *e2, *extra_weight, *extra_bias;
     double *want; /* as the device lays it out */
     uint32_t samples, out_h, out_w, out_c;
     size_t count;
@@ -162,6 +189,19 @@ static void make_data(const struct shape *s, enum vka_dtype storage, enum vka_dt
                            .up_w = s->up_w,
                            .act = (enum ref_act)s->act};
     memcpy(r.pad, s->pad, sizeof r.pad);
+    uint32_t extra = s->e1 + s->e2;
+    d->positions = check_random(9, (size_t)(s->frames + 2) * s->c1, 1.0f);
+    d->e1 = check_random(10, rows * s->e1, 1.5f);
+    d->e2 = check_random(11, rows * s->e2, 1.5f);
+    d->extra_weight = check_random(12, (size_t)n * extra, 1.0f / sqrtf((float)extra + 1));
+    d->extra_bias = check_random(13, n, 0.5f);
+    check_round(d->e1, rows * s->e1, in);
+    check_round(d->e2, rows * s->e2, in);
+    check_round(d->extra_weight, (size_t)n * extra, weights);
+    r.positions = s->flags & POSITIONS ? d->positions : NULL;
+    r.frames = s->frames;
+    r.e1 = s->e1, r.e2 = s->e2;
+    r.extra1 = d->e1, r.extra2 = d->e2, r.extra_weight = d->extra_weight, r.extra_bias = d->extra_bias;
     if (s->flags & NORM)
         r.scale = d->scale, r.shift = d->shift;
     d->out_h = ref_matmul_out_h(&r);
@@ -195,7 +235,8 @@ static void make_data(const struct shape *s, enum vka_dtype storage, enum vka_dt
 static void free_data(struct data *d)
 {
     free(d->x), free(d->x2), free(d->scale), free(d->shift), free(d->weight), free(d->bias), free(d->sample_bias);
-    free(d->add), free(d->want);
+    free(d->add), free(d->want), free(d->positions), free(d->e1), free(d->e2), free(d->extra_weight);
+    free(d->extra_bias);
 }
 
 /* The operator on the device, in parts; free the result. */
@@ -209,6 +250,8 @@ static float *run(const struct shape *s, const struct data *d, enum vka_dtype st
     static const char *const at[3] = {"at", "at1", "at2"};
     if (mode != OWN)
         c->table.wide_loads = false;
+    if (mode != OWN && c->table.path >= VKA_PATH_KHR)
+        c->table.path = VKA_PATH_FP16;
     if (mode >= STAGING) {
         c->table.cpu = false, c->table.subgroup_size = 0;
         c->table.max_invocations = storage == VKA_F16 && mode == STAGING ? 128 : 256; /* both workgroup sizes */
@@ -234,12 +277,29 @@ static float *run(const struct shape *s, const struct data *d, enum vka_dtype st
         if (!(s->flags & NO_BIAS))
             check_weight(c, vka_in(vka_scope_root(at[i]), "bias").path, 1, &n, d->bias + (size_t)i * s->n);
     }
+    vka_tensor positions = {0}, e1 = {0}, e2 = {0};
+    if (s->flags & POSITIONS) {
+        const uint64_t dims[3] = {1, s->frames + 2, s->c1};
+        check_weight(c, "pos.pe", 3, dims, d->positions);
+        positions = vka_weight_rows(&c->build, vka_scope_root("pos"), "pe");
+    }
+    if (s->e1) {
+        const uint64_t dims[4] = {s->n, s->e1 + s->e2, 1, 1}, n = s->n;
+        check_weight(c, "extra.weight", s->e2 ? 2 : 4, dims, d->extra_weight);
+        check_weight(c, "extra.bias", 1, &n, d->extra_bias);
+        e1 = check_input(c, "e1", domain, in, samples, s->h, s->w, s->e1, d->e1);
+        if (s->e2)
+            e2 = check_input(c, "e2", domain, in, samples, s->h, s->w, s->e2, d->e2);
+    }
     if (s->flags & CONV) {
         struct vka_conv_args a = {.at = vka_scope_root("at"),
                                   .kernel = kernel,
                                   .stride = s->stride,
                                   .upsample_h = s->up_h,
                                   .upsample_w = s->up_w,
+                                  .shortcut = vka_scope_root(s->e1 ? "extra" : ""),
+                                  .x2 = e1,
+                                  .x3 = e2,
                                   .act = s->act,
                                   .sample_bias = ts,
                                   .add = ta,
@@ -257,6 +317,7 @@ static float *run(const struct shape *s, const struct data *d, enum vka_dtype st
                                     .act_in = s->flags & SILU_IN ? VKA_ACT_SILU : VKA_ACT_NONE,
                                     .act = s->act,
                                     .sample_bias = ts,
+                                    .positions = positions,
                                     .add = ta,
                                     .out_f32 = s->flags & OUT_F32};
         for (uint32_t i = 0; i < s->stacked; i++)
@@ -285,8 +346,9 @@ static void check_shape(const struct shape *s, enum vka_dtype storage, enum vka_
     make_data(s, storage, weights, &d);
     snprintf(what, sizeof what, "%s (%s, weights %s, %s)", s->name, storage == VKA_F16 ? "f16" : "f32",
              weights == VKA_F16 ? "f16" : "f32", modes[mode]);
-    double k = (double)(s->c1 + s->c2) * (s->kernel ? s->kernel * s->kernel : 1);
-    bool rounds = storage == VKA_F16 && !(s->flags & OUT_F32);
+    double k = (double)(s->c1 + s->c2) * (s->kernel ? s->kernel * s->kernel : 1) + s->e1 + s->e2;
+    /* What is stored in fp16 has half a unit of 2^-10; matrix units round what a norm or SiLU makes of x to fp16 too. */
+    bool rounds = storage == VKA_F16 && (!(s->flags & OUT_F32) || (on_matrix && s->flags & (NORM | SILU_IN)));
     float *whole = run(s, &d, storage, weights, mode, NULL, 0);
     check_close(what, whole, d.want, d.count, rounds ? 1e-3 : 4e-7 * sqrt(k) + 2e-6);
     if (!(s->flags & GLOBAL)) {
@@ -312,8 +374,12 @@ static void check_shape(const struct shape *s, enum vka_dtype storage, enum vka_
 /* Every `step`-th shape, beginning with the first'th: pipelines are what costs time here. */
 static void some_shapes(enum vka_dtype storage, enum vka_dtype weights, enum mode mode, size_t first, size_t step)
 {
+    if (on_matrix && (storage != VKA_F16 || mode != OWN))
+        return;
+    const char *one = getenv("VKA_CHECK_SHAPE");
     for (size_t i = first; i < sizeof shapes / sizeof *shapes; i += step)
-        check_shape(&shapes[i], storage, weights, mode);
+        if (!one || strstr(shapes[i].name, one))
+            check_shape(&shapes[i], storage, weights, mode);
 }
 
 static void f32(void **state)
@@ -326,6 +392,15 @@ static void f16(void **state)
 {
     (void)state;
     some_shapes(VKA_F16, VKA_F16, OWN, 0, 1);
+}
+
+static void long_products(void **state)
+{
+    (void)state;
+    const char *one = getenv("VKA_CHECK_SHAPE");
+    for (size_t i = 0; on_matrix && i < sizeof long_shapes / sizeof *long_shapes; i++)
+        if (!one || strstr(long_shapes[i].name, one))
+            check_shape(&long_shapes[i], VKA_F16, VKA_F16, OWN);
 }
 
 static void mixed(void **state)
@@ -353,7 +428,7 @@ static void staging(void **state)
 static void large_tiles(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes && !on_matrix; i++)
         if (shapes[i].h * shapes[i].w >= 1024) {
             check_shape(&shapes[i], VKA_F16, VKA_F16, FEW);
             check_shape(&shapes[i], VKA_F32, VKA_F16, FEW);
@@ -390,6 +465,18 @@ static void refusals(void **state)
     assert_int_equal(vka_linear(&c->build, x, &(struct vka_linear_args){.at = vka_scope_root("none")}).id, 0);
     assert_string_equal(c->build.missing[0], "none.weight");
     check_end(&c);
+    /* 3 frames, 2 positions */
+    const uint64_t dims[2] = {8, 16}, rows[2] = {2, 16};
+    c = check_begin(gpu, VKA_F32, VKA_F32, 1, 3);
+    x = check_input(c, "x", VKA_SAMPLE, VKA_F32, 3, 2, 2, 16, values);
+    check_weight(c, "at.weight", 2, dims, values);
+    check_weight(c, "pos.pe", 2, rows, values);
+    vka_tensor y =
+        vka_linear(&c->build, x, &(struct vka_linear_args){.at = vka_scope_root("at"),
+                                                           .positions = vka_weight_rows(&c->build, vka_scope_root("pos"), "pe")});
+    assert_int_equal(y.id, 0);
+    assert_int_equal(c->build.err.status, VKA_E_USAGE);
+    check_end(&c);
     free(values);
 }
 
@@ -397,6 +484,7 @@ static int open_device(void **state)
 {
     (void)state;
     gpu = check_open_gpu();
+    on_matrix = check_table(gpu).path >= VKA_PATH_KHR;
     return 0;
 }
 
@@ -409,8 +497,10 @@ static int close_device(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(f32),    cmocka_unit_test(f16),     cmocka_unit_test(mixed),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(f32),    cmocka_unit_test(f16),     cmocka_unit_test(long_products),
+                                       cmocka_unit_test(mixed),
                                        cmocka_unit_test(narrow), cmocka_unit_test(staging),
                                        cmocka_unit_test(large_tiles), cmocka_unit_test(refusals)};
+    cmocka_set_test_filter(getenv("VKA_CHECK_TEST"));
     return cmocka_run_group_tests_name("matmul", tests, open_device, close_device);
 }

@@ -1,5 +1,5 @@
 /* test_norm.c - group and layer normalisation on the device against tests/reference_c/ref_norm.h: odd widths,
- * concatenated inputs, joint statistics, large means, positions, both storages and kernel modes; every way of cutting
+ * concatenated inputs, joint statistics, large means, both storages and kernel modes; every way of cutting
  * gives the same bits. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -165,19 +165,18 @@ static void test_group_norm(void **state)
 
 struct layer_case {
     uint32_t branches, frames, h, w, c;
-    uint32_t positions; /* rows of the table, 0: none */
     float mean;
     bool global;
 };
 
 static const struct layer_case layer_cases[] = {
-    {2, 3, 4, 3, 8, 0, 0, false},    {2, 3, 4, 3, 20, 3, 0, false},   {2, 16, 3, 3, 96, 32, 0, false},
-    {1, 2, 1, 7, 1280, 0, 0, false}, {1, 2, 1, 77, 128, 0, 0, true},  {1, 1, 3, 5, 30, 1, 1000, false},
-    {1, 1, 3, 5, 3, 0, 0, false},    {1, 5, 3, 5, 2000, 7, 0, false},
+    {2, 3, 4, 3, 8, 0, false},    {2, 3, 4, 3, 20, 0, false},   {2, 16, 3, 3, 96, 0, false},
+    {1, 2, 1, 7, 1280, 0, false}, {1, 2, 1, 77, 128, 0, true},  {1, 1, 3, 5, 30, 1000, false},
+    {1, 1, 3, 5, 3, 0, false},    {1, 5, 3, 5, 2000, 0, false},
 };
 
 struct layer_data {
-    float *x, *gamma, *beta, *positions;
+    float *x, *gamma, *beta;
 };
 
 static float *run_layer(const struct layer_case *k, const struct layer_data *d, enum vka_dtype storage, bool cpu,
@@ -186,17 +185,12 @@ static float *run_layer(const struct layer_case *k, const struct layer_data *d, 
     struct check *c = check_begin(gpu, storage, VKA_F32, k->branches, k->frames);
     c->table.cpu = cpu;
     c->table.max_groups[0] = group_limit ? group_limit : c->table.max_groups[0];
-    const uint64_t dims[1] = {k->c}, rows[2] = {k->positions, k->c};
+    const uint64_t dims[1] = {k->c};
     check_weight(c, "ln.weight", 1, dims, d->gamma);
     check_weight(c, "ln.bias", 1, dims, d->beta);
     vka_tensor x = check_input(c, "x", k->global ? VKA_GLOBAL : VKA_SAMPLE, storage, k->branches * k->frames, k->h,
                                k->w, k->c, d->x);
-    vka_tensor table = {0};
-    if (k->positions) {
-        check_weight(c, "pos.pe", 2, rows, d->positions);
-        table = vka_weight_table(&c->build, vka_scope_root("pos"), "pe");
-    }
-    vka_tensor y = vka_layer_norm(&c->build, x, vka_scope_root("ln"), 1e-5f, table);
+    vka_tensor y = vka_layer_norm(&c->build, x, vka_scope_root("ln"), 1e-5f);
     check_run(c, cuts, count);
     float *out = check_output(c, y);
     check_end(&c);
@@ -206,17 +200,16 @@ static float *run_layer(const struct layer_case *k, const struct layer_data *d, 
 static void check_layer(const struct layer_case *k, enum vka_dtype storage, bool cpu)
 {
     char name[160];
-    snprintf(name, sizeof name, "layer norm %s%s %ux%u of %ux%u, %u channels, %u positions, mean %g",
+    snprintf(name, sizeof name, "layer norm %s%s %ux%u of %ux%u, %u channels, mean %g",
              storage == VKA_F16 ? "f16" : "f32", cpu ? " cpu" : "", k->branches, k->frames, k->h, k->w, k->c,
-             k->positions, (double)k->mean);
+             (double)k->mean);
     uint32_t n = k->branches * k->frames, rows = k->h * k->w;
     size_t count = (size_t)n * rows * k->c;
     struct layer_data d = {around(5, count, storage, k->mean, 2), around(6, k->c, VKA_F32, 1, 0.5f),
-                           around(7, k->c, VKA_F32, 0, 0.5f),
-                           around(8, (size_t)(k->positions ? k->positions : 1) * k->c, VKA_F32, 0, 1)};
+                           around(7, k->c, VKA_F32, 0, 0.5f)};
     double *x = doubles(d.x, count), *want = malloc(count * sizeof *want);
     assert_non_null(want);
-    ref_layer_norm(x, n, rows, k->c, 1e-5, d.gamma, d.beta, k->positions ? d.positions : NULL, k->frames, want);
+    ref_layer_norm(x, n, rows, k->c, 1e-5, d.gamma, d.beta, want);
     float *got = run_layer(k, &d, storage, cpu, NULL, 0);
     check_close(name, got, want, count, (storage == VKA_F16 ? 5e-4 : 3e-6) + 2.4e-7 * (double)k->mean);
     static const uint32_t steps[3][2] = {{0, 1}, {1, 5}, {2, 1}};
@@ -230,7 +223,7 @@ static void check_layer(const struct layer_case *k, enum vka_dtype storage, bool
         free(again);
     }
     group_limit = 0;
-    free(d.x), free(d.gamma), free(d.beta), free(d.positions), free(x), free(want), free(got);
+    free(d.x), free(d.gamma), free(d.beta), free(x), free(want), free(got);
 }
 
 static void test_layer_norm(void **state)
@@ -245,28 +238,24 @@ static void test_layer_norm(void **state)
 static void test_refusals(void **state)
 {
     (void)state;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 3; i++) {
         struct check *c = check_begin(gpu, VKA_F32, VKA_F32, 1, 3);
         float ones[24];
         for (int k = 0; k < 24; k++)
             ones[k] = 1;
-        const uint64_t dims[1] = {i == 1 ? 4 : 8}, rows[2] = {2, 8};
+        const uint64_t dims[1] = {i == 1 ? 4 : 8};
         check_weight(c, "norm.weight", 1, dims, ones);
         check_weight(c, "norm.bias", 1, dims, ones);
-        check_weight(c, "pos.pe", 2, rows, ones);
         vka_tensor x = check_input(c, "x", VKA_SAMPLE, VKA_F32, 3, 1, 1, 8, ones), y;
         if (i == 0) /* 8 channels in 3 groups */
             y = vka_group_norm(&c->build, x, (vka_tensor){0}, vka_scope_root("norm"), 3, 1e-5f, false);
         else if (i == 1) /* 4 weights for 8 channels */
-            y = vka_layer_norm(&c->build, x, vka_scope_root("norm"), 1e-5f, (vka_tensor){0});
-        else if (i == 2) /* 3 frames, 2 positions */
-            y = vka_layer_norm(&c->build, x, vka_scope_root("norm"), 1e-5f,
-                               vka_weight_table(&c->build, vka_scope_root("pos"), "pe"));
+            y = vka_layer_norm(&c->build, x, vka_scope_root("norm"), 1e-5f);
         else /* a frame-joint norm of what has no frames */
             y = vka_group_norm(&c->build, check_input(c, "g", VKA_GLOBAL, VKA_F32, 1, 1, 1, 8, ones), (vka_tensor){0},
                                vka_scope_root("norm"), 4, 1e-5f, true);
         assert_int_equal(y.id, 0);
-        assert_int_equal(c->build.err.status, i == 2 ? VKA_E_USAGE : i == 3 ? VKA_E_INTERNAL : VKA_E_INPUT);
+        assert_int_equal(c->build.err.status, i == 2 ? VKA_E_INTERNAL : VKA_E_INPUT);
         assert_true(strlen(c->build.err.what) > 10);
         check_end(&c);
     }

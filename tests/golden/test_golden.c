@@ -3,7 +3,8 @@
  *
  * cases.json: {"cases": [{"name", "command": [...], "compare": [{"tensor", "file", "metric", "limit"}]}]}.  In a command
  * "@x" is x among the redrawn models, "=x" a file of the set, "%" the output file.  Metrics: "equal", "l2" (relative), "psnr" (dB,
- * at least).  Arguments of the program choose cases by a part of their names. */
+ * at least).  Arguments of the program choose cases by a part of their names.  With $VKA_CHECK_PATH (fp32, fp16, khr, nv2) only the
+ * cases of its precision run, on that path. */
 #define _XOPEN_SOURCE 700
 #include "golden/redraw.h"
 #include "weights/safetensors.h"
@@ -100,7 +101,7 @@ static bool compare(const char *out, const char *want, const char *tensor, const
 static bool run_case(const json_t *c, const char *set, const char *models, const char *scratch)
 {
     enum { MOST = 64 };
-    char *argv[MOST + 2] = {(char *)(uintptr_t)VKA_BINARY}, out[512], log[512];
+    char *argv[MOST + 4] = {(char *)(uintptr_t)VKA_BINARY}, out[512], log[512];
     const json_t *command = json_object_get(c, "command"), *compares = json_object_get(c, "compare");
     size_t n = json_array_size(command);
     snprintf(out, sizeof out, "%s/out.safetensors", scratch);
@@ -118,6 +119,11 @@ static bool run_case(const json_t *c, const char *set, const char *models, const
             snprintf(text, sizeof text, "%s", word);
         argv[i + 1] = strdup(text);
     }
+    const char *path = getenv("VKA_CHECK_PATH");
+    if (path && n < MOST) {
+        argv[n + 1] = strdup("--path");
+        argv[n + 2] = strdup(path);
+    }
     remove(out);
     bool ok = n < MOST && run(argv, log);
     for (size_t i = 0; ok && i < json_array_size(compares); i++) {
@@ -128,9 +134,22 @@ static bool run_case(const json_t *c, const char *set, const char *models, const
                      json_string_value(json_object_get(m, "metric")), json_number_value(json_object_get(m, "limit"))) &&
              ok;
     }
-    for (size_t i = 1; i <= n && i <= MOST; i++)
+    for (size_t i = 1; i < sizeof argv / sizeof *argv; i++)
         free(argv[i]);
     return ok;
+}
+
+/* Whether the path of the environment, if any, goes with what the case says after --precision. */
+static bool fits_path(const json_t *c)
+{
+    const char *path = getenv("VKA_CHECK_PATH");
+    const json_t *command = json_object_get(c, "command");
+    for (size_t i = 0; path && i < json_array_size(command); i++)
+        if (strcmp(json_string_value(json_array_get(command, i)), "--precision") == 0) {
+            const char *precision = json_string_value(json_array_get(command, i + 1));
+            return precision && (strcmp(precision, "f32") == 0) == (strcmp(path, "fp32") == 0);
+        }
+    return true;
 }
 
 int main(int argc, char **argv)
@@ -154,7 +173,7 @@ int main(int argc, char **argv)
             bool wanted = argc == 1;
             for (int k = 1; k < argc; k++)
                 wanted = wanted || strstr(name, argv[k]);
-            if (!wanted)
+            if (!wanted || !fits_path(c))
                 continue;
             printf("%s\n", name);
             bool ok = run_case(c, set, models, scratch);

@@ -57,7 +57,7 @@ static struct recorded record(const struct vka_plan *p, const struct vka_kernel_
 {
     struct recorded r = {0};
     vka_error err = {0};
-    const struct vka_rates rates = vka_exec_rates(NULL);
+    const struct vka_rates rates = vka_exec_rates(NULL, 0);
     assert_int_equal(vka_addresses_fake(p, &r.at, &r.store, &err), VKA_OK);
     for (uint32_t i = 0; i < p->arena_block_count + p->weight_block_count + p->graph->tensor_count; i++)
         r.store[i] += FAR_AWAY;

@@ -53,7 +53,7 @@ static void pieces_are_the_launch(void **state)
 static double longest(struct vka_netrun *run, const struct vka_kernel_table *table, const vka_gpu_info *info, double *whole)
 {
     const struct vka_limits limits = vka_limits_for(info);
-    const struct vka_rates rates = vka_exec_rates(info);
+    const struct vka_rates rates = vka_exec_rates(info, 0);
     struct vka_addresses at;
     uint64_t *store;
     vka_error err = {0};

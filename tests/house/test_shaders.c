@@ -30,6 +30,11 @@ static void test_binaries(void **state)
     (void)state;
     for (size_t i = 0; i < VKA_SHADER_COUNT; i++) {
         const struct vka_shader *s = &vka_shaders[i];
+        if (!s->words) { /* left out: glslang was too old */
+            assert_int_equal(*s->bytes, 0);
+            assert_false(VKA_SHADERS_KHR && VKA_SHADERS_NV2);
+            continue;
+        }
         assert_true(*s->bytes > 20 && *s->bytes % 4 == 0);
         assert_int_equal(s->words[0], 0x07230203); /* SPIR-V's magic number, in this machine's order */
         for (size_t j = 0; j < i; j++)

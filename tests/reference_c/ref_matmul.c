@@ -41,7 +41,19 @@ static double input(const struct ref_matmul *r, uint32_t sample, int64_t row, in
     uint64_t at = (uint64_t)sample * (r->c1 + r->c2) + c;
     if (r->scale)
         v = v * r->scale[at] + r->shift[at];
+    if (r->positions)
+        v += r->positions[(uint64_t)(sample % r->frames) * r->c1 + c];
     return r->silu_in ? ref_activate(REF_SILU, v) : v;
+}
+
+/* What the 1x1 convolution beside the main one gives. */
+static double extra(const struct ref_matmul *r, uint64_t pixel, uint32_t n)
+{
+    double sum = r->extra_bias ? r->extra_bias[n] : 0;
+    for (uint32_t c = 0; c < r->e1 + r->e2; c++)
+        sum += (c < r->e1 ? r->extra1[pixel * r->e1 + c] : r->extra2[pixel * r->e2 + c - r->e1]) *
+               r->extra_weight[(uint64_t)n * (r->e1 + r->e2) + c];
+    return sum;
 }
 
 /* Output channel n before the activation. */
@@ -57,6 +69,8 @@ static double product(const struct ref_matmul *r, uint32_t sample, uint32_t row,
                 sum += input(r, sample, (int64_t)row * r->stride + dy - r->pad[0],
                              (int64_t)column * r->stride + dx - r->pad[2], c) *
                        r->weight[(((uint64_t)n * channels + c) * r->kernel + dy) * r->kernel + dx];
+    if (r->e1)
+        sum += extra(r, ((uint64_t)sample * ref_matmul_out_h(r) + row) * ref_matmul_out_w(r) + column, n);
     return sum;
 }
 

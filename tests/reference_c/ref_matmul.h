@@ -22,7 +22,12 @@ struct ref_matmul {
     uint32_t up_h, up_w;      /* enlarged to this first, by nearest neighbour; 0: not */
     enum ref_act act;         /* REF_GEGLU: n / 2 outputs, value rows first, gate rows behind them */
     const float *sample_bias; /* [samples, n] or NULL, before act */
+    const float *positions;   /* [>= frames, c1] or NULL: row (sample mod frames) is added to x */
+    uint32_t frames;
     const float *add;         /* like the output, or NULL */
+    /* a 1x1 convolution of e1 | e2 more channels at the output's pixel, added before act; weight [n, e1 + e2], bias [n] */
+    uint32_t e1, e2;
+    const float *extra1, *extra2, *extra_weight, *extra_bias;
 };
 
 uint32_t ref_matmul_out_h(const struct ref_matmul *r);

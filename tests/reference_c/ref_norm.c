@@ -56,7 +56,7 @@ void ref_norm_apply(const double *x, const double *scale, const double *shift, u
 }
 
 void ref_layer_norm(const double *x, uint32_t n, uint32_t rows, uint32_t c, double eps, const float *gamma,
-                    const float *beta, const float *positions, uint32_t frames, double *y)
+                    const float *beta, double *y)
 {
     for (uint32_t s = 0; s < n; s++)
         for (uint32_t r = 0; r < rows; r++) {
@@ -69,10 +69,7 @@ void ref_layer_norm(const double *x, uint32_t n, uint32_t rows, uint32_t c, doub
             for (uint32_t k = 0; k < c; k++)
                 squares += (in[k] - mean) * (in[k] - mean);
             double rstd = 1 / sqrt(squares / c + eps);
-            for (uint32_t k = 0; k < c; k++) {
+            for (uint32_t k = 0; k < c; k++)
                 out[k] = (in[k] - mean) * rstd * (double)gamma[k] + (double)beta[k];
-                if (positions)
-                    out[k] += (double)positions[(uint64_t)(s % frames) * c + k];
-            }
         }
 }

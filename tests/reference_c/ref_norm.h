@@ -13,8 +13,8 @@ void ref_group_norm(const double *x, uint32_t n, uint32_t rows, uint32_t c, uint
 /* y [n, rows, c] = act(x * scale + shift); act: 0 none, 1 SiLU, 2 GELU (erf), 3 quick GELU. */
 void ref_norm_apply(const double *x, const double *scale, const double *shift, uint32_t n, uint32_t rows, uint32_t c,
                     int act, double *y);
-/* y [n, rows, c]; positions [.., c] or NULL, row s % frames is added to sample s. */
+/* y [n, rows, c] */
 void ref_layer_norm(const double *x, uint32_t n, uint32_t rows, uint32_t c, double eps, const float *gamma,
-                    const float *beta, const float *positions, uint32_t frames, double *y);
+                    const float *beta, double *y);
 
 #endif

@@ -1,16 +1,21 @@
 /* pipelines.c - compiles every pipeline that a clip needs on the device at hand and tells what the driver's compiler made of
  * each: registers, spills, shared memory, scratch, waves.  Computes nothing, so that a stand-in device will do.
  *
- *     pipelines [--model sd15|FOLDER] [--size WxHxF] [--precision f16|f32] [--limit N] [--json]
+ *     pipelines [--model sd15|FOLDER] [--size WxHxF] [--precision f16|f32] [--path NAME] [--limit N] [--json]
+ *               [--table STEM]
  *
  * The networks of one model (text encoder, UNet with its motion module and the sampler's arithmetic, VAE decoder) are planned
  * twice, with room for everything and with none: both plans must ask for the same pipelines, since memory must not change a
  * bit.  `sd15` stands for Stable Diffusion 1.5 with AnimateDiff v2, from tables of shapes; FOLDER is a diffusers folder with
  * motion.safetensors in it.
- * Fails when a pipeline does not compile, spills registers or takes more than a little scratch memory, when the plans differ, or when there are
- * more than N pipelines (150).  77: there is no device. */
-#include "../hazard/networks.h"
+ * The path is the device's own choice, or fp32, fp16, khr, nv2.  --table writes STEM.json and STEM.md besides.
+ * Fails when a pipeline does not compile, spills registers or takes scratch memory (on AMD: any; elsewhere: more than a little),
+ * when the plans differ, or when there are more than N pipelines (150); on AMD also when a matrix kernel takes more than half of
+ * a workgroup processor's shared memory or leaves fewer than four subgroups on a SIMD of a large chip (occupancy.h).
+ * 77: there is no device, or it does not have the path. */
+#include "networks.h"
 
+#include "occupancy.h"
 #include "ops/launch.h"
 #include "render/stages.h"
 #include "weights/weights.h"
@@ -22,7 +27,10 @@
 enum {
     MOST_KEYS = 1024,
     MOST_FIGURES = 128,
-    FEW_BYTES = 64 /* of scratch in an invocation: what a driver puts there without calling it a spill (NVK 25.0: 20) */
+    AMD = 0x1002,
+    FEW_BYTES = 64, /* of scratch: what a driver puts there without calling it a spill (NVK 25.0: 20) */
+    HALF_PROCESSOR = 65536, /* of an RDNA workgroup processor's 128 KiB */
+    LEAST_WAVES = 4
 };
 
 struct figure {
@@ -36,6 +44,7 @@ struct entry {
     uint32_t launches;
     struct figure figures[MOST_FIGURES];
     uint32_t figure_count, executables;
+    double waves; /* on a SIMD, by occupancy.h or else the driver; negative: unknown */
 };
 
 struct survey {
@@ -50,6 +59,7 @@ struct survey {
 struct options {
     const char *model;
     uint32_t width, height, frames, limit;
+    const char *path, *table; /* NULL: the device's own; no files */
     bool f16, json;
 };
 
@@ -69,6 +79,7 @@ static void note(struct survey *v, const struct vka_dispatch *d, const char *lab
     memset(&key, 0, sizeof key);
     key.shader = d->shader;
     key.subgroup_size = d->subgroup_size;
+    key.full_subgroups = d->subgroup_size && d->constants[0] % d->subgroup_size == 0;
     key.count = d->count;
     memcpy(key.constants, d->constants, d->count * sizeof *d->constants);
     uint32_t i = 0;
@@ -96,7 +107,7 @@ static void note(struct survey *v, const struct vka_dispatch *d, const char *lab
 
 static vka_status survey_run(struct survey *v, struct vka_netrun *run, vka_error *err)
 {
-    struct vka_rates rates = vka_exec_rates(v->info);
+    struct vka_rates rates = vka_exec_rates(v->info, 0);
     for (int k = 0; k < 2; k++) {
         vka_status s = vka_netrun_plan(run, k ? 0 : UINT64_MAX, 0, err);
         struct vka_addresses at;
@@ -253,32 +264,126 @@ static double spills(const struct entry *e)
     return sum;
 }
 
-static void print_row(const struct survey *v, const struct entry *e)
+/* Kernels of cooperative matrices carry their path in their name (shaders/variants.txt). */
+static bool uses_matrices(const struct entry *e)
 {
-    char constants[160] = "";
-    (void)v;
-    for (uint32_t i = 0, at = 0; i < e->key.count && at < sizeof constants - 12; i++)
-        at += (uint32_t)snprintf(constants + at, sizeof constants - at, "%s%u", i ? "," : "", e->key.constants[i]);
-    printf("%-21s %-28s %3.0f %5.0f %5.0f %5.0f %6.0f %6.0f %6.0f %5.0f %5u  %s\n", vka_shaders[e->key.shader].name, constants,
-           look(e, width), look(e, registers), look(e, scalars), spills(e), look(e, scratch), look(e, shared), look(e, code),
-           look(e, waves), e->launches, e->label);
+    const char *name = vka_shaders[e->key.shader].name;
+    return strstr(name, "khr") || strstr(name, "nv2");
 }
 
-static void print_json(const struct survey *v)
+static double count_waves(const struct survey *v, const struct entry *e)
 {
-    printf("{\"device\":\"%s\",\"driver\":\"%s\",\"pipelines\":[", v->info->name, v->info->driver);
+    double driver = look(e, waves), vgprs = look(e, registers), sgprs = look(e, scalars), bytes = look(e, shared);
+    double lanes = look(e, width);
+    struct rig_kernel k = {.subgroup = lanes > 0 ? (uint32_t)lanes : v->info->subgroup_size,
+                           .invocations = e->key.constants[0],
+                           .vgprs = vgprs > 0 ? (uint32_t)vgprs : 0,
+                           .sgprs = sgprs > 0 ? (uint32_t)sgprs : 0,
+                           .shared = bytes > 0 ? (uint32_t)bytes : 0};
+    return vgprs >= 0 ? rig_waves(v->info->name, &k, driver) : driver;
+}
+
+static void print_constants(char *out, size_t size, const struct entry *e)
+{
+    out[0] = '\0';
+    for (uint32_t i = 0, at = 0; i < e->key.count && at < size - 12; i++)
+        at += (uint32_t)snprintf(out + at, size - at, "%s%u", i ? "," : "", e->key.constants[i]);
+}
+
+static void print_key(const struct entry *e)
+{
+    char constants[160];
+    print_constants(constants, sizeof constants, e);
+    printf("%-21s %-36s ", vka_shaders[e->key.shader].name, constants);
+}
+
+static void print_figures(const struct entry *e)
+{
+    printf("%3.0f %5.0f %5.0f %5.0f %6.0f %6.0f %6.0f %5.1f %5u  %s\n", look(e, width), look(e, registers), look(e, scalars),
+           spills(e), look(e, scratch), look(e, shared), look(e, code), e->waves, e->launches, e->label);
+}
+
+static void write_json(const struct survey *v, const struct options *o, FILE *f)
+{
+    const struct vka_kernel_table *t = v->table;
+    fprintf(f, "{\"device\":\"%s\",\"driver\":\"%s\",\"model\":\"%s\",\"size\":\"%ux%ux%u\",", v->info->name,
+            v->info->driver, o->model, o->width, o->height, o->frames);
+    fprintf(f, "\"precision\":\"%s\",\"path\":\"%s\",\"fragment\":\"%ux%ux%u\",\"pipelines\":[", o->f16 ? "f16" : "f32",
+            vka_path_name(o->f16 ? t->path : VKA_PATH_FP32), t->matrix.m, t->matrix.n, t->matrix.k);
     for (uint32_t i = 0; i < v->count; i++) {
         const struct entry *e = &v->entries[i];
-        printf("%s\n{\"shader\":\"%s\",\"subgroup_size\":%u,\"constants\":[", i ? "," : "", vka_shaders[e->key.shader].name,
-               e->key.subgroup_size);
+        fprintf(f, "%s\n{\"shader\":\"%s\",\"subgroup_size\":%u,\"constants\":[", i ? "," : "",
+                vka_shaders[e->key.shader].name, e->key.subgroup_size);
         for (uint32_t k = 0; k < e->key.count; k++)
-            printf("%s%u", k ? "," : "", e->key.constants[k]);
-        printf("],\"launches\":%u,\"first\":\"%s\",\"figures\":{", e->launches, e->label);
+            fprintf(f, "%s%u", k ? "," : "", e->key.constants[k]);
+        fprintf(f, "],\"launches\":%u,\"first\":\"%s\",\"waves\":%.17g,\"figures\":{", e->launches, e->label, e->waves);
         for (uint32_t k = 0; k < e->figure_count; k++)
-            printf("%s\"%s\":%.17g", k ? "," : "", e->figures[k].name, e->figures[k].value);
-        printf("}}");
+            fprintf(f, "%s\"%s\":%.17g", k ? "," : "", e->figures[k].name, e->figures[k].value);
+        fprintf(f, "}}");
     }
-    printf("]}\n");
+    fprintf(f, "]}\n");
+}
+
+static void write_markdown(const struct survey *v, const struct options *o, FILE *f)
+{
+    const struct vka_kernel_table *t = v->table;
+    enum vka_path path = o->f16 ? t->path : VKA_PATH_FP32;
+    char fragment[48] = "";
+    if (path == VKA_PATH_KHR)
+        snprintf(fragment, sizeof fragment, ", fragments of %u x %u x %u", t->matrix.m, t->matrix.n, t->matrix.k);
+    fprintf(f, "## %s: %s%s\n\n%s; %u pipelines.\n\n", v->info->name, vka_path_name(path), fragment, v->info->driver, v->count);
+    fprintf(f, "| kernel | constants | subgroup | VGPRs | SGPRs | spills | scratch | LDS | code | waves | launches |"
+               " first used by |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n");
+    for (uint32_t i = 0; i < v->count; i++) {
+        const struct entry *e = &v->entries[i];
+        char constants[160];
+        print_constants(constants, sizeof constants, e);
+        fprintf(f, "| %s | %s | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.1f | %u | %s |\n",
+                vka_shaders[e->key.shader].name, constants, look(e, width), look(e, registers), look(e, scalars),
+                spills(e), look(e, scratch), look(e, shared), look(e, code), e->waves, e->launches, e->label);
+    }
+    fprintf(f, "\n");
+}
+
+/* Writes STEM.json and STEM.md. */
+static void write_files(struct survey *v, const struct options *o)
+{
+    static const struct {
+        const char *tail;
+        void (*write)(const struct survey *v, const struct options *o, FILE *f);
+    } kinds[] = {{"json", write_json}, {"md", write_markdown}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        char path[1024];
+        snprintf(path, sizeof path, "%s.%s", o->table, kinds[i].tail);
+        FILE *f = fopen(path, "w");
+        if (f)
+            kinds[i].write(v, o, f);
+        if (!f || fclose(f) != 0) {
+            fprintf(stderr, "pipelines: cannot write '%s'\n", path);
+            v->failures++;
+        }
+    }
+}
+
+/* What a kernel may not take. */
+static void judge(struct survey *v, const struct entry *e)
+{
+    const char *name = vka_shaders[e->key.shader].name;
+    bool amd = v->info->vendor == AMD;
+    if (spills(e) > 0 || look(e, scratch) > (amd ? 0 : FEW_BYTES)) {
+        fprintf(stderr, "pipelines: %s spills in '%s'\n", name, e->label);
+        v->failures++;
+    }
+    if (!amd || !uses_matrices(e))
+        return;
+    if (look(e, shared) > HALF_PROCESSOR) {
+        fprintf(stderr, "pipelines: %s takes %.0f bytes of shared memory in '%s'\n", name, look(e, shared), e->label);
+        v->failures++;
+    }
+    if (rig_wants_four(v->info->name) && e->waves < LEAST_WAVES) {
+        fprintf(stderr, "pipelines: %s leaves %.1f subgroups on a SIMD in '%s'\n", name, e->waves, e->label);
+        v->failures++;
+    }
 }
 
 static int by_shader(const void *a, const void *b)
@@ -296,28 +401,34 @@ static void compile_all(struct survey *v, vka_gpu *gpu, const struct options *o)
 {
     qsort(v->entries, v->count, sizeof *v->entries, by_shader);
     if (!o->json)
-        printf("%-21s %-28s %3s %5s %5s %5s %6s %6s %6s %5s %5s  %s\n", "kernel", "constants", "sg", "regs", "sregs", "spill",
+        printf("%-21s %-36s %3s %5s %5s %5s %6s %6s %6s %5s %5s  %s\n", "kernel", "constants", "sg", "regs", "sregs", "spill",
                "scrtch", "shared", "code", "waves", "uses", "first used by");
     for (uint32_t i = 0; i < v->count; i++) {
         struct entry *e = &v->entries[i];
         vka_pipeline *p;
         vka_error err = {0};
+        if (!o->json) { /* first, for a driver may crash */
+            print_key(e);
+            fflush(stdout);
+        }
         if (vka_gpu_pipeline(gpu, &e->key, &p, &err) != VKA_OK) {
             fail(&err);
             fprintf(stderr, "  for '%s'\n", e->label);
+            if (!o->json)
+                printf("%s\n", err.what);
             v->failures++;
             continue;
         }
         e->executables = vka_pipeline_statistics(gpu, p, keep, e);
+        e->waves = count_waves(v, e);
         if (!o->json)
-            print_row(v, e);
-        if (spills(e) > 0 || look(e, scratch) > FEW_BYTES) {
-            fprintf(stderr, "pipelines: %s spills in '%s'\n", vka_shaders[e->key.shader].name, e->label);
-            v->failures++;
-        }
+            print_figures(e);
+        judge(v, e);
     }
     if (o->json)
-        print_json(v);
+        write_json(v, o, stdout);
+    if (o->table)
+        write_files(v, o);
 }
 
 /* ---- main ------------------------------------------------------------------------------------------------ */
@@ -342,6 +453,10 @@ static bool parse(struct options *o, int argc, char **argv)
             o->limit = (uint32_t)strtoul(value, NULL, 10);
         else if (strcmp(argv[i], "--precision") == 0)
             o->f16 = strcmp(value, "f16") == 0;
+        else if (strcmp(argv[i], "--path") == 0)
+            o->path = value;
+        else if (strcmp(argv[i], "--table") == 0)
+            o->table = value;
         else
             return false;
         i++;
@@ -355,7 +470,8 @@ int main(int argc, char **argv)
 {
     struct options o;
     if (!parse(&o, argc, argv)) {
-        fprintf(stderr, "usage: pipelines [--model sd15|FOLDER] [--size WxHxF] [--precision f16|f32] [--limit N] [--json]\n");
+        fprintf(stderr, "usage: pipelines [--model sd15|FOLDER] [--size WxHxF] [--precision f16|f32] [--path NAME] "
+                        "[--limit N] [--json] [--table STEM]\n");
         return 2;
     }
     vka_error err = {0};
@@ -366,7 +482,8 @@ int main(int argc, char **argv)
     struct vka_kernel_table table;
     struct survey v = {.table = &table, .info = vka_gpu_describe(gpu), .entries = calloc(MOST_KEYS, sizeof *v.entries)};
     vka_kernel_table_init(&table, v.info);
-    vka_status s = v.entries ? VKA_OK : vka_fail(&err, VKA_E_MEMORY, "out of memory");
+    vka_status s = v.entries ? vka_kernel_table_take(&table, v.info, o.path, NULL, &err)
+                             : vka_fail(&err, VKA_E_MEMORY, "out of memory");
     if (s == VKA_OK && o.f16 && !table.storage_f16)
         s = vka_fail(&err, VKA_E_DEVICE, "this device has no fp16 storage");
     if (s == VKA_OK)
@@ -380,7 +497,7 @@ int main(int argc, char **argv)
     }
     if (s == VKA_OK)
         fprintf(stderr, "%s, %s, %ux%ux%u, %s: %u pipelines, %u failures\n", v.info->name, o.model, o.width, o.height, o.frames,
-                o.f16 ? "f16" : "f32", v.count, v.failures);
+                vka_path_name(o.f16 ? table.path : VKA_PATH_FP32), v.count, v.failures);
     free(v.entries);
     vka_gpu_destroy(&gpu);
     return v.failures && code_out == 0 ? 1 : code_out;

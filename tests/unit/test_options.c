@@ -325,8 +325,7 @@ static void bad_values(void **state)
     refused("sampler", "ddim euler", "does not know");
     refused("sampler", "dpmpp-2m", "--sampler dpmpp-2m is not in this version");
     refused("schedule", "karras", "--schedule karras is not in this version");
-    refused("path", "khr", "--path khr is not in this version");
-    refused("path", "nv2", "--path nv2 is not in this version");
+    refused("path", "cuda", "does not know 'cuda'");
     refused("lora", "x.safetensors", "--lora is not in this version");
     refused("motion-lora", "x", "not in this version");
     refused("embedding", "x", "not in this version");

@@ -50,7 +50,8 @@ static void *pack(const struct vka_pack_matrix *m, uint32_t kind, uint32_t sourc
 
 static float at(const struct vka_pack_matrix *m, const float *p, uint32_t k, uint32_t n)
 {
-    return p[(size_t)(n / m->panel) * m->k_packed * m->panel + (size_t)k * m->panel + n % m->panel];
+    size_t panel = (size_t)(n / m->panel) * m->k_packed * m->panel;
+    return p[panel + (size_t)(k / m->group) * m->group * m->panel + n % m->panel * m->group + k % m->group];
 }
 
 static float sum(const float *p, size_t count)
@@ -64,7 +65,7 @@ static float sum(const float *p, size_t count)
 static void panels(void **state)
 {
     (void)state;
-    struct vka_pack_matrix m = {.panel = 4, .n_packed = 8, .k_packed = 16, .taps = 1, .c1 = 3, .c2 = 5, .rows = 7};
+    struct vka_pack_matrix m = {.panel = 4, .group = 1, .n_packed = 8, .k_packed = 16, .taps = 1, .c1 = 3, .c2 = 5, .rows = 7};
     float *p = pack(&m, VKA_PACK_MATRIX, 1, VKA_F32);
     for (uint32_t n = 0; n < 7; n++)
         for (uint32_t k = 0; k < 8; k++) /* the second input begins at the first one's pitch */
@@ -73,10 +74,27 @@ static void panels(void **state)
     free(p);
 }
 
+/* The k of a column side by side, as matrix kernels take them. */
+static void groups(void **state)
+{
+    (void)state;
+    struct vka_pack_matrix m = {.panel = 4, .group = 8, .n_packed = 8, .k_packed = 24, .taps = 1, .c1 = 10, .c2 = 3, .rows = 7};
+    float *p = pack(&m, VKA_PACK_MATRIX, 1, VKA_F32);
+    assert_true(p[0] == 1 && p[7] == 8 && p[8] == 14);         /* columns 0 and 1 from k = 0 */
+    assert_true(p[32] == 9 && p[33] == 10 && p[34] == 0);      /* k = 8, 9 and the first input's pad */
+    assert_true(p[64] == 11 && p[66] == 13 && p[67] == 0);     /* the second input, at k = 16 */
+    assert_true(p[96] == 4 * 13 + 1 && p[3 * 8 + 96] == 0);    /* the second panel: column 4; column 7 is nobody's */
+    for (uint32_t n = 0; n < 7; n++)
+        for (uint32_t k = 0; k < 13; k++)
+            assert_true(at(&m, p, k < 10 ? k : 16 + k - 10, n) == (float)(1 + n * 13 + k));
+    assert_true(sum(p, 8 * 24) == 91 * 92 / 2);
+    free(p);
+}
+
 static void convolution(void **state)
 {
     (void)state;
-    struct vka_pack_matrix m = {.panel = 8, .n_packed = 8, .k_packed = 72, .taps = 9, .c1 = 5, .rows = 2};
+    struct vka_pack_matrix m = {.panel = 8, .group = 1, .n_packed = 8, .k_packed = 72, .taps = 9, .c1 = 5, .rows = 2};
     float *p = pack(&m, VKA_PACK_MATRIX, 1, VKA_F32);
     for (uint32_t n = 0; n < 2; n++)
         for (uint32_t c = 0; c < 5; c++)
@@ -91,6 +109,7 @@ static void heads(void **state)
     (void)state;
     /* three sources of 2 heads of 3 rows, in slots of 8 columns; K in 2 slots of 5 */
     struct vka_pack_matrix m = {.panel = 16,
+                                .group = 1,
                                 .n_packed = 48,
                                 .k_packed = 16,
                                 .taps = 1,
@@ -121,7 +140,7 @@ static void heads(void **state)
 static void gates(void **state)
 {
     (void)state;
-    struct vka_pack_matrix m = {.panel = 4, .n_packed = 16, .k_packed = 8, .taps = 1, .c1 = 2, .geglu = 1, .rows = 6};
+    struct vka_pack_matrix m = {.panel = 4, .group = 1, .n_packed = 16, .k_packed = 8, .taps = 1, .c1 = 2, .geglu = 1, .rows = 6};
     float *p = pack(&m, VKA_PACK_MATRIX, 1, VKA_F32);
     for (uint32_t i = 0; i < 3; i++) {
         assert_true(at(&m, p, 1, 2 * i) == (float)(2 + 2 * i));
@@ -133,7 +152,7 @@ static void gates(void **state)
 static void halves(void **state)
 {
     (void)state;
-    struct vka_pack_matrix m = {.panel = 4, .n_packed = 4, .k_packed = 8, .taps = 1, .c1 = 8, .rows = 3};
+    struct vka_pack_matrix m = {.panel = 4, .group = 1, .n_packed = 4, .k_packed = 8, .taps = 1, .c1 = 8, .rows = 3};
     uint16_t *p = pack(&m, VKA_PACK_MATRIX, 1, VKA_F16);
     for (uint32_t n = 0; n < 4; n++)
         for (uint32_t k = 0; k < 8; k++)
@@ -146,7 +165,7 @@ static void long_rows(void **state)
 {
     (void)state;
     uint32_t k = 300000;
-    struct vka_pack_matrix m = {.panel = 8, .n_packed = 8, .k_packed = k, .taps = 1, .c1 = k, .rows = 8};
+    struct vka_pack_matrix m = {.panel = 8, .group = 1, .n_packed = 8, .k_packed = k, .taps = 1, .c1 = k, .rows = 8};
     float *p = pack(&m, VKA_PACK_MATRIX, 1, VKA_F32);
     for (uint32_t n = 0; n < 8; n++)
         assert_true(at(&m, p, k - 1, n) == (float)((n + 1) * k));
@@ -155,7 +174,7 @@ static void long_rows(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(panels), cmocka_unit_test(convolution),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(panels), cmocka_unit_test(groups), cmocka_unit_test(convolution),
                                        cmocka_unit_test(heads),  cmocka_unit_test(gates),
                                        cmocka_unit_test(halves), cmocka_unit_test(long_rows)};
     return cmocka_run_group_tests_name("pack", tests, NULL, NULL);

@@ -1,8 +1,8 @@
 /* networks.h - networks without files: tables of names and shapes as a model file of given sizes would have them.
  *
  * Graphs, plans and recordings ask a weight for its shape only.  A test that runs a network hands in numbers. */
-#ifndef VKA_TESTS_NETWORKS_H
-#define VKA_TESTS_NETWORKS_H
+#ifndef BENCH_NETWORKS_H
+#define BENCH_NETWORKS_H
 
 #include "base/arch.h"
 #include "weights/table.h"
