@@ -10,10 +10,10 @@
 
 /* What the device reached in this run.  Rates of 0: not measured. */
 struct bench_roof {
-    double tflops;     /* R: the highest of the probes that bear on the path taken */
-    const char *by;    /* that probe's name */
-    double tiled;      /* TFLOP/s of the plain register-tiled product */
-    double gbps;       /* copied, read and written bytes counted */
+    double tflops;  /* R: the highest of the probes that bear on the path taken */
+    const char *by; /* that probe's name */
+    double tiled;   /* TFLOP/s of the plain register-tiled product */
+    double gbps;    /* copied, read and written bytes counted */
 };
 
 /* The operator checks of one network. */
@@ -37,7 +37,7 @@ struct bench_run {
     struct bench_roof roof;
     json_t *results, *rows; /* rows is borrowed from results */
     vka_log log;
-    vka_ticker ticker; /* stops the run on a signal */
+    vka_ticker ticker;                                    /* stops the run on a signal */
     struct bench_total unet_check, vae_check, text_check; /* of this run's operators */
     bool failed;                                          /* some check did */
     char failure[256];

@@ -138,10 +138,10 @@ struct product {
     const struct vka_matmul_params *p;
     struct vka_pack_matrix m;
     const struct vka_weight_recipe *weight, *bias;
-    bool half;              /* weights are rounded to fp16 */
-    uint32_t k0, k1;        /* length of a row of the first weight, and of the shortcut's */
-    double *x0, *x1, *row;  /* the inputs in the order of those rows; one input pixel */
-    float *w, *all_bias[3]; /* a row of a weight; biases by source, or NULL */
+    bool half;                             /* weights are rounded to fp16 */
+    uint32_t k0, k1;                       /* length of a row of the first weight, and of the shortcut's */
+    double *x0, *x1, *row;                 /* the inputs in the order of those rows; one input pixel */
+    float *w, *all_bias[VKA_LINEAR_SIDES]; /* a row of a weight; biases by source, or NULL */
 };
 
 /* Channels of input pixel `pixel` of x (or x and x2), after norm and activation, to every `step`-th place of out. */
@@ -218,7 +218,7 @@ static double one_sum(struct checking *k, const struct product *q, uint32_t samp
     add_products(q, source, row, q->x0, q->k0, &sum, squares);
     if (q->m.e1)
         add_products(q, 1, row, q->x1, q->k1, &sum, squares);
-    for (uint32_t s = 0; s < 3; s++)
+    for (uint32_t s = 0; s < q->weight->sources; s++)
         if (q->all_bias[s] && (s == source || q->m.e1)) {
             sum += t = (double)q->all_bias[s][row];
             *squares += t * t;
@@ -227,11 +227,39 @@ static double one_sum(struct checking *k, const struct product *q, uint32_t samp
     if (bias.id) {
         const struct vka_tensor_info *info = vka_info(k->g, bias);
         uint32_t frame = sample % k->g->frames;
-        fetch(k, bias, q->p->frame_bias ? 0 : info->n > 1 ? sample : 0, q->p->frame_bias ? frame : 0, at, 1, &t);
+        fetch(k, bias,
+              q->p->frame_bias ? 0
+              : info->n > 1    ? sample
+                               : 0,
+              q->p->frame_bias ? frame : 0, q->p->bias_channel + at, 1, &t);
         sum += t;
         *squares += t * t;
     }
     return sum;
+}
+
+static uint32_t rows_of(const struct product *q, uint32_t source)
+{
+    return q->m.rows ? q->m.rows : (uint32_t)q->weight->source[source].dims[0];
+}
+
+/* Which row of which weight an output channel is; false for a pad. */
+static bool find_row(const struct product *q, uint32_t channel, uint32_t *source, uint32_t *row)
+{
+    const struct vka_pack_matrix *m = &q->m;
+    uint32_t first = 0, last = m->e1 ? 1 : q->weight->sources;
+    for (uint32_t i = 0; i < last; i++) {
+        uint32_t width = m->heads_out ? m->rows / m->heads_out : rows_of(q, i);
+        uint32_t columns = m->rows ? vka_pack_columns(m) : vka_pitch(width);
+        if (channel < first + columns) {
+            uint32_t slot = (channel - first) / vka_pitch(width), in = (channel - first) % vka_pitch(width);
+            *source = i;
+            *row = slot * width + in;
+            return in < width;
+        }
+        first += columns;
+    }
+    return false;
 }
 
 static void matmul_element(struct checking *k, const struct product *q, uint32_t sample, uint32_t pixel,
@@ -246,16 +274,12 @@ static void matmul_element(struct checking *k, const struct product *q, uint32_t
         want = a * g;
         squares = squares * g * g + gate_squares * a * a;
     } else {
-        uint32_t columns = vka_pack_columns(m), source = channel / columns, row = channel % columns;
-        if (m->heads_out) {
-            uint32_t width = m->rows / m->heads_out, slot = row / vka_pitch(width), in = row % vka_pitch(width);
-            if (in >= width) { /* a pad between heads */
-                expect(k, sample, pixel, channel, 0, 0);
-                return;
-            }
-            row = slot * width + in;
+        uint32_t source = 0, row = 0;
+        if (!find_row(q, channel, &source, &row)) { /* a pad between heads or layers */
+            expect(k, sample, pixel, channel, 0, 0);
+            return;
         }
-        want = activate(q->p->act, one_sum(k, q, sample, m->e1 ? 0 : source, row, channel, &squares));
+        want = activate(q->p->act, one_sum(k, q, sample, source, row, channel, &squares));
     }
     if (k->in[VKA_MATMUL_ADD].id) {
         double t;
@@ -269,11 +293,12 @@ static void matmul_element(struct checking *k, const struct product *q, uint32_t
 static bool begin_product(struct checking *k, struct product *q)
 {
     const struct vka_tensor_info *weight = vka_info(k->g, k->in[VKA_MATMUL_WEIGHT]);
-    *q = (struct product){.p = vka_matmul_of(k->node), .weight = weight->recipe,
+    *q = (struct product){.p = vka_matmul_of(k->node),
+                          .weight = weight->recipe,
                           .bias = k->in[VKA_MATMUL_BIAS].id ? vka_info(k->g, k->in[VKA_MATMUL_BIAS])->recipe : NULL,
                           .half = weight->dtype == VKA_F16};
     memcpy(&q->m, q->weight->p, sizeof q->m);
-    if (q->weight->kind != VKA_PACK_MATRIX) {
+    if (q->weight->kind != VKA_PACK_MATRIX || q->weight->sources > VKA_LINEAR_SIDES) {
         object(k, "this form of product is not known to the check");
         return false;
     }
@@ -291,11 +316,11 @@ static bool begin_product(struct checking *k, struct product *q)
     struct vka_pack_matrix bias = {0};
     if (q->bias)
         memcpy(&bias, q->bias->p, sizeof bias);
-    for (uint32_t s = 0, have = 0; s < 3 && !k->failed; s++)
+    for (uint32_t s = 0, have = 0; s < q->weight->sources && !k->failed; s++)
         if (bias.present >> s & 1) {
-            q->all_bias[s] = room(k, q->m.rows, sizeof(float));
+            q->all_bias[s] = room(k, rows_of(q, s), sizeof(float));
             if (q->all_bias[s])
-                q->bias->from->to_f32(q->bias->from->user, &q->bias->source[have++], 0, q->m.rows, q->all_bias[s]);
+                q->bias->from->to_f32(q->bias->from->user, &q->bias->source[have++], 0, rows_of(q, s), q->all_bias[s]);
         }
     return !k->failed;
 }
@@ -488,7 +513,10 @@ static vka_status check_statistics(struct checking *k, uint32_t output, vka_erro
     vka_status s = VKA_OK;
     for (uint32_t i = 0; s == VKA_OK && !k->failed && i < 4; i++) {
         uint32_t sample = i == 0 ? 0 : i == 1 ? x->n - 1 : draw(k, x->n);
-        uint32_t block = i == 0 ? 0 : i == 1 ? stats->w - 1 : draw(k, stats->w), count = bench_block_rows(stats, rows, block);
+        uint32_t block = i == 0   ? 0
+                         : i == 1 ? stats->w - 1
+                                  : draw(k, stats->w),
+                 count = bench_block_rows(stats, rows, block);
         for (uint32_t j = 0; j < channels; j++)
             channel[j] = pick_channel(k, j, x->c);
         for (uint32_t r = 0; s == VKA_OK && r < count; r++) {
@@ -565,7 +593,9 @@ static vka_status check_pixels(struct checking *k, vka_error *err)
         if (attends)
             for (uint32_t j = 0; j < 2; j++)
                 attention_head(k, &attention, sample, pixel,
-                               i ? draw(k, attention.heads) : j ? attention.heads - 1 : 0);
+                               i   ? draw(k, attention.heads)
+                               : j ? attention.heads - 1
+                                   : 0);
         if (layer)
             layer_norm_pixel(k, eps, gamma, beta, sample, pixel);
         if (time)

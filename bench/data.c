@@ -49,8 +49,8 @@ uint32_t bench_block_rows(const struct vka_tensor_info *stats, uint32_t rows, ui
 }
 
 /* One value, from the pool's `u`. */
-static float value_of(const struct bench_fill *fill, const struct vka_tensor_info *info, uint32_t sample, uint32_t pixel,
-                      uint32_t c, float u)
+static float value_of(const struct bench_fill *fill, const struct vka_tensor_info *info, uint32_t sample,
+                      uint32_t pixel, uint32_t c, float u)
 {
     uint32_t half = info->c / 2, channel = c < half ? c : c - half;
     switch (fill->kind) {
@@ -73,7 +73,7 @@ static float value_of(const struct bench_fill *fill, const struct vka_tensor_inf
 }
 
 void bench_data_row(const struct bench_pool *pool, const struct bench_fill *fill, const struct vka_tensor_info *info,
-               uint32_t sample, uint32_t pixel, uint32_t first, uint32_t count, double *out)
+                    uint32_t sample, uint32_t pixel, uint32_t first, uint32_t count, double *out)
 {
     uint64_t element = ((uint64_t)sample * info->h * info->w + pixel) * info->pitch + first;
     uint32_t at = start_of(pool, fill, element);
@@ -128,7 +128,8 @@ vka_status bench_upload(vka_gpu *gpu, const struct bench_pool *pool, const struc
             copy_pool(pool, fill, info->dtype, r * row, (size_t)n * row, chunk);
         for (uint64_t k = 0; !plain && k < n; k++) {
             uint32_t pixels = info->h * info->w;
-            bench_data_row(pool, fill, info, (uint32_t)((r + k) / pixels), (uint32_t)((r + k) % pixels), 0, info->pitch, one);
+            bench_data_row(pool, fill, info, (uint32_t)((r + k) / pixels), (uint32_t)((r + k) % pixels), 0, info->pitch,
+                           one);
             store_row(info, one, info->pitch, chunk + k * row * size);
         }
         s = vka_block_write(gpu, block, offset + r * row * size, chunk, n * row * size, err);

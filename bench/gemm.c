@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLES = 32 };
+enum { SAMPLES = 2 }; /* pictures, of many rows each: the product is big in every sense */
 
 struct numbers {
     uint16_t *halves;
@@ -20,7 +20,10 @@ static bool find(void *user, const char *name, struct vka_weight_data *out)
     if (strcmp(name, "gemm.weight") != 0)
         return false;
     if (out)
-        *out = (struct vka_weight_data){.name = "gemm.weight", .data = n->halves, .dtype = VKA_WEIGHT_F16, .rank = 2,
+        *out = (struct vka_weight_data){.name = "gemm.weight",
+                                        .data = n->halves,
+                                        .dtype = VKA_WEIGHT_F16,
+                                        .rank = 2,
                                         .dims = {n->rows, n->columns}};
     return true;
 }
@@ -48,7 +51,8 @@ vka_status bench_gemm(struct bench_run *r, uint32_t m, uint32_t n, uint32_t k, s
     struct numbers numbers = {draw(r, (uint64_t)n * k), n, k};
     struct bench_unit u = {0};
     struct vka_graph *g = vka_graph_create("gemm", 1, SAMPLES);
-    vka_build b = {.graph = g, .source = {&numbers, find, to_f32}, .storage = storage, .weights = storage, .table = &r->table};
+    vka_build b = {
+        .graph = g, .source = {&numbers, find, to_f32}, .storage = storage, .weights = storage, .table = &r->table};
     vka_status s = g && numbers.halves ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
     if (s == VKA_OK) {
         vka_tensor x = vka_graph_tensor(&b, "x", VKA_SAMPLE, VKA_INPUT, storage, 0, m / SAMPLES, 1, k);

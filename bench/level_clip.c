@@ -1,7 +1,8 @@
-/* level_clip.c - clips of a grid of sizes through the stages of a render: text, UNet with its sampler (DDIM, guidance), VAE.
+/* level_clip.c - clips of a grid of sizes through the stages of a render: text, UNet with its sampler (DDIM, guidance),
+ * VAE.
  *
- * A sample is one step on the clock, as a render's s/it: lists submitted, latents read back and looked at.  The first steps
- * are not counted: they compile, and the lists find their cuts.  Weights are random, so that the clips show nothing. */
+ * A sample is one step on the clock, as a render's s/it: lists submitted, latents read back and looked at.  The first
+ * steps are not counted: they compile, and the lists find their cuts.  Weights are random: the clips show nothing. */
 #include "bench.h"
 
 #include "base/clock.h"
@@ -109,8 +110,8 @@ static vka_status take_steps(struct clip *c, vka_error *err)
     const struct vka_unet_stage_params *p = &c->unet.p;
     c->count = (size_t)p->frames * p->config->in_channels * p->height * p->width;
     c->latents = vka_calloc(c->count, sizeof *c->latents);
-    vka_status s = c->latents ? vka_noise(VKA_RNG_TORCH_CPU, VKA_NOISE_5D, 1, p->frames, p->config->in_channels, p->height,
-                                          p->width, c->latents, err)
+    vka_status s = c->latents ? vka_noise(VKA_RNG_TORCH_CPU, VKA_NOISE_5D, 1, p->frames, p->config->in_channels,
+                                          p->height, p->width, c->latents, err)
                               : vka_fail(err, VKA_E_MEMORY, "out of memory");
     if (s == VKA_OK)
         s = vka_unet_stage_set(&c->unet, VKA_SLOT_X, c->latents, err);
@@ -138,8 +139,8 @@ static vka_status decode(struct clip *c, vka_error *err)
     struct bench_run *r = c->r;
     size_t frame = c->count / c->size.frames;
     void *picture = vka_calloc((size_t)c->size.width * c->size.height, 3);
-    vka_status s = picture ? vka_vae_stage_start(&c->vae, r->gpu, &r->ticker, err)
-                           : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    vka_status s =
+        picture ? vka_vae_stage_start(&c->vae, r->gpu, &r->ticker, err) : vka_fail(err, VKA_E_MEMORY, "out of memory");
     double first = vka_now();
     for (uint32_t f = 0; s == VKA_OK && f <= MOST_FRAMES; f++) { /* the first is not counted */
         double began = vka_now();
@@ -172,9 +173,9 @@ static void report(struct clip *c, double flop, double bytes)
     json_object_set_new(c->row, "text_s", json_real(c->text_s));
     json_object_set_new(c->row, "planned_bytes", json_integer((json_int_t)planned));
     json_object_set_new(c->row, "peak_bytes", json_integer((json_int_t)peak));
-    bench_note(r, "  %ux%ux%u: %.4g s/it, decode %.4g s/frame, load %.3g s, peak %.0f MiB of %.0f planned", c->size.width,
-               c->size.height, c->size.frames, 1e-3 * step.mean, 1e-3 * frame.mean, c->load_s, (double)peak / 1048576,
-               (double)planned / 1048576);
+    bench_note(r, "  %ux%ux%u: %.4g s/it, decode %.4g s/frame, load %.3g s, peak %.0f MiB of %.0f planned",
+               c->size.width, c->size.height, c->size.frames, 1e-3 * step.mean, 1e-3 * frame.mean, c->load_s,
+               (double)peak / 1048576, (double)planned / 1048576);
 }
 
 static vka_status measure(struct clip *c, vka_error *err)
@@ -200,7 +201,8 @@ static vka_status measure(struct clip *c, vka_error *err)
             bench_row_skip(c->row, "does not fit: it needs %llu bytes, the budget is %llu", (unsigned long long)need,
                            (unsigned long long)r->budget);
         else
-            bench_row_skip(c->row, "two steps would take about %.0f s, --seconds allows %.0f", guess, r->options->seconds);
+            bench_row_skip(c->row, "two steps would take about %.0f s, --seconds allows %.0f", guess,
+                           r->options->seconds);
         bench_note(r, "  %ux%ux%u: skipped", c->size.width, c->size.height, c->size.frames);
         return VKA_OK;
     }
@@ -238,9 +240,9 @@ static vka_status check_operators(struct bench_run *r, vka_error *err)
 
 vka_status bench_level_clip(struct bench_run *r, vka_error *err)
 {
-    static const struct bench_clip_size
-        big[] = {{256, 256, 16}, {512, 512, 16}, {768, 512, 16}, {512, 512, 32}, {768, 768, 16}, {1024, 1024, 16}},
-        small[] = {{64, 64, 8}, {128, 128, 8}, {128, 128, 16}};
+    static const struct bench_clip_size big[] = {{256, 256, 16}, {512, 512, 16}, {768, 512, 16},
+                                                 {512, 512, 32}, {768, 768, 16}, {1024, 1024, 16}},
+                                        small[] = {{64, 64, 8}, {128, 128, 8}, {128, 128, 16}};
     const struct bench_options *o = r->options;
     bool tiny = strcmp(r->model.name, "miniature") == 0;
     const struct bench_clip_size *grid = o->grid_count ? o->grid : tiny ? small : big;
@@ -254,8 +256,9 @@ vka_status bench_level_clip(struct bench_run *r, vka_error *err)
         if (!bench_wanted(r, "clip", name))
             continue;
         c.row = bench_row_new(r, "clip", "clip", name);
-        json_object_set_new(c.row, "shape", json_pack("{s:i, s:i, s:i}", "width", (int)grid[i].width, "height",
-                                                      (int)grid[i].height, "frames", (int)grid[i].frames));
+        json_object_set_new(c.row, "shape",
+                            json_pack("{s:i, s:i, s:i}", "width", (int)grid[i].width, "height", (int)grid[i].height,
+                                      "frames", (int)grid[i].frames));
         if (grid[i].width % factor || grid[i].height % factor || grid[i].frames > r->model.motion.pe_length)
             bench_row_skip(c.row, "not a size of this model: multiples of %u, at most %u frames", factor,
                            r->model.motion.pe_length);

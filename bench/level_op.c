@@ -51,19 +51,24 @@ struct share {
 
 static void summarise(struct bench_run *r, double sum_ms, bool whole, const struct share *shares, uint32_t count)
 {
-    json_t *weighted = json_object();
+    json_t *weighted = json_object(), *tiled = json_object();
     double flop = 0, ms = 0;
     for (uint32_t i = 0; i < count; i++) {
         flop += shares[i].flop;
         ms += shares[i].ms;
         if (shares[i].ms > 0 && r->roof.tflops > 0)
-            json_object_set_new(weighted, shares[i].name, json_real(1e-9 * shares[i].flop / shares[i].ms / r->roof.tflops));
+            json_object_set_new(weighted, shares[i].name,
+                                json_real(1e-9 * shares[i].flop / shares[i].ms / r->roof.tflops));
     }
+    for (uint32_t i = 0; i < count; i++)
+        if (shares[i].ms > 0 && r->roof.tiled > 0)
+            json_object_set_new(tiled, shares[i].name, json_real(1e-9 * shares[i].flop / shares[i].ms / r->roof.tiled));
     if (ms > 0 && r->roof.tflops > 0)
         json_object_set_new(weighted, "all", json_real(1e-9 * flop / ms / r->roof.tflops));
     json_object_set_new(r->results, "summary",
-                        json_pack("{s:f, s:b, s:f, s:o}", "op_ms_per_step", sum_ms, "complete", whole, "tflop_per_step",
-                                  1e-12 * flop, "weighted_roof_share", weighted));
+                        json_pack("{s:f, s:b, s:f, s:o, s:o}", "op_ms_per_step", sum_ms, "complete", whole,
+                                  "tflop_per_step", 1e-12 * flop, "weighted_roof_share", weighted,
+                                  "weighted_tiled_share", tiled));
 }
 
 vka_status bench_level_op(struct bench_run *r, vka_error *err)
@@ -84,7 +89,10 @@ vka_status bench_level_op(struct bench_run *r, vka_error *err)
         json_t *row = bench_row_new(r, "op", shape->op, shape->name);
         bench_row_shape(row, shape);
         double guess = bench_guess(r, shape->flop, shape->bytes);
-        if (guess > r->options->seconds) {
+        if (shape->bytes > (double)r->budget) {
+            bench_row_skip(row, "does not fit: it touches %.0f bytes, the budget is %llu", shape->bytes,
+                           (unsigned long long)r->budget);
+        } else if (guess > r->options->seconds) {
             bench_row_skip(row, "would take about %.0f s, --seconds allows %.0f", guess, r->options->seconds);
             bench_row_rates(r, row, shape->flop, shape->bytes, 0);
         } else {

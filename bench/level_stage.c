@@ -1,7 +1,7 @@
-/* level_stage.c - whole networks, planned and run by what a render uses: text encoder, UNet evaluation with guidance, the same
- * without its motion module, VAE decoding of one frame.
+/* level_stage.c - whole networks, planned and run by what a render uses: text encoder, UNet evaluation with guidance, the
+ * same without its motion module, VAE decoding of one frame.
  *
- * A row's samples are GPU time, the sum of a run's lists; "wall_ms" is the median of the clock's word on the same runs. */
+ * A row's samples are GPU time, the sum of a run's lists; "wall_ms" is the median of the same runs by the clock. */
 #include "bench.h"
 
 #include "base/clock.h"
@@ -12,42 +12,38 @@
 
 /* ---- one network's runs --------------------------------------------------------------------------------- */
 
-static double gpu_seconds(struct vka_exec *x)
-{
-    double sum = 0;
-    for (uint32_t i = 0; i < x->lists.count; i++)
-        if (!x->lists.items[i].once)
-            sum += 1e-9 * (double)vka_list_time(x->gpu, x->lists.items[i].list);
-    return sum;
-}
-
 /* A run with what runs once, runs until the lists have found their cuts, then samples. */
-static vka_status time_network(struct bench_run *r, struct vka_exec *x, struct bench_samples *gpu, struct bench_samples *wall,
-                               vka_error *err)
+static vka_status time_network(struct bench_run *r, struct vka_exec *x, struct bench_samples *gpu,
+                               struct bench_samples *wall, vka_error *err)
 {
     double began = vka_now();
     vka_status s = vka_exec_run(x, true, &r->ticker, err);
     for (int i = 0; s == VKA_OK && i < 2 && (i == 0 || vka_now() - began < 0.3 * r->sampling.seconds); i++)
         s = vka_exec_run(x, false, &r->ticker, err);
-    while (s == VKA_OK && gpu->count < r->sampling.samples && (!gpu->count || vka_now() - began < r->sampling.seconds)) {
+    for (uint32_t i = 0; s == VKA_OK && gpu->count < r->sampling.samples && i < 2 * r->sampling.samples + 8; i++) {
         double start = vka_now();
+        if (gpu->count && start - began > r->sampling.seconds)
+            break;
         s = vka_exec_run(x, false, &r->ticker, err);
-        double took = vka_now() - start, seconds = gpu_seconds(x);
-        if (s == VKA_OK) {
-            bench_sample_add(gpu, 1e3 * (seconds > 0 ? seconds : took));
+        double took = vka_now() - start, seconds = r->info.timestamps ? bench_exec_seconds(x, false) : took;
+        if (s == VKA_OK && seconds > 0) { /* 0: the lists were cut anew, the next run tells */
+            bench_sample_add(gpu, 1e3 * seconds);
             bench_sample_add(wall, 1e3 * took);
         }
     }
+    if (s == VKA_OK && !gpu->count)
+        s = vka_fail(err, VKA_E_INTERNAL, "the device does not tell the %s's time", x->plan->graph->name);
     return s;
 }
 
 /* Whether fp32 or fp16 numbers, or pictures' marks, tell of no NaN or Inf. */
-static vka_status look_at(struct bench_run *r, vka_block *block, uint64_t at, const struct vka_tensor_info *t, bool *finite,
-                          vka_error *err)
+static vka_status look_at(struct bench_run *r, vka_block *block, uint64_t at, const struct vka_tensor_info *t,
+                          bool *finite, vka_error *err)
 {
     size_t bytes = (size_t)vka_tensor_bytes(t);
     unsigned char *raw = malloc(bytes);
-    vka_status s = raw ? vka_block_read(r->gpu, block, at, raw, bytes, err) : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    vka_status s =
+        raw ? vka_block_read(r->gpu, block, at, raw, bytes, err) : vka_fail(err, VKA_E_MEMORY, "out of memory");
     *finite = true;
     for (size_t i = 0; s == VKA_OK && i < bytes; i += vka_dtype_bytes(t->dtype)) {
         uint32_t word = 0;
@@ -140,7 +136,8 @@ static vka_status text_stage(struct bench_run *r, vka_error *err)
     struct bench_samples gpu = {.count = 0};
     vka_block *block = NULL;
     uint64_t need = 0;
-    vka_status s = vka_text_stage_build(&t, r->model.text_table, c, 0, 2, c->max_positions, r->size.f16, &r->table, err);
+    vka_status s =
+        vka_text_stage_build(&t, r->model.text_table, c, 0, 2, c->max_positions, r->size.f16, &r->table, err);
     json_t *row = s == VKA_OK ? begin_row(r, "text", "text encoder, 2 prompts", t.run.graph) : NULL;
     if (row)
         s = bench_check_graph(r, t.run.graph, &r->text_check, err);
@@ -206,8 +203,8 @@ static vka_status unet_stage(struct bench_run *r, bool motion, double *ms, vka_e
         if (s == VKA_OK)
             s = vka_unet_stage_once(&n.stage, x, 501, eps, &r->ticker, err);
         if (s == VKA_OK)
-            s = end_row(r, row, name, &n.stage.unet, need, &r->unet_check, n.stage.block, n.stage.eps_at, n.stage.eps, &gpu,
-                        err);
+            s = end_row(r, row, name, &n.stage.unet, need, &r->unet_check, n.stage.block, n.stage.eps_at, n.stage.eps,
+                        &gpu, err);
         *ms = bench_spread_of(&gpu).median;
         if (s == VKA_OK)
             json_object_set_new(row, "s_per_it", json_real(1e-3 * *ms));
@@ -229,7 +226,8 @@ static vka_status vae_stage(struct bench_run *r, vka_error *err)
     uint32_t h = r->size.height / r->model.factor, w = r->size.width / r->model.factor;
     bool f16 = r->size.f16 && r->model.vae_f16;
     snprintf(name, sizeof name, "vae decode, one frame of %ux%u", r->size.width, r->size.height);
-    vka_status s = vka_vae_stage_build(&v, VKA_VAE_PICTURES, r->model.vae_table, &r->model.vae, 1, h, w, f16, &r->table, err);
+    vka_status s =
+        vka_vae_stage_build(&v, VKA_VAE_PICTURES, r->model.vae_table, &r->model.vae, 1, h, w, f16, &r->table, err);
     json_t *row = s == VKA_OK ? begin_row(r, "vae", name, v.run.graph) : NULL;
     if (row) {
         json_object_set_new(row, "precision", json_string(f16 ? "f16" : "f32"));

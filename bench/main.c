@@ -4,9 +4,11 @@
 
 #include "bench_commit.h"
 #include "report/report.h"
+#include "tune.h"
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "render/kernels.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -53,11 +55,12 @@ static json_t *device_object(const struct bench_run *r)
     const vka_gpu_info *i = &r->info;
     char api[32];
     if (!r->gpu)
-        return json_pack("{s:s, s:s, s:s, s:s, s:b, s:b}", "name", "none: a prediction", "driver", "", "api", "", "path",
-                         bench_path(r, r->size.f16), "integrated", 0, "cpu", 0);
-    snprintf(api, sizeof api, "%u.%u.%u", i->api_version >> 22 & 127, i->api_version >> 12 & 1023, i->api_version & 4095);
-    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:I, s:I}", "name", i->name, "driver", i->driver, "api", api, "path",
-                     bench_path(r, r->size.f16), "integrated", i->integrated, "cpu", i->cpu, "heap_bytes",
+        return json_pack("{s:s, s:s, s:s, s:s, s:b, s:b}", "name", "none: a prediction", "driver", "", "api", "",
+                         "path", bench_path(r, r->size.f16), "integrated", 0, "cpu", 0);
+    snprintf(api, sizeof api, "%u.%u.%u", i->api_version >> 22 & 127, i->api_version >> 12 & 1023,
+             i->api_version & 4095);
+    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:I, s:I}", "name", i->name, "driver", i->driver, "api", api,
+                     "path", bench_path(r, r->size.f16), "integrated", i->integrated, "cpu", i->cpu, "heap_bytes",
                      (json_int_t)i->device_heap, "vendor", (json_int_t)i->vendor);
 }
 
@@ -69,25 +72,46 @@ static bool begin_results(struct bench_run *r)
     gmtime_r(&now, &utc);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
     r->rows = json_array();
-    r->results = json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "schema", BENCH_SCHEMA, "command", "bench", "vkanim",
-                           BENCH_VERSION, "commit", BENCH_COMMIT, "date", date, "device", device_object(r), "settings",
-                           json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:i, s:f, s:i, s:I}", "model", r->model.name, "width",
-                                     (int)r->size.width, "height", (int)r->size.height, "frames", (int)r->size.frames,
-                                     "branches", (int)r->size.branches, "precision", r->size.f16 ? "f16" : "f32", "samples",
-                                     (int)r->sampling.samples, "seconds", r->options->seconds, "kernel_table",
-                                     (int)r->table.id, "budget_bytes", (json_int_t)r->budget),
-                           "rows", r->rows);
+    r->results =
+        json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "schema", BENCH_SCHEMA, "command", "bench", "vkanim",
+                  BENCH_VERSION, "commit", BENCH_COMMIT, "date", date, "device", device_object(r), "settings",
+                  json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:i, s:f, s:i, s:I}", "model", r->model.name, "width",
+                            (int)r->size.width, "height", (int)r->size.height, "frames", (int)r->size.frames,
+                            "branches", (int)r->size.branches, "precision", r->size.f16 ? "f16" : "f32", "samples",
+                            (int)r->sampling.samples, "seconds", r->options->seconds, "kernel_table", (int)r->table.id,
+                            "budget_bytes", (json_int_t)r->budget),
+                  "rows", r->rows);
     return r->results != NULL;
 }
 
 /* ---- the run --------------------------------------------------------------------------------------------- */
 
+/* Path and precision as a render takes them (render/setup.c), and what is known of this device. */
+static vka_status choose_kernels(struct bench_run *r, const struct bench_options *o, vka_error *err)
+{
+    const vka_gpu_info *info = r->gpu ? &r->info : NULL;
+    const char *path = o->path ? o->path : "auto";
+    bool named = strcmp(path, "auto") != 0;
+    vka_kernel_table_init(&r->table, info);
+    r->size.f16 = o->precision ? strcmp(o->precision, "f16") == 0
+                  : named      ? strcmp(path, "fp32") != 0
+                               : r->table.storage_f16;
+    if (named && r->size.f16 != (strcmp(path, "fp32") != 0))
+        return vka_fail(err, VKA_E_USAGE, "--path %s and --precision %s contradict each other", path, o->precision);
+    if (r->size.f16 && !r->table.storage_f16) {
+        vka_fail(err, VKA_E_DEVICE, "the device cannot store 16-bit numbers");
+        vka_error_hint(err, "--precision f32");
+        return VKA_E_DEVICE;
+    }
+    vka_status s = vka_kernel_table_take(&r->table, info, r->size.f16 ? path : "fp32", NULL, err);
+    return s == VKA_OK && r->gpu ? vka_kernels_settle(r->gpu, &r->table, named, &r->log, err) : s;
+}
+
 /* What the options leave open, by the device; `info` is zeroed for a prediction. */
 static vka_status decide(struct bench_run *r, struct bench_options *o, vka_error *err)
 {
     bool cpu = r->gpu && r->info.cpu;
-    vka_kernel_table_init(&r->table, r->gpu ? &r->info : NULL);
-    vka_status s = o->path ? vka_kernel_table_take(&r->table, r->gpu ? &r->info : NULL, o->path, NULL, err) : VKA_OK;
+    vka_status s = choose_kernels(r, o, err);
     if (s == VKA_OK)
         s = bench_model_open(&r->model, o->model ? o->model : cpu ? "miniature" : "sd15", r->gpu != NULL, err);
     if (s != VKA_OK)
@@ -97,16 +121,16 @@ static vka_status decide(struct bench_run *r, struct bench_options *o, vka_error
     r->sampling = (struct bench_sampling){o->samples ? o->samples : o->quick ? 3 : 10, o->seconds};
     if (o->quick)
         r->sampling.seconds *= 0.25;
-    r->size = (struct bench_size){.width = o->width ? o->width : small ? 128 : 512,
-                                  .height = o->height ? o->height : small ? 128 : 512,
+    r->size = (struct bench_size){.width = o->width ? o->width
+                                           : small  ? 128
+                                                    : 512,
+                                  .height = o->height ? o->height
+                                            : small   ? 128
+                                                      : 512,
                                   .frames = o->frames ? o->frames : 16,
                                   .branches = 2,
                                   .motion = true,
-                                  .f16 = o->precision ? strcmp(o->precision, "f16") == 0 : r->table.storage_f16};
-    if (r->table.path == VKA_PATH_FP32 && o->path && !o->precision)
-        r->size.f16 = false;
-    if (r->size.f16 && !r->table.storage_f16)
-        return vka_fail(err, VKA_E_DEVICE, "the device has no 16-bit storage: --precision f32");
+                                  .f16 = r->size.f16};
     r->budget = o->vram ? o->vram : cpu ? r->info.device_heap : r->info.device_free / 10 * 9;
     return VKA_OK;
 }
@@ -114,11 +138,13 @@ static vka_status decide(struct bench_run *r, struct bench_options *o, vka_error
 static vka_status measure(struct bench_run *r, vka_error *err)
 {
     const struct bench_options *o = r->options;
-    bench_note(r, "%s, %s, path %s; %s, %ux%ux%u", r->info.name, r->info.driver, bench_path(r, r->size.f16), r->model.name,
-               r->size.width, r->size.height, r->size.frames);
+    bench_note(r, "%s, %s, path %s; %s, %ux%ux%u", r->info.name, r->info.driver, bench_path(r, r->size.f16),
+               r->model.name, r->size.width, r->size.height, r->size.frames);
     vka_status s = bench_pool_open(&r->pool, err);
     if (s == VKA_OK)
         s = bench_probe(r, err);
+    if (s == VKA_OK && o->tune)
+        s = bench_tune(r, 0, err);
     if (s == VKA_OK && !o->probes && o->level & BENCH_LEVEL_OP)
         s = bench_level_op(r, err);
     if (s == VKA_OK && !o->probes && o->level & BENCH_LEVEL_STAGE)
@@ -141,56 +167,63 @@ static vka_status open_gpu(struct bench_run *r, vka_error *err)
 
 /* ---- outputs --------------------------------------------------------------------------------------------- */
 
-enum { TO_HTML = 1, TO_VERDICT = 2 };
-
-static vka_status write_to(FILE *to, const json_t *const *results, size_t count, const char *format, int kind,
-                           vka_error *err)
+/* format NULL: the page. */
+static vka_status write_to(FILE *to, const json_t *const *results, size_t count, const char *format, vka_error *err)
 {
-    return kind == TO_HTML      ? bench_report_html(results, count, to, err)
-           : kind == TO_VERDICT ? bench_compare_write(results[0], to, err)
-                                : bench_report_write(results[0], format, to, err);
+    return format ? bench_report_write(results[0], format, to, err) : bench_report_html(results, count, to, err);
 }
 
-static vka_status write_file(const char *path, const json_t *const *results, size_t count, const char *format, int kind,
+static vka_status write_file(const char *path, const json_t *const *results, size_t count, const char *format,
                              vka_error *err)
 {
     vka_outfile out = {0};
     vka_status s = vka_out_open(&out, path, err);
     if (s != VKA_OK)
         return s;
-    s = write_to(out.file, results, count, format, kind, err);
+    s = write_to(out.file, results, count, format, err);
     if (s == VKA_OK)
         return vka_out_commit(&out, err);
     vka_out_abandon(&out);
     return s;
 }
 
-static vka_status write_outputs(const struct bench_options *o, const json_t *const *results, size_t count, vka_error *err)
+/* A mistake in a name is told before minutes of measuring. */
+static vka_status try_outputs(const struct bench_options *o, vka_error *err)
 {
     vka_status s = VKA_OK;
-    for (uint32_t i = 0; s == VKA_OK && i < o->output_count; i++)
-        s = write_file(o->output[i], results, count, bench_format_of(o->output[i]), 0, err);
-    if (s == VKA_OK && o->html)
-        s = write_file(o->html, results, count, NULL, TO_HTML, err);
-    if (s == VKA_OK && (o->format || (!o->output_count && !o->html)))
-        s = write_to(stdout, results, count, o->format ? o->format : "md", 0, err);
+    for (uint32_t i = 0; s == VKA_OK && i <= o->output_count; i++) {
+        const char *path = i < o->output_count ? o->output[i] : o->html;
+        vka_outfile out = {0};
+        if (path && (s = vka_out_open(&out, path, err)) == VKA_OK)
+            vka_out_abandon(&out);
+    }
     return s;
 }
 
-static vka_status compare(const struct bench_options *o, json_t *results, vka_error *err)
+static vka_status write_outputs(const struct bench_options *o, const json_t *const *results, size_t count,
+                                vka_error *err)
 {
-    json_t *baseline = NULL, *verdict = NULL;
+    vka_status s = VKA_OK;
+    for (uint32_t i = 0; s == VKA_OK && i < o->output_count; i++)
+        s = write_file(o->output[i], results, count, bench_format_of(o->output[i]), err);
+    if (s == VKA_OK && o->html)
+        s = write_file(o->html, results, count, NULL, err);
+    if (s == VKA_OK && (o->format || (!o->output_count && !o->html)))
+        s = write_to(stdout, results, count, o->format ? o->format : "md", err);
+    return s;
+}
+
+static vka_status compare(const struct bench_options *o, json_t *results, const json_t *baseline, vka_error *err)
+{
+    json_t *verdict = NULL;
     bool regressed = false;
-    vka_status s = bench_results_load(o->baseline, &baseline, err);
-    if (s == VKA_OK)
-        s = bench_compare(results, baseline, &verdict, &regressed, err);
+    vka_status s = bench_compare(results, baseline, &verdict, &regressed, err);
     if (s == VKA_OK)
         s = bench_compare_write(verdict, stderr, err);
     if (s == VKA_OK)
         json_object_set(results, "comparison", verdict);
     if (s == VKA_OK && regressed)
         s = vka_fail(err, VKA_E_REGRESSION, "slower than '%s'", o->baseline);
-    json_decref(baseline);
     json_decref(verdict);
     return s;
 }
@@ -204,7 +237,7 @@ static vka_status put_together(const struct bench_options *o, vka_error *err)
         s = bench_results_load(o->compare[i], &all[i], err);
     const json_t *const *results = (const json_t *const *)all;
     if (s == VKA_OK && o->html)
-        s = write_file(o->html, results, o->compare_count, NULL, TO_HTML, err);
+        s = write_file(o->html, results, o->compare_count, NULL, err);
     else if (s == VKA_OK)
         s = bench_results_table(results, o->compare_count, stdout, err);
     for (uint32_t i = 0; i < o->compare_count; i++)
@@ -212,27 +245,46 @@ static vka_status put_together(const struct bench_options *o, vka_error *err)
     return s;
 }
 
+/* Writes what there is.  A regression is told last: the results are written all the same. */
+static vka_status finish(struct bench_run *r, const json_t *baseline, vka_error *err)
+{
+    const struct bench_options *o = r->options;
+    vka_error slower = {0};
+    vka_status verdict = VKA_OK, s;
+    if (r->failed)
+        json_object_set_new(r->results, "failed_check", json_string(r->failure));
+    if (baseline)
+        verdict = compare(o, r->results, baseline, &slower);
+    s = write_outputs(o, (const json_t *const *)&r->results, 1, err);
+    if (s == VKA_OK && r->failed)
+        s = vka_fail(err, VKA_E_VERIFY, "an operator check failed: %s", r->failure);
+    if (s == VKA_OK && verdict != VKA_OK)
+        *err = slower;
+    return s == VKA_OK ? verdict : s;
+}
+
 static vka_status run_bench(struct bench_run *r, struct bench_options *o, vka_error *err)
 {
-    vka_status s = o->predict ? VKA_OK : open_gpu(r, err);
+    json_t *baseline = NULL;
+    vka_status s = o->baseline ? bench_results_load(o->baseline, &baseline, err) : VKA_OK;
+    if (s == VKA_OK)
+        s = try_outputs(o, err);
+    if (s == VKA_OK && !o->predict)
+        s = open_gpu(r, err);
     if (s == VKA_OK)
         s = decide(r, o, err);
     if (s == VKA_OK && !begin_results(r))
         s = vka_fail(err, VKA_E_MEMORY, "out of memory");
     if (s == VKA_OK)
         s = o->predict ? bench_predict(r, err) : measure(r, err);
-    if (s == VKA_OK && r->failed)
-        json_object_set_new(r->results, "failed_check", json_string(r->failure));
-    vka_error late = {0}; /* a regression is told, but the results are written all the same */
-    vka_status verdict = s == VKA_OK && o->baseline ? compare(o, r->results, &late) : VKA_OK;
-    if (s == VKA_OK)
-        s = write_outputs(o, (const json_t *const *)&r->results, 1, err);
-    if (s == VKA_OK && r->failed)
-        s = vka_fail(err, VKA_E_VERIFY, "an operator check failed: %s", r->failure);
-    if (s == VKA_OK && verdict != VKA_OK) {
-        *err = late;
-        s = verdict;
+    if (s == VKA_OK) {
+        s = finish(r, baseline, err);
+    } else if (json_array_size(r->rows)) { /* what was measured before is worth keeping, and says that it is not all */
+        vka_error ignored = {0};
+        json_object_set_new(r->results, "error", json_string(err->what));
+        write_outputs(o, (const json_t *const *)&r->results, 1, &ignored);
     }
+    json_decref(baseline);
     return s;
 }
 
@@ -259,7 +311,9 @@ int main(int argc, char **argv)
     struct bench_run r = {.options = &o,
                           .log = {.write = on_log, .user = &o, .level = VKA_LOG_WARN + o.verbose},
                           .ticker = {.tick = tick}};
-    s = o.comparing ? put_together(&o, &err) : run_bench(&r, &o, &err);
+    s = o.results_table ? bench_readme_update(o.readme, o.results_table, &err)
+        : o.comparing   ? put_together(&o, &err)
+                        : run_bench(&r, &o, &err);
     json_decref(r.results);
     bench_pool_close(&r.pool);
     bench_model_close(&r.model);

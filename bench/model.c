@@ -71,10 +71,8 @@ vka_status bench_model_open(struct bench_model *m, const char *name, bool number
                                   .text = networks_sd15_text(),
                                   .vae_f16 = true};
     else if (strcmp(name, "miniature") == 0)
-        *m = (struct bench_model){.name = "miniature",
-                                  .unet = miniature_unet(),
-                                  .vae = miniature_vae(),
-                                  .text = miniature_text()};
+        *m = (struct bench_model){
+            .name = "miniature", .unet = miniature_unet(), .vae = miniature_vae(), .text = miniature_text()};
     else
         return vka_fail(err, VKA_E_USAGE, "--model does not know '%.100s'", name);
     m->motion = networks_v2_motion(&m->unet);

@@ -1,5 +1,5 @@
-/* options.c - see options.h.  One static table makes the parsing and --help; conventions are vkanim's own: --name VALUE,
- * --name=VALUE, -x VALUE. */
+/* options.c - see options.h.  One static table makes the parsing and --help; conventions are vkanim's own:
+ * --name VALUE, --name=VALUE, -x VALUE. */
 #include "options.h"
 
 #include "base/file.h"
@@ -24,7 +24,8 @@ struct option {
 static const struct option options[] = {
     {"level", 0, CHOICE, "op|stage|clip|all", 0, "measure single operators, networks, whole clips, or everything"},
     {"filter", 0, TEXT, "TEXT", AT(filter), "only rows whose operator or name contains TEXT"},
-    {"model", 0, CHOICE, "sd15|miniature", AT(model), "networks of these sizes, random weights (sd15; miniature on a software device)"},
+    {"model", 0, CHOICE, "sd15|miniature", AT(model),
+     "networks of these sizes, random weights (sd15; miniature on a software device)"},
     {"width", 'W', COUNT, "PIXELS", AT(width), "of the clip whose operators are measured"},
     {"height", 'H', COUNT, "PIXELS", AT(height), ""},
     {"frames", 'f', COUNT, "COUNT", AT(frames), ""},
@@ -34,7 +35,8 @@ static const struct option options[] = {
     {"path", 0, CHOICE, "auto|fp32|fp16|khr|nv2", AT(path), "kernels to take"},
     {"vram", 0, BYTES, "SIZE", AT(vram), "memory budget, e.g. 6G"},
     {"samples", 0, COUNT, "COUNT", AT(samples), "measurements of each row (10)"},
-    {"seconds", 0, SECONDS, "SECONDS", AT(seconds), "time for each row; what cannot be measured in it is skipped (5; 20 on a software device)"},
+    {"seconds", 0, SECONDS, "SECONDS", AT(seconds),
+     "time for each row; what cannot be measured in it is skipped (5; 20 on a software device)"},
     {"probes", 0, FLAG, NULL, AT(probes), "only what the device's roof is"},
     {"tune", 0, FLAG, NULL, AT(tune), "choose tiles for this device first"},
     {"quick", 0, FLAG, NULL, AT(quick), "fewer samples and sizes"},
@@ -44,8 +46,11 @@ static const struct option options[] = {
     {"json", 0, FLAG, NULL, 0, "the same as --format json"},
     {"output", 'o', TEXT, "FILE", 0, "write results, format by suffix; may be given again"},
     {"html", 0, TEXT, "FILE", AT(html), "write one page with charts"},
-    {"baseline", 0, TEXT, "FILE", AT(baseline), "compare with earlier results; a real regression ends with exit code 9"},
+    {"baseline", 0, TEXT, "FILE", AT(baseline),
+     "compare with earlier results; a real regression ends with exit code 9"},
     {"compare", 0, FLAG, NULL, AT(comparing), "measure nothing: put the result FILEs that follow beside each other"},
+    {"results-table", 0, TEXT, "FOLDER", AT(results_table), "measure nothing: the table of all results in FOLDER..."},
+    {"readme", 0, TEXT, "FILE", AT(readme), "...put into FILE, between its two marks"},
     {"quiet", 'q', FLAG, NULL, AT(quiet), "no progress"},
     {"verbose", 'v', FLAG, NULL, 0, "more on standard error"},
     {"help", 'h', FLAG, NULL, AT(help), "this text"},
@@ -126,8 +131,8 @@ vka_status bench_grid_parse(struct bench_options *o, const char *text, vka_error
             p += good && i < 2;
         }
         if (!good || (*p && (*p != ',' || !p[1])) || o->grid_count == BENCH_GRID)
-            return vka_fail(err, VKA_E_USAGE, "--grid '%.100s' is no list of at most %d sizes WIDTHxHEIGHTxFRAMES", text,
-                            BENCH_GRID);
+            return vka_fail(err, VKA_E_USAGE, "--grid '%.100s' is no list of at most %d sizes WIDTHxHEIGHTxFRAMES",
+                            text, BENCH_GRID);
         o->grid[o->grid_count++] = (struct bench_clip_size){v[0], v[1], v[2]};
         p += *p == ',';
     }
@@ -249,6 +254,8 @@ vka_status bench_options_parse(struct bench_options *o, int argc, char **argv, v
         return vka_fail(err, VKA_E_USAGE, "'%.100s' is no option; result files go behind --compare", o->compare[0]);
     if (o->comparing && !o->compare_count)
         return vka_fail(err, VKA_E_USAGE, "--compare wants result files");
+    if (!o->results_table != !o->readme)
+        return vka_fail(err, VKA_E_USAGE, "--results-table FOLDER and --readme FILE go together");
     if (o->predict && !(o->roof_tflops > 0))
         return vka_fail(err, VKA_E_USAGE, "--predict wants --roof TFLOPS,GBPS");
     if (o->samples > 256)

@@ -21,7 +21,7 @@ struct bench_options {
     const char *filter;
     uint32_t width, height, frames; /* 0: by the model */
     struct bench_clip_size grid[BENCH_GRID];
-    uint32_t grid_count; /* 0: by the device */
+    uint32_t grid_count;                           /* 0: by the device */
     const char *precision, *device, *path, *model; /* NULL: by the device */
     uint64_t vram;                                 /* 0: by the device */
     uint32_t samples;                              /* 0: default */
@@ -31,6 +31,7 @@ struct bench_options {
     uint32_t output_count;
     const char *compare[BENCH_FILES]; /* result files to put beside each other, no measuring */
     uint32_t compare_count;
+    const char *results_table, *readme; /* a folder of results, the file that has their table */
     bool comparing, probes, tune, quick, quiet, help, version, predict;
     double roof_tflops, roof_gbps; /* of --roof */
     int verbose;

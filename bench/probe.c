@@ -1,8 +1,8 @@
 /* probe.c - what the device can do at best, measured in the same run as everything that is held against it.
  *
  * matrix: cooperative matrices out of registers, where the path uses them.  fma: multiplications and additions out of
- * registers, in fp32 and fp16.  gemm: the project's own linear layer at a big size, checked.  tiled: a plain register-tiled
- * product through addresses.  copy: one large block to another, bytes read and bytes written.
+ * registers, in fp32 and fp16.  gemm: the project's own linear layer at a big size, checked.  tiled: a plain
+ * register-tiled product through addresses.  copy: one large block to another, bytes read and bytes written.
  *
  * The roof R is the best of matrix and gemm where the path takes matrix units, else the best of fma (in fp16 where
  * networks store it) and gemm.  The tiled probe is a yardstick of its own. */
@@ -23,8 +23,8 @@ struct kernel {
     uint32_t push_bytes, groups[3];
 };
 
-static vka_status time_kernel(const struct bench_run *r, const struct kernel *k, uint32_t samples, struct bench_samples *out,
-                              vka_error *err)
+static vka_status time_kernel(const struct bench_run *r, const struct kernel *k, uint32_t samples,
+                              struct bench_samples *out, vka_error *err)
 {
     vka_pipeline *pipeline;
     vka_list *list = NULL;
@@ -88,8 +88,8 @@ static void set_push(struct kernel *k, const void *push, uint32_t bytes)
 
 /* `rounds` of a register kernel so that a launch takes about as long as it should: starts small, grows by what it
  * took.  `per_round`: FLOP of one round of the launch. */
-static vka_status grow_rounds(const struct bench_run *r, struct kernel *k, size_t at, double per_round, struct outcome *o,
-                              vka_error *err)
+static vka_status grow_rounds(const struct bench_run *r, struct kernel *k, size_t at, double per_round,
+                              struct outcome *o, vka_error *err)
 {
     double want = r->info.cpu ? launch_seconds_cpu : launch_seconds;
     uint32_t rounds = 16;
@@ -203,27 +203,34 @@ static vka_status probe_copy(const struct bench_run *r, struct outcome *o, vka_e
     return s;
 }
 
+/* Several tiles, as anybody who wrote one would try: the best counts.  A software device does not mind sums that spill. */
 static vka_status probe_tiled(const struct bench_run *r, struct outcome *o, vka_error *err)
 {
-    const uint32_t edge = r->info.cpu ? 544 : 2304; /* no power of two: columns share no cache lines */
+    static const struct {
+        uint32_t rows, columns;
+    } gpu[] = {{4, 4}, {8, 4}, {4, 8}, {8, 8}}, cpu[] = {{8, 8}, {16, 8}, {32, 8}, {16, 4}}, *forms;
+    enum { FORMS = sizeof gpu / sizeof *gpu };
+    forms = r->info.cpu ? cpu : gpu;
+    /* no power of two: rows share no cache lines */
+    const uint32_t lanes = r->info.cpu ? r->info.subgroup_size : 64, most = r->info.integrated ? 1536 : 2560;
+    const uint32_t edge = (r->info.cpu ? 576 : most) / (8 * lanes) * (8 * lanes);
+    const bool wide = r->info.cpu && r->info.arithmetic_i64;
     uint64_t bytes = (uint64_t)edge * edge * sizeof(float);
     vka_block *block = NULL;
     vka_status s = vka_block_create(r->gpu, 3 * bytes, VKA_MEMORY_DEVICE, true, &block, err);
-    for (uint32_t form = 0; s == VKA_OK && form < 4; form++) {
-        bool wide = form & 1;
-        uint32_t rows = form & 2 ? 8 : 4, lanes = r->info.cpu ? r->info.subgroup_size : 64;
+    for (uint32_t form = 0; s == VKA_OK && form < FORMS; form++) {
+        uint32_t rows = forms[form].rows, columns = forms[form].columns;
         struct bench_samples samples;
         struct {
             uint64_t a, b, c;
             uint32_t n, k;
         } push = {block->address, block->address + bytes, block->address + 2 * bytes, edge, edge};
-        if (wide && !r->info.arithmetic_i64)
-            continue;
-        struct kernel k = {.groups = {edge / 4 / lanes, edge / rows, 1}};
+        struct kernel k = {.groups = {edge / columns / lanes, edge / rows, 1}};
         k.key.shader = wide ? VKA_SHADER_PROBE_TILED_WIDE : VKA_SHADER_PROBE_TILED;
-        k.key.count = 2;
+        k.key.count = 3;
         k.key.constants[0] = lanes;
-        k.key.constants[1] = rows == 8;
+        k.key.constants[1] = rows;
+        k.key.constants[2] = columns == 4;
         set_push(&k, &push, 32);
         s = time_kernel(r, &k, r->sampling.samples < 5 ? r->sampling.samples : 5, &samples, err);
         if (s == VKA_OK)
@@ -290,8 +297,8 @@ vka_status bench_probe(struct bench_run *r, vka_error *err)
         report(r, probes, all[i]);
     r->roof = (struct bench_roof){1e-12 * best->rate, best->name, 1e-12 * tiled.rate, 1e-9 * copy.rate};
     json_object_set_new(r->results, "roof",
-                        json_pack("{s:f, s:s, s:o, s:f, s:f}", "tflops", r->roof.tflops, "by", r->roof.by, "probes", probes,
-                                  "copy_gbps", r->roof.gbps, "tiled_tflops", r->roof.tiled));
+                        json_pack("{s:f, s:s, s:o, s:f, s:f}", "tflops", r->roof.tflops, "by", r->roof.by, "probes",
+                                  probes, "copy_gbps", r->roof.gbps, "tiled_tflops", r->roof.tiled));
     bench_note(r, "roof: %.4g TFLOP/s (%s), copy %.4g GB/s", r->roof.tflops, r->roof.by, r->roof.gbps);
     return VKA_OK;
 }

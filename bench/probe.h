@@ -4,7 +4,7 @@
 
 #include "bench.h"
 
-/* The project's own linear layer of m rows (a multiple of 32), k -> n, checked as an operator is: samples of one product. */
+/* The project's own linear layer of m rows (even), k -> n, checked as an operator is: samples of one product. */
 vka_status bench_gemm(struct bench_run *r, uint32_t m, uint32_t n, uint32_t k, struct bench_samples *out,
                       struct bench_verdict *verdict, vka_error *err);
 

@@ -49,11 +49,12 @@ void bench_row_rates(const struct bench_run *r, json_t *row, double flop, double
     json_object_set_new(row, "gbyte", json_real(gbyte));
     if (!(seconds > 0))
         return;
-    json_object_set_new(row, "tflops", json_real(tflop / seconds));
     json_object_set_new(row, "gbps", json_real(gbyte / seconds));
-    if (r->roof.tflops > 0)
+    if (flop > 0)
+        json_object_set_new(row, "tflops", json_real(tflop / seconds));
+    if (flop > 0 && r->roof.tflops > 0)
         json_object_set_new(row, "roof_share", json_real(tflop / seconds / r->roof.tflops));
-    if (r->roof.tiled > 0)
+    if (flop > 0 && r->roof.tiled > 0)
         json_object_set_new(row, "tiled_share", json_real(tflop / seconds / r->roof.tiled));
     if (r->roof.gbps > 0)
         json_object_set_new(row, "copy_share", json_real(gbyte / seconds / r->roof.gbps));
@@ -61,15 +62,15 @@ void bench_row_rates(const struct bench_run *r, json_t *row, double flop, double
 
 void bench_row_check(json_t *row, bool passed, uint32_t elements, double worst, double tolerance)
 {
-    json_object_set_new(row, "check", json_pack("{s:b, s:i, s:o, s:f}", "passed", passed, "elements", (int)elements,
-                                                "worst", worst <= 1e300 ? json_real(worst) : json_null(), "tolerance",
-                                                tolerance));
+    json_object_set_new(row, "check",
+                        json_pack("{s:b, s:i, s:o, s:f}", "passed", passed, "elements", (int)elements, "worst",
+                                  worst <= 1e300 ? json_real(worst) : json_null(), "tolerance", tolerance));
 }
 
 void bench_total_add(struct bench_run *r, struct bench_total *t, const char *name, const struct bench_verdict *v)
 {
     t->elements += v->elements;
-    if (!t->tolerance || !(v->worst / v->tolerance <= t->worst / t->tolerance)) {
+    if (!(t->tolerance > 0) || !(v->worst / v->tolerance <= t->worst / t->tolerance)) {
         t->worst = v->worst;
         t->tolerance = v->tolerance;
     }
@@ -90,7 +91,7 @@ void bench_row_totals(json_t *row, const struct bench_total *const *totals, uint
         sum.done = sum.done && t->done;
         sum.failed = sum.failed || t->failed;
         sum.elements += t->elements;
-        if (t->tolerance > 0 && (!sum.tolerance || !(t->worst / t->tolerance <= sum.worst / sum.tolerance))) {
+        if (t->tolerance > 0 && (!(sum.tolerance > 0) || !(t->worst / t->tolerance <= sum.worst / sum.tolerance))) {
             sum.worst = t->worst;
             sum.tolerance = t->tolerance;
         }

@@ -1,7 +1,7 @@
 /* shapes.c - see shapes.h.
  *
- * A key is text: operator, its numbers, and for each tensor its position and [n, h, w, c] with its type; a weight counts by
- * what it means (its recipe), not by how it is packed. */
+ * A key is text: operator, its numbers, and for each tensor its position and [n, h, w, c] with its type; a weight counts
+ * by what it means (its recipe), not by how it is packed. */
 #include "shapes.h"
 
 #include "ops/describe.h"
@@ -71,7 +71,8 @@ void bench_product_inputs(const struct vka_node *product, const struct vka_node 
 }
 
 /* The first output and whether there is a second: what a product leaves for a norm. */
-static void put_tensors(struct text *t, const struct vka_graph *g, const struct vka_node *node, const struct vka_node *sum)
+static void put_tensors(struct text *t, const struct vka_graph *g, const struct vka_node *node,
+                        const struct vka_node *sum)
 {
     vka_tensor in[VKA_NODE_INPUTS];
     bench_product_inputs(node, sum, in);
@@ -205,8 +206,8 @@ static void describe(const struct vka_graph *g, uint32_t index, struct bench_sha
         describe_attention(g, node, &attention, s, &key);
     else if (vka_group_norm_describe(node, &norm)) {
         put(&key, " %u,%u g%u r%u %d %a", norm.c1, norm.c2, norm.groups, norm.rows, norm.joint, (double)norm.eps);
-        snprintf(s->name, sizeof s->name, "%s %u x %u x %u%s%s", node->op->name, g->samples, norm.rows, norm.c1 + norm.c2,
-                 norm.joint ? " joint" : "", norm.eps < 5e-6f && norm.groups ? " eps 1e-6" : "");
+        snprintf(s->name, sizeof s->name, "%s %u x %u x %u%s%s", node->op->name, g->samples, norm.rows,
+                 norm.c1 + norm.c2, norm.joint ? " joint" : "", norm.eps < 5e-6f && norm.groups ? " eps 1e-6" : "");
         number(s, "rows", norm.rows);
         number(s, "channels", norm.c1 + norm.c2);
         number(s, "groups", norm.groups);
@@ -215,8 +216,8 @@ static void describe(const struct vka_graph *g, uint32_t index, struct bench_sha
         snprintf(s->name, sizeof s->name, "norm_apply %ux%ux%ux%u%s", out->n, out->h, out->w, out->c, act_name(act));
     } else if (vka_layer_norm_describe(node, &eps)) {
         put(&key, " %a", (double)eps);
-        snprintf(s->name, sizeof s->name, "layer_norm %llu x %u%s", (unsigned long long)out->n * out->h * out->w, out->c,
-                 node->in[3].id ? " +positions" : "");
+        snprintf(s->name, sizeof s->name, "layer_norm %llu x %u%s", (unsigned long long)out->n * out->h * out->w,
+                 out->c, node->in[3].id ? " +positions" : "");
     } else if (vka_timestep_describe(node, &dim, &flip, &shift)) {
         put(&key, " %u %d %a", dim, flip, (double)shift);
     }

@@ -14,9 +14,9 @@ enum { BENCH_NUMBERS = 12 };
 struct bench_shape {
     char key[320]; /* what makes it distinct */
     char name[128];
-    const char *op;       /* operator: "linear", "conv", "attention", ... */
-    uint32_t node;        /* the first such node of the graph */
-    int32_t sum;          /* the node that adds up its partial sums, where a product is split: one piece of work; -1: none */
+    const char *op; /* operator: "linear", "conv", "attention", ... */
+    uint32_t node;  /* the first such node of the graph */
+    int32_t sum;    /* the node that adds up its partial sums, where a product is split: one piece of work; -1: none */
     uint32_t count, once; /* nodes in each evaluation; nodes that run once per prompt */
     double flop;          /* of the model's sizes, padding not counted; softmax and norms count nothing of a product */
     double bytes;         /* by the operator's cost function */

@@ -21,6 +21,7 @@
 #include <string.h>
 
 enum { TILES = 64, MOST_BYTES = 16 << 20, SLICES = 64, SAMPLES = 5 };
+enum { MOST_SUMS_CPU = 64 }; /* of an invocation: a software device compiles larger tiles for minutes */
 static const double clearly = 1.3, worth = 1.02, least_share = 0.001;
 
 /* ---- a product and its bits ---------------------------------------------------------------------------- */
@@ -154,11 +155,11 @@ static void defect(struct bench_run *r, const char *name, uint32_t tile, uint32_
     bench_note(r, "  DEFECT: %s: tile %u leaves other bits than tile %u", name, tile, other);
 }
 
-/* Candidates against tiles[0]; *best is the fastest, `ms` of each that was timed. */
+/* Candidates against tiles[0]; *best is the fastest, `ms` of each that was timed, else 0. */
 static vka_status compete(struct trial *t, const struct bench_shape *shape, const struct vka_matmul_tile *tiles, uint32_t count,
-                          double until, json_t *list, uint32_t *best, vka_error *err)
+                          double until, json_t *list, uint32_t *best, double ms[TILES], vka_error *err)
 {
-    double ms[TILES] = {0}, once = 0;
+    double once = 0;
     *best = 0;
     vka_status s = run_tile(t, &tiles[0], &once, err);
     if (s == VKA_OK) {
@@ -244,7 +245,7 @@ static vka_status tune_class(struct bench_run *r, const struct bench_network *n,
 {
     struct trial t = {.r = r};
     uint32_t best = 0;
-    double ms[2] = {0};
+    double round[TILES] = {0}, ms[2] = {0};
     json_t *list = json_array();
     vka_status s = bench_unit_open(&t.unit, r->gpu, &r->pool, bench_graph(n), shape->node, built, &r->ticker, err);
     if (s == VKA_E_MEMORY) { /* nothing is known of it then */
@@ -258,12 +259,12 @@ static vka_status tune_class(struct bench_run *r, const struct bench_network *n,
         s = allocate(&t, err);
     }
     if (s == VKA_OK)
-        s = compete(&t, shape, tiles, count, until, list, &best, err);
+        s = compete(&t, shape, tiles, count, until, list, &best, round, err);
     if (s == VKA_OK && best)
         s = confirm(&t, &tiles[0], &tiles[best], ms, err);
     close_trial(&t);
     if (s == VKA_OK) {
-        bool faster = best && ms[0] > worth * ms[1];
+        bool faster = best && round[0] > worth * round[best] && ms[0] > worth * ms[1];
         json_t *row = json_pack("{s:s, s:s, s:I, s:f, s:i, s:i, s:b, s:O}", "name", shape->name, "operator", shape->op, "class",
                                 (json_int_t)class, "share", share, "default", tiles[0].id, "tile",
                                 faster ? tiles[best].id : tiles[0].id, "kept", faster, "tried", list);
@@ -282,6 +283,17 @@ static vka_status tune_class(struct bench_run *r, const struct bench_network *n,
     }
     json_decref(list);
     return s;
+}
+
+/* The tiles worth a try; the first stays the first. */
+static uint32_t candidates(const struct bench_run *r, const struct vka_matmul_shape *shape, const struct vka_kernel_table *table,
+                           struct vka_matmul_tile tiles[TILES])
+{
+    uint32_t offered = vka_matmul_tiles(table, shape, tiles, TILES), count = 0;
+    for (uint32_t i = 0; i < offered && i < TILES; i++)
+        if (i == 0 || !r->info.cpu || tiles[i].rows * tiles[i].columns / tiles[i].threads <= MOST_SUMS_CPU)
+            tiles[count++] = tiles[i];
+    return count;
 }
 
 /* ---- all of them ------------------------------------------------------------------------------------------ */
@@ -315,20 +327,19 @@ vka_status bench_tune(struct bench_run *r, double seconds, vka_error *err)
             continue;
         const struct vka_node *sum = shape->sum < 0 ? NULL : &bench_graph(&n)->nodes[shape->sum];
         const struct vka_matmul_shape facts = shape_of(bench_graph(&n), node, sum, r->size.f16);
-        uint32_t class = vka_matmul_class(&facts), offered = vka_matmul_tiles(&built, &facts, tiles, TILES);
+        uint32_t class = vka_matmul_class(&facts), offered = candidates(r, &facts, &built, tiles);
         double share = flop > 0 ? shape->flop * shape->count / flop : 0;
         if (offered < 2 || tiles[0].id != vka_matmul_of(node)->tile.id || share < least_share || seen(classes, &count, class))
             continue;
         if (vka_now() > until)
             left++;
         else
-            s = tune_class(r, &n, shape, &built, class, tiles, offered < TILES ? offered : TILES, share, until, rows, err);
+            s = tune_class(r, &n, shape, &built, class, tiles, offered, share, until, rows, err);
     }
     bench_network_close(&n);
-    if (s != VKA_OK) {
-        json_decref(rows);
+    json_object_set_new(r->results, "tuned", rows);
+    if (s != VKA_OK && s != VKA_E_STOPPED)
         return s;
-    }
     if (count == 0)
         bench_note(r, "tuning: on this path there is nothing to choose");
     else if (left)
@@ -336,6 +347,5 @@ vka_status bench_tune(struct bench_run *r, double seconds, vka_error *err)
     vka_error kept = {0};
     if (count && vka_kernels_keep_tuned(&r->info, &r->table, &kept) != VKA_OK)
         bench_note(r, "tuning: not kept for later runs: %s", kept.what);
-    json_object_set_new(r->results, "tuned", rows);
-    return VKA_OK;
+    return s;
 }

@@ -32,7 +32,8 @@ struct bench_sampling {
 /* Node number `node` of g (whose model's numbers are there), uploaded and run once.  `table` is the one that g was built
  * with. */
 vka_status bench_unit_open(struct bench_unit *u, vka_gpu *gpu, const struct bench_pool *pool, const struct vka_graph *g,
-                           uint32_t node, const struct vka_kernel_table *table, const vka_ticker *ticker, vka_error *err);
+                           uint32_t node, const struct vka_kernel_table *table, const vka_ticker *ticker,
+                           vka_error *err);
 void bench_unit_close(struct bench_unit *u); /* a zeroed one is fine */
 
 /* One pixel of output number `output` of the last node, pitch floats (pictures: one word each, as it is). */
@@ -46,6 +47,10 @@ vka_status bench_unit_time(struct bench_unit *u, const struct bench_sampling *ho
 
 /* Seconds of one submission of the list, by its timestamps where there are any. */
 vka_status bench_list_run(vka_gpu *gpu, vka_list *list, const vka_ticker *ticker, double *seconds, vka_error *err);
+
+/* GPU seconds of the executor's last run, with what runs once or without; 0 without timestamps, and after a run that made the
+ * executor cut its lists anew. */
+double bench_exec_seconds(const struct vka_exec *x, bool once);
 
 /* For a tuner: the shape `key` of a network of `size`, built and packed for the given table, timed; with `check` its operator
  * check too (bench/check.h).  Whoever tries many tables of one shape pays a build of the graph (milliseconds) each time. */

@@ -23,6 +23,9 @@
 #extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
 #endif
 #include "memory.glsl"
+#if defined(STORAGE_F16) && defined(WIDE_LOADS)
+#include "halves.glsl"
+#endif
 #include "activation.glsl"
 #include "launch.glsl"
 
@@ -45,14 +48,16 @@ const bool OUT_F32 = (FLAGS & 32u) != 0u;
 const bool ADD_F32 = (FLAGS & 64u) != 0u;
 const bool W_F16 = (FLAGS & 128u) != 0u;
 const bool NORM_ODD = (FLAGS & 256u) != 0u; // x2's first channel is odd: no pairs in the norm
-const bool EXTRA = (FLAGS & 512u) != 0u;    // a convolution with x2, and perhaps x3
-const bool FRAME_BIAS = (FLAGS & 1024u) != 0u; // sample_bias has a row per frame
-const bool STATS = (FLAGS & 2048u) != 0u;   // leaves statistics of the result
-
-#ifdef SHUFFLED
+#ifdef SHUFFLED // where compiling a pipeline costs more than a few steps without effect in it
 const bool BROADCAST = true;
+const bool EXTRA = CONV != 0u;
+#define STATS ((stats.x | stats.y) != 0u)
+const bool MAKES_STATS = false;
 #else
 const bool BROADCAST = false;
+const bool EXTRA = (FLAGS & 512u) != 0u;  // a convolution with x2, and perhaps x3
+const bool MAKES_STATS = (FLAGS & 1024u) != 0u; // leaves statistics of the result
+#define STATS MAKES_STATS
 #endif
 const uint WM = THREADS / WN;
 const uint BM = WM * TM;
@@ -71,7 +76,7 @@ const uint B_STRIDE = BN + 4u;
 const uint ROWS = 4u;                       // rows that leave together when broadcasting
 
 // BK rows of A and of B; behind the product, for statistics, means and M2s of each invocation's 4 rows in 4 columns
-const uint STAGED = BK * (A_STRIDE + B_STRIDE), MOMENTS = STATS ? 8u * THREADS : 0u;
+const uint STAGED = BK * (A_STRIDE + B_STRIDE), MOMENTS = MAKES_STATS ? 8u * THREADS : 0u;
 shared float staged[BROADCAST ? 1u : STAGED > MOMENTS ? STAGED : MOMENTS];
 #define sa(i) staged[i]
 #define sb(i) staged[BK * A_STRIDE + (i)]
@@ -222,8 +227,12 @@ void store_result2(uint i, vec2 v)
 {
 #ifdef STORAGE_F16
     if (!OUT_F32) {
+#ifdef WIDE_LOADS
+        store_u32(result, i >> 1, packFloat2x16(f16vec2(v)));
+#else
         store_storage(result, i, v.x);
         store_storage(result, i + 1u, v.y);
+#endif
         return;
     }
 #endif
@@ -234,7 +243,11 @@ void store_result(uint i, vec4 v)
 {
 #ifdef STORAGE_F16
     if (!OUT_F32) {
+#ifdef WIDE_LOADS
+        RefWide(pointer(result, i, 2u)).v = packUint2x32(halves(v));
+#else
         store_storage4(result, i, v);
+#endif
         return;
     }
 #endif
@@ -249,11 +262,8 @@ vec4 finish(Args a, uint row, uint n, vec4 v)
         return vec4(0.0);
     const uint s = divide(row, a.pixels_magic, a.pixels_shift), p = row - s * a.pixels;
     if (SAMPLE_BIAS) {
-        uint from_row = s;
-        if (FRAME_BIAS) {
-            from_row += a.first_frame;
-            from_row -= divide(from_row, a.frames_magic, a.frames_shift) * a.frames;
-        }
+        uint from_row = s + a.first_frame; // a row per frame, or per sample: then `frames` is beyond all of them
+        from_row -= divide(from_row, a.frames_magic, a.frames_shift) * a.frames;
         v += load_float4(sample_bias, from_row * a.sample_bias_stride + n);
     }
     const uint at = s * a.result_stride + p * a.result_pitch + c;
@@ -428,13 +438,11 @@ void main()
                 vec4 v = vec4(acc[i][j], acc[i][j + 1u], acc[i][j + 2u], acc[i][j + 3u]) + column_bias;
                 if (m + i < rows && tile < tiles)
                     v = finish(a, m + i, n, v);
-                if (STATS) {
-                    if (i == 0u && left == TM)
-                        base[j / 4u] = v, sum[j / 4u] = squares[j / 4u] = vec4(0.0);
-                    v -= base[j / 4u];
-                    sum[j / 4u] += v;
-                    squares[j / 4u] += v * v;
-                }
+                if (i == 0u && left == TM)
+                    base[j / 4u] = v, sum[j / 4u] = squares[j / 4u] = vec4(0.0);
+                v -= base[j / 4u];
+                sum[j / 4u] += v;
+                squares[j / 4u] += v * v;
             }
         }
         [[unroll]] for (uint i = 0u; i < TM - ROWS; i++)

@@ -1,23 +1,26 @@
-// matmul_khr.comp - y = act(W x + bias + sample_bias) + add on the matrix units of a subgroup: linear layers, 1x1 and 3x3
-// convolutions as one implicit product, x and W in fp16, sums in fp32.  C[m, n] = sum over k of A[m, k] B[k, n]; m = row
-// (sample, pixel), n = output channel.  The portable counterpart is matmul.comp.
+// matmul_khr.comp - y = act(W x + bias + sample_bias) + add on the matrix units of a subgroup: linear layers, 1x1 and
+// 3x3 convolutions as one implicit product, x and W in fp16, sums in fp32.  C[m, n] = sum over k of A[m, k] B[k, n]; m
+// = row (sample, pixel), n = output channel.  The portable counterpart is matmul.comp.
 //
-// A workgroup makes BM x BN of C, BK of K at a time.  Both operands go through shared memory in 16-byte vectors of 8 k: a row
-// of A and a column of B are BK halves, SKEW more apart, so that eight neighbours lie in eight different groups of banks.  Two
-// stages: while the subgroups multiply one block the next is under way in registers, and one barrier ends a block.  Each of the
-// SM x SN subgroups owns (BM / SM) x (BN / SN) of C as fragments of FM x FN.
+// A workgroup makes BM x BN of C, BK of K at a time.  Both operands go through shared memory in 16-byte vectors of 8 k:
+// a row of A and a column of B are BK halves, SKEW more apart, so that eight neighbours lie in eight different groups
+// of banks.  While the subgroups multiply one block the next is under way in registers; with two STAGES of shared
+// memory one barrier ends a block, with one it takes two and half the room.  Each of the SM x SN subgroups owns (BM /
+// SM) x (BN / SN) of C as fragments of FM x FN.
 //
-// B is column-major in shared memory and packed so in global memory ([N / 32][K / 8][32][8], see src/ops/pack.h): RDNA's
-// and NVIDIA's units both take B with the k of a column side by side, row-major they would gather halves one by one.  Panels are 32
-// columns wide whatever the tile, so that choosing a tile changes no packed byte.
+// B is column-major in shared memory and packed so in global memory ([N / 32][K / 8][32][8], see src/ops/pack.h):
+// RDNA's and NVIDIA's units both take B with the k of a column side by side; row-major they would gather halves one by
+// one.  Panels are 32 columns wide whatever the tile, so that choosing a tile changes no packed byte.
 //
-// K runs over segments: the taps of a convolution (row-major), then further inputs at the output's pixel; a segment has as many
-// k as its input has pitch (a multiple of 8), and a block never reaches over its end: A is zero there.  Addresses of A's rows are
-// found once per segment.  Every C[m, n] is the sum over its segments' fragments in order of k; blocks and tiles only add products with zeros,
-// so the bits do not depend on the tile.
+// K runs over segments: the taps of a convolution (row-major), then further inputs at the output's pixel; a segment has
+// as many k as its input has pitch (a multiple of 8).  A block never reaches over a segment's end: there A is zero and
+// B some finite weight, or the zeros behind the last row.  Addresses of A's rows are found once per segment.  Every
+// C[m, n] is the sum of its segments' products by fragments of FK in order of k; a tile only adds products with zeros,
+// which change no sum, so the bits do not depend on it (tests/check/test_tiles.c).
 //
-// Epilogue: the fragments of SLAB rows go through shared memory at a time, so that global memory sees whole rows in 16-byte
-// vectors; bias, activation, GEGLU and residual in fp32.
+// Epilogue: the fragments of SLAB rows go through shared memory at a time, so that global memory sees whole rows in
+// 16-byte vectors; bias, activation, GEGLU and residual in fp32 (lib/product.glsl).  Statistics (STATS) are of the same
+// values, per column over 64 rows in an order that no tile changes.
 //
 // Split-K (SPLIT): the workgroups of one C share K between them; each leaves its raw sums in fp32, see matmul_sum.comp.
 #version 460
@@ -84,8 +87,8 @@ struct MatrixArgs {
 };
 layout(buffer_reference, scalar, buffer_reference_align = 16) readonly buffer ArgsBlock { MatrixArgs args; };
 
-// Four scales or shifts from channel c of a row that has `limit`, a multiple of 8.  Behind the last channel come values times
-// zero weights: any number will do there, so clamp.
+// Four scales or shifts from channel c of a row that has `limit`, a multiple of 8.  Behind the last channel come values
+// times zero weights: any number will do there, so clamp.
 vec4 load_norm(uint row, uint c, uint limit)
 {
     if (NORM_ODD)
@@ -159,7 +162,8 @@ void main()
     // Vectors of B lie in the order of the packed weight: [panel][k][column].
     uint b_at[B_LOADS];
     [[unroll]] for (uint i = 0u; i < B_LOADS; i++) {
-        const uint v = min(thread + i * THREADS, BN * KV - 1u), panel = min(n0 / PANEL + v / (PANEL * KV), args.panels - 1u);
+        const uint v = min(thread + i * THREADS, BN * KV - 1u);
+        const uint panel = min(n0 / PANEL + v / (PANEL * KV), args.panels - 1u);
         b_at[i] = panel * (a.k_packed / 8u) * PANEL + v % (PANEL * KV);
     }
 
@@ -303,8 +307,8 @@ void main()
             }
         }
         if (STATS) {
-            // A block is 64 rows of one sample.  16 of them at a time join those before (Chan, Golub and LeVeque, 1979), whatever
-            // the slab: mean += d c / (n + c), M2 += M2' + d^2 n c / (n + c) with d the means' difference.
+            // A block is 64 rows of one sample.  16 of them at a time join those before (Chan, Golub and LeVeque, 1979),
+            // whatever the slab: mean += d c / (n + c), M2 += M2' + d^2 n c / (n + c) with d the means' difference.
             barrier();
             [[unroll]] for (uint j = 0u; j < STATS_COLUMNS; j++) {
                 const uint column = thread + j * THREADS;
@@ -319,7 +323,8 @@ void main()
                         const float d = uintBitsToFloat(stage[(row + i) * C_STRIDE + column / 4u][column % 4u]) - sum;
                         squares += d * d;
                     }
-                    const float before = float((slab + row) % 64u), d = sum - mean[j], share = 16.0 / (before + 16.0);
+                    const float before = float((slab + row) % 64u), share = 16.0 / (before + 16.0);
+                    const float d = sum - mean[j];
                     mean[j] += d * share;
                     m2[j] += squares + d * d * before * share;
                     if ((slab + row) % 64u == 48u) {

@@ -1,27 +1,29 @@
-// matmul_nv2.comp - y = act(W x + bias + sample_bias) + add with matrices that the whole workgroup holds: linear layers, 1x1 and
-// 3x3 convolutions as one implicit product, x and W in fp16, sums in fp32.  C[m, n] = sum over k of A[m, k] B[k, n]; m = row
-// (sample, pixel), n = output channel.  Counterparts: matmul.comp (portable), matmul_khr.comp (matrices of a subgroup).
+// matmul_nv2.comp - y = act(W x + bias + sample_bias) + add with matrices that the whole workgroup holds: linear
+// layers, 1x1 and 3x3 convolutions as one implicit product, x and W in fp16, sums in fp32.  C[m, n] = sum over k of
+// A[m, k] B[k, n]; m = row (sample, pixel), n = output channel.  Counterparts: matmul.comp (portable), matmul_khr.comp
+// (matrices of a subgroup).
 //
 // A workgroup makes BM x BN of C, BK of K at a time; how a matrix is spread over invocations and staged is the driver's
 // business.  B comes straight from memory, packed as one row-major [k_packed][n_packed].  A comes
-// - by tensor addressing (A_TENSOR): a slice of the rows of x, or, for a convolution, of a patch of TS x TH x TW output pixels,
-//   the matrix's rows, shifted by each tap; what lies outside the picture is zero by the clamp; or
-// - gathered (else): 16 bytes per load into shared memory, one block ahead, for what tensors cannot address or touch: norms and
-//   SiLU on load, fp32 inputs, enlarged pictures.
+// - by tensor addressing (A_TENSOR): a slice of the rows of x, or, for a convolution, of a patch of TS x TH x TW output
+//   pixels, the matrix's rows, shifted by each tap; what lies outside the picture is zero by the clamp; or
+// - gathered (else): 16 bytes per load into shared memory, one block ahead, for what tensors cannot address or touch:
+//   norms and SiLU on load, fp32 inputs, enlarged pictures.
 // Both feed the same numbers in the same order.
 //
-// K runs over segments: the taps of x (row-major; one for a linear layer), then x2, then x3 at the output's pixel; a segment has
-// as many k as its input has pitch (a multiple of 8), each block stays within one, and A is zero behind its end (B is not: there
-// follow the next segment's rows, finite numbers).  Every C[m, n] is the sum of its blocks' products in order of k, whatever
-// BM, BN, A_TENSOR and the patch.  What the device does within a block of BK is its own: BK is one number for all tiles.
+// K runs over segments: the taps of x (row-major; one for a linear layer), then x2, then x3 at the output's pixel; a
+// segment has as many k as its input has pitch (a multiple of 8), each block stays within one, and A is zero behind its
+// end (B is not: there follow the next segment's rows, finite numbers).  Every C[m, n] is the sum of its blocks'
+// products in order of k, whatever BM, BN, A_TENSOR and the patch.  What the device does within a block of BK is its
+// own: BK is one number for all tiles.
 //
 // GEGLU: the columns n .. of B make the value, n_packed / 2 + n .. the gate, in two accumulators over one A.
 //
-// The epilogue works on matrices too: bias, activation element by element, the residual loaded as a matrix.  The pads of the
-// result are zero by themselves: weights, biases and residuals are zero there.
+// The epilogue works on matrices too: bias, activation element by element, the residual loaded as a matrix.  The pads
+// of the result are zero by themselves: weights, biases and residuals are zero there.
 //
-// Rows lie in groups of group_rows that are contiguous in every tensor: all rows of the part, or, of a part that is cut by
-// pixels, those of one sample.  No tile reaches from one group into the next.
+// Rows lie in groups of group_rows that are contiguous in every tensor: all rows of the part, or, of a part that is cut
+// by pixels, those of one sample.  No tile reaches from one group into the next.
 //
 // Split-K (SPLIT): the workgroups of one C share K between them; each leaves its raw sums in fp32, see matmul_sum.comp.
 #version 460
@@ -41,7 +43,7 @@ layout(constant_id = 8) const uint A_CLAMP = 1; // 0: no slice of a linear layer
 layout(constant_id = 9) const uint B_CLAMP = 1; // 0: no slice of B does
 layout(constant_id = 10) const uint STAGES = 2; // of gathered blocks in shared memory: 2, or 1
 layout(constant_id = 11) const uint ALONE = 0;  // 1: one segment
-layout(constant_id = 12) const uint UNROLL = 1; // 2: two blocks a turn, with one segment
+layout(constant_id = 12) const uint TURN = 1;   // blocks in a turn of the loop, 1 or 2, with one segment
 layout(constant_id = 13) const uint CONV = 0;
 layout(constant_id = 14) const uint FLAGS = 0; // lib/product.glsl
 layout(constant_id = 15) const uint ACT = 0;   // enum vka_act
@@ -91,8 +93,9 @@ uint eights(uint n) { return n & ~7u; }
 
 // ---- after the sum ------------------------------------------------------------------------------------------
 
-// What an element needs beside its place in the tile, as values: `rows` = first row of the tile in its group, division of rows
-// into samples (two), channels of the result; `samples` = the tile's first one counted from first_frame, frames and the division by them; n: first column.
+// What an element needs beside its place in the tile, as values: `rows` = first row of the tile in its group, division
+// of rows into samples (two), channels of the result; `samples` = the tile's first one counted from first_frame, frames
+// and the division by them; n: first column.
 
 // The sample bias of the packed column n + column (GEGLU: of its value or its gate, which lie side by side there).
 float sample_bias_at(uint row, uint c, uvec4 rows, uvec4 samples, uint bias_stride, uint gate)
@@ -129,8 +132,8 @@ float gated(const in uint row, const in uint column, const in float v, const in 
 
 // ---- gathering A --------------------------------------------------------------------------------------------
 
-// Four scales or shifts from channel c of a row that has `limit`, a multiple of 8.  Behind the last channel come values times
-// zero weights: any number will do there, so clamp.
+// Four scales or shifts from channel c of a row that has `limit`, a multiple of 8.  Behind the last channel come values
+// times zero weights: any number will do there, so clamp.
 vec4 load_norm(uint row, uint c, uint limit)
 {
     if (NORM_ODD)
@@ -148,6 +151,11 @@ uvec4 load_a(uvec2 source, uint i)
 }
 
 // ---- products: macros, since functions would copy the matrices ------------------------------------------------
+
+#define SUMS(T) MATRIX(T, BM, BN, gl_MatrixUseAccumulator)
+// The tile of a result or a residual.
+#define PATCH_OF(t) SLICE4(t, int(s0), TS, int(y0), TH, int(x0), TW, int(n0), BN)
+#define ROWS_OF(t) SLICE2(t, int(r0), BM, int(n0), BN)
 
 #define TIMES_B(row)                                                                                                   \
     {                                                                                                                  \
@@ -226,8 +234,8 @@ void main()
         b_row = min(segment, a.taps) * a.x_pitch + (segment > a.taps ? a.x2_pitch : 0u) + k;
     }
 
-    MATRIX(float, BM, BN, gl_MatrixUseAccumulator) acc = MATRIX(float, BM, BN, gl_MatrixUseAccumulator)(0.0);
-    MATRIX(float, BM, BN, gl_MatrixUseAccumulator) gate = MATRIX(float, BM, BN, gl_MatrixUseAccumulator)(0.0);
+    SUMS(float) acc = SUMS(float)(0.0);
+    SUMS(float) gate = SUMS(float)(0.0);
     TENSOR2(tb, B_CLAMP);
     SET2(tb, a.k_packed, n_packed, n_packed);
 
@@ -274,7 +282,7 @@ void main()
         TENSOR2(ta, A_CLAMP);
         const uint base = eights(group * a.x_stride), k_end = SPLIT && end_segment == 0u ? end_k : a.x_pitch;
         SET2(ta, w.group_rows, eights(a.x_pitch), eights(a.x_pitch));
-        if (UNROLL == 2u)
+        if (TURN == 2u)
             [[dont_unroll]] while (k + BK < k_end) {
                 ROWS_BLOCK(x, base)
                 ROWS_BLOCK(x, base)
@@ -353,7 +361,8 @@ void main()
                 if (NORM || SILU_IN) {
                     vec4 v0 = low_halves(va[i]), v1 = high_halves(va[i]);
                     if (NORM) {
-                        if (i == 0u || a_sample[i] != a_sample[i - (i == 0u ? 0u : 1u)]) { // again seldom: frames of few pixels
+                        // a second time seldom: frames of few pixels
+                        if (i == 0u || a_sample[i] != a_sample[i - (i == 0u ? 0u : 1u)]) {
                             const uint row = a_sample[i] * a.norm_stride;
                             scale0 = load_norm(row, norm_c, a.norm_pitch);
                             scale1 = load_norm(row, norm_c + 4u, a.norm_pitch);
@@ -387,16 +396,15 @@ void main()
 
     // Bias and activation, then the residual, then out: the result and the residual are tensors of rows or of pixels.
     if (SPLIT) {
+        const uint part_c = eights(w.split_c), part_pitch = eights(a.result_pitch);
         if (PATCH) {
             TENSOR4(to, CLAMP_ZERO);
-            SET4(to, w.samples, w.out_h, a.out_w, eights(w.split_c), eights(a.result_stride), a.out_w * eights(a.result_pitch),
-                 eights(a.result_pitch));
-            STORE_FLOATS(acc, BM, BN, result, part * eights(w.split_c), SLICE4(to, int(s0), TS, int(y0), TH, int(x0), TW, int(n0), BN));
+            SET4(to, w.samples, w.out_h, a.out_w, part_c, eights(a.result_stride), a.out_w * part_pitch, part_pitch);
+            STORE_FLOATS(acc, BM, BN, result, part * part_c, PATCH_OF(to));
         } else {
             TENSOR2(to, CLAMP_ZERO);
-            SET2(to, w.group_rows, eights(w.split_c), eights(a.result_pitch));
-            STORE_FLOATS(acc, BM, BN, result, eights(group * a.result_stride) + part * eights(w.split_c),
-                         SLICE2(to, int(r0), BM, int(n0), BN));
+            SET2(to, w.group_rows, part_c, part_pitch);
+            STORE_FLOATS(acc, BM, BN, result, eights(group * a.result_stride) + part * part_c, ROWS_OF(to));
         }
         return;
     }
@@ -416,41 +424,41 @@ void main()
         if (ADD) {
             SET4(to, w.samples, w.out_h, a.out_w, pitch, eights(a.add_stride), a.out_w * pitch, pitch);
             if (ADD_F32) {
-                MATRIX(float, BM, BN, gl_MatrixUseAccumulator) added;
-                LOAD_FLOATS(added, BM, BN, add, 0u, SLICE4(to, int(s0), TS, int(y0), TH, int(x0), TW, int(n0), BN));
+                SUMS(float) added;
+                LOAD_FLOATS(added, BM, BN, add, 0u, PATCH_OF(to));
                 acc = acc + added;
             } else {
-                MATRIX(float16_t, BM, BN, gl_MatrixUseAccumulator) added;
-                LOAD_HALVES(added, BM, BN, add, 0u, SLICE4(to, int(s0), TS, int(y0), TH, int(x0), TW, int(n0), BN));
-                acc = acc + MATRIX(float, BM, BN, gl_MatrixUseAccumulator)(added);
+                SUMS(float16_t) added;
+                LOAD_HALVES(added, BM, BN, add, 0u, PATCH_OF(to));
+                acc = acc + SUMS(float)(added);
             }
         }
         SET4(to, w.samples, w.out_h, a.out_w, pitch, eights(a.result_stride), a.out_w * pitch, pitch);
         if (OUT_F32) {
-            STORE_FLOATS(acc, BM, BN, result, 0u, SLICE4(to, int(s0), TS, int(y0), TH, int(x0), TW, int(n0), BN));
+            STORE_FLOATS(acc, BM, BN, result, 0u, PATCH_OF(to));
         } else {
-            MATRIX(float16_t, BM, BN, gl_MatrixUseAccumulator) rounded = MATRIX(float16_t, BM, BN, gl_MatrixUseAccumulator)(acc);
-            STORE_HALVES(rounded, BM, BN, result, 0u, SLICE4(to, int(s0), TS, int(y0), TH, int(x0), TW, int(n0), BN));
+            SUMS(float16_t) rounded = SUMS(float16_t)(acc);
+            STORE_HALVES(rounded, BM, BN, result, 0u, PATCH_OF(to));
         }
     } else {
         TENSOR2(to, CLAMP_ZERO);
         SET2(to, w.group_rows, pitch, pitch);
         if (ADD) {
             if (ADD_F32) {
-                MATRIX(float, BM, BN, gl_MatrixUseAccumulator) added;
-                LOAD_FLOATS(added, BM, BN, add, eights(group * a.add_stride), SLICE2(to, int(r0), BM, int(n0), BN));
+                SUMS(float) added;
+                LOAD_FLOATS(added, BM, BN, add, eights(group * a.add_stride), ROWS_OF(to));
                 acc = acc + added;
             } else {
-                MATRIX(float16_t, BM, BN, gl_MatrixUseAccumulator) added;
-                LOAD_HALVES(added, BM, BN, add, eights(group * a.add_stride), SLICE2(to, int(r0), BM, int(n0), BN));
-                acc = acc + MATRIX(float, BM, BN, gl_MatrixUseAccumulator)(added);
+                SUMS(float16_t) added;
+                LOAD_HALVES(added, BM, BN, add, eights(group * a.add_stride), ROWS_OF(to));
+                acc = acc + SUMS(float)(added);
             }
         }
         if (OUT_F32) {
-            STORE_FLOATS(acc, BM, BN, result, eights(group * a.result_stride), SLICE2(to, int(r0), BM, int(n0), BN));
+            STORE_FLOATS(acc, BM, BN, result, eights(group * a.result_stride), ROWS_OF(to));
         } else {
-            MATRIX(float16_t, BM, BN, gl_MatrixUseAccumulator) rounded = MATRIX(float16_t, BM, BN, gl_MatrixUseAccumulator)(acc);
-            STORE_HALVES(rounded, BM, BN, result, eights(group * a.result_stride), SLICE2(to, int(r0), BM, int(n0), BN));
+            SUMS(float16_t) rounded = SUMS(float16_t)(acc);
+            STORE_HALVES(rounded, BM, BN, result, eights(group * a.result_stride), ROWS_OF(to));
         }
     }
 }

@@ -1,6 +1,7 @@
 #version 460
 /* probe_matrix - the rate of matrix units out of registers: CHAINS independent accumulators, `rounds` products of fragments
- * each.  The fragments come from memory; they are zero there, so that the sums stay what they are.
+ * each.  The fragments come from memory; they are zero there, so that the sums stay what they are, and one of them is scaled in
+ * every round, so that no compiler makes the product once and adds it again and again.
  * 2 * M * N * K * CHAINS * rounds operations a subgroup. */
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
@@ -33,9 +34,12 @@ void main()
     coopMatLoad(b, RefFragment(factors).v, M * K, N, gl_CooperativeMatrixLayoutRowMajor);
     [[unroll]] for (uint i = 0; i < CHAINS; i++)
         sum[i] = coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>(float(i));
-    for (uint r = 0; r < rounds; r++)
+    float16_t factor = RefFragment(factors).v[0];
+    for (uint r = 0; r < rounds; r++) {
         [[unroll]] for (uint i = 0; i < CHAINS; i++)
             sum[i] = coopMatMulAdd(a, b, sum[i]);
+        a = a * factor;
+    }
     [[unroll]] for (uint i = 1; i < CHAINS; i++)
         sum[0] += sum[i];
     uint place = workgroup_number() * gl_NumSubgroups + gl_SubgroupID;

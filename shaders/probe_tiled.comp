@@ -1,54 +1,47 @@
 #version 460
 /* probe_tiled - a plain register-tiled product C = A B through addresses, the yardstick for the real one: an invocation makes
- * four rows (eight with TALL) of four columns; of four k it takes four times four neighbouring elements of B and four of each
- * row of A, which are the same for a whole workgroup.
- * A fp32 [m, k], B fp32 [k, n], C fp32 [m, n]; m a multiple of 8, n of 4 * LANES, k of 4. */
+ * ROWS rows of eight columns (four with NARROW); of four k it takes four times its neighbouring elements of B and four elements of
+ * each row of A, which are the same for a whole workgroup.  No shared memory, no subgroups, nothing packed.
+ * A fp32 [m, k], B fp32 [k, n], C fp32 [m, n]; m a multiple of ROWS, n of 8 * LANES, k of 4. */
 #extension GL_GOOGLE_include_directive : require
 #include "lanes.glsl"
 #include "quad.glsl"
 
-layout(constant_id = 1) const bool TALL = false;
+layout(constant_id = 1) const uint ROWS = 4;
+layout(constant_id = 2) const bool NARROW = false;
 
 layout(push_constant, scalar) uniform Push {
     uvec2 a, b, c;
     uint n, k;
 };
 
-// Four k of one row: sum += x y.
-#define ADD(sum, at)                                                                                                   \
-    {                                                                                                                  \
-        vec4 v = load_quad_f32(a, at);                                                                                 \
-        sum = fma(v.wwww, y3, fma(v.zzzz, y2, fma(v.yyyy, y1, fma(v.xxxx, y0, sum))));                                 \
-    }
-
 void main()
 {
-    uint row = gl_WorkGroupID.y * (TALL ? 8u : 4u), column = (gl_WorkGroupID.x * LANES + gl_LocalInvocationID.x) * 4;
-    vec4 s0 = vec4(0.0), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
+    uint width = NARROW ? 4u : 8u;
+    uint row = gl_WorkGroupID.y * ROWS, column = (gl_WorkGroupID.x * LANES + gl_LocalInvocationID.x) * width;
+    vec4 left[ROWS], right[ROWS];
+    for (uint r = 0; r < ROWS; r++)
+        left[r] = right[r] = vec4(0.0);
     for (uint i = 0; i < k; i += 4) {
-        vec4 y0 = load_quad_f32(b, i * n + column), y1 = load_quad_f32(b, (i + 1) * n + column);
-        vec4 y2 = load_quad_f32(b, (i + 2) * n + column), y3 = load_quad_f32(b, (i + 3) * n + column);
-        uint x = row * k + i;
-        ADD(s0, x)
-        ADD(s1, x + k)
-        ADD(s2, x + 2 * k)
-        ADD(s3, x + 3 * k)
-        if (TALL) {
-            ADD(s4, x + 4 * k)
-            ADD(s5, x + 5 * k)
-            ADD(s6, x + 6 * k)
-            ADD(s7, x + 7 * k)
+        uint at = i * n + column;
+        vec4 y0 = load_quad_f32(b, at), y1 = load_quad_f32(b, at + n);
+        vec4 y2 = load_quad_f32(b, at + 2 * n), y3 = load_quad_f32(b, at + 3 * n);
+        vec4 z0 = y0, z1 = y1, z2 = y2, z3 = y3;
+        if (!NARROW) {
+            z0 = load_quad_f32(b, at + 4), z1 = load_quad_f32(b, at + n + 4);
+            z2 = load_quad_f32(b, at + 2 * n + 4), z3 = load_quad_f32(b, at + 3 * n + 4);
+        }
+        for (uint r = 0; r < ROWS; r++) {
+            vec4 x = load_quad_f32(a, (row + r) * k + i);
+            left[r] = fma(x.wwww, y3, fma(x.zzzz, y2, fma(x.yyyy, y1, fma(x.xxxx, y0, left[r]))));
+            if (!NARROW)
+                right[r] = fma(x.wwww, z3, fma(x.zzzz, z2, fma(x.yyyy, z1, fma(x.xxxx, z0, right[r]))));
         }
     }
-    uint z = row * n + column;
-    store_quad_f32(c, z, s0);
-    store_quad_f32(c, z + n, s1);
-    store_quad_f32(c, z + 2 * n, s2);
-    store_quad_f32(c, z + 3 * n, s3);
-    if (TALL) {
-        store_quad_f32(c, z + 4 * n, s4);
-        store_quad_f32(c, z + 5 * n, s5);
-        store_quad_f32(c, z + 6 * n, s6);
-        store_quad_f32(c, z + 7 * n, s7);
+    for (uint r = 0; r < ROWS; r++) {
+        uint at = (row + r) * n + column;
+        store_quad_f32(c, at, left[r]);
+        if (!NARROW)
+            store_quad_f32(c, at + 4, right[r]);
     }
 }

@@ -39,7 +39,10 @@ static const char style[] =
     "th,td{padding:.3rem .75rem .3rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}\n"
     "th{font-weight:500}thead th{color:var(--soft);white-space:nowrap;vertical-align:bottom}\n"
     ".n{text-align:right;white-space:nowrap}tr.void td,tr.void th{color:var(--soft);font-style:italic}\n"
-    ".runs{min-width:64rem}.runs td,.runs th{padding-right:1.25rem}.name{min-width:15rem}.w{white-space:nowrap}\n";
+    ".runs{min-width:64rem}.runs td,.runs th{padding-right:1.25rem}.name{min-width:15rem}.w{white-space:nowrap}\n"
+    "@media print{body{padding:0;max-width:none}table{font-size:.625rem}th,td{padding-right:.4rem}.n,.w,thead "
+    "th{white-space:"
+    "normal}.runs{min-width:0}.name{min-width:8rem}}\n";
 
 void bench_page_raw(const bench_page *p, const char *text)
 {

@@ -76,6 +76,11 @@ class Background:
 
     def end(self):
         self.resume()
+        if any(e.get("event") == "done" for e in self.events):
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                pass
         if self.process.poll() is None:
             tools.end(self.process, grace=1.0)
         self.wait_for("", 0.2)  # what it had said

@@ -49,7 +49,7 @@ def libraries_of_system():
 
 def build(root, options):
     folder = os.path.join(root, "build-visit")
-    glslang = subprocess.run([os.path.join(root, "scripts", "newer-glslang"), "--which"], capture_output=True, text=True,
+    glslang = options.glslang or subprocess.run([os.path.join(root, "scripts", "newer-glslang"), "--which"], capture_output=True, text=True,
                              check=False).stdout.strip()
     if not glslang:
         tools.log("visit: without matrix units: the system's glslang is too old, './run glslang' makes a newer one")

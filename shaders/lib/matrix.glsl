@@ -1,7 +1,7 @@
 // matrix.glsl - what kernels on cooperative matrices (VK_KHR_cooperative_matrix, subgroup scope) share: the extensions.
 //
-// Such a kernel runs under Vulkan's memory model: barrier() makes shared memory visible to the workgroup, subgroupBarrier() to
-// the subgroup.
+// Such a kernel runs under Vulkan's memory model: barrier() makes shared memory visible to the workgroup,
+// subgroupBarrier() to the subgroup.
 #ifndef MATRIX_GLSL
 #define MATRIX_GLSL
 

@@ -1,6 +1,6 @@
-// product.glsl - what the kernels of a product on matrix units share (matmul_khr.comp, matmul_sum.comp): arguments, flags, and
-// what follows the sum over k.  Comes after the constants FLAGS and ACT and a push block with the addresses bias,
-// sample_bias, add and result.
+// product.glsl - what the kernels of a product on matrix units share (matmul_khr.comp, matmul_sum.comp): arguments,
+// flags, and what follows the sum over k.  Comes after the constants FLAGS and ACT and a push block with the addresses
+// bias, sample_bias, add and result.
 #ifndef PRODUCT_GLSL
 #define PRODUCT_GLSL
 
@@ -47,10 +47,13 @@ uint divide(uint n, uint magic, uint shift)
 vec4 activate4(vec4 v) { return vec4(activate(ACT, v.x), activate(ACT, v.y), activate(ACT, v.z), activate(ACT, v.w)); }
 
 // v where the channel, c for the first, is below `end`, else zero.
-vec4 inside(uint c, uint end, vec4 v) { return mix(vec4(0.0), v, lessThan(uvec4(c, c + 1u, c + 2u, c + 3u), uvec4(end))); }
+vec4 inside(uint c, uint end, vec4 v)
+{
+    return mix(vec4(0.0), v, lessThan(uvec4(c, c + 1u, c + 2u, c + 3u), uvec4(end)));
+}
 
-// From the sums of columns n .. n + 7 of pixel p in sample s to what is stored; v0 and v1 return it, in fp32 (with GEGLU
-// v0 alone).  Does nothing behind the last channel.
+// From the sums of columns n .. n + 7 of pixel p in sample s to what is stored; v0 and v1 return it, in fp32 (with
+// GEGLU v0 alone).  Does nothing behind the last channel.
 void finish(Args a, uint s, uint p, uint n, inout vec4 v0, inout vec4 v1)
 {
     const uint c = ACT == ACT_GEGLU ? n / 2u : n; // output channel

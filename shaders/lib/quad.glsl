@@ -28,13 +28,13 @@ void store_quad_f32(uvec2 address, uint i, vec4 x) { store_f32x4(address, i, x);
 #endif
 
 #if defined(STORAGE_F16) && defined(WIDE_LOADS)
+#include "halves.glsl"
 vec4 load_quad(uvec2 address, uint i)
 {
     uvec2 v = unpackUint2x32(RefPair(address).v[i >> 2]);
     return vec4(unpackHalf2x16(v.x), unpackHalf2x16(v.y));
 }
-// Narrow, because packing two halves by hand would leave their rounding to the device.
-void store_quad(uvec2 address, uint i, vec4 x) { store_storage4(address, i, x); }
+void store_quad(uvec2 address, uint i, vec4 x) { RefPair(address).v[i >> 2] = packUint2x32(halves(x)); }
 #elif defined(STORAGE_F16)
 vec4 load_quad(uvec2 address, uint i) { return load_storage4(address, i); }
 void store_quad(uvec2 address, uint i, vec4 x) { store_storage4(address, i, x); }

@@ -1,16 +1,18 @@
-// workgroup.glsl - matrices that a whole workgroup holds (VK_NV_cooperative_matrix2), and tensors in memory to load them from
-// and store them to.
+// workgroup.glsl - matrices that a whole workgroup holds (VK_NV_cooperative_matrix2), and tensors in memory to load
+// them from and store them to.
 //
-// A tensor is 2 or 4 dimensions over an address, innermost stride 1; a slice of it fills a matrix in row-major order, a row of
-// the matrix being the innermost dimension.  Elements of a slice that lie outside the tensor are zero when loaded and left
-// alone when stored (clamp mode Constant; with Undefined the caller promises that there are none).  Offsets may be negative.
+// A tensor is 2 or 4 dimensions over an address, innermost stride 1; a slice of it fills a matrix in row-major order, a
+// row of the matrix being the innermost dimension.  Elements of a slice that lie outside the tensor are zero when
+// loaded and left alone when stored (clamp mode Constant; with Undefined the caller promises that there are none).
+// Offsets may be negative.
 //
-// Compiled with SCOPE_SUBGROUP the same kernels run where a driver has the extension's matrices at subgroup scope alone,
-// without tensor addressing (Mesa's lavapipe): the workgroup is one subgroup, and tensors are gathered element by element
-// through shared memory, by the rules of SPV_NV_cooperative_matrix2, so that dimensions, strides and slices are put to the test.
+// Compiled with SCOPE_SUBGROUP the same kernels run where a driver has the extension's matrices at subgroup scope
+// alone, without tensor addressing (Mesa's lavapipe): the workgroup is one subgroup, and tensors are gathered element
+// by element through shared memory, by the rules of SPV_NV_cooperative_matrix2, so that dimensions, strides and slices
+// are put to the test.
 //
-// The file needs STORAGE_F16 and, before it, a constant THREADS (the workgroup's size) that the matrices come after.  With
-// SCOPE_SUBGROUP SCRATCH elements of shared memory must hold the largest matrix loaded or stored.
+// The file needs STORAGE_F16 and, before it, a constant THREADS (the workgroup's size) that the matrices come after.
+// With SCOPE_SUBGROUP SCRATCH elements of shared memory must hold the largest matrix loaded or stored.
 #ifndef WORKGROUP_GLSL
 #define WORKGROUP_GLSL
 

@@ -142,11 +142,16 @@ vka_tensor vka_graph_weight(vka_build *b, const char *name, enum vka_dtype dtype
     if (b->err.status != VKA_OK)
         return (vka_tensor){0};
     t.recipe = vka_arena_alloc(&b->graph->arena, sizeof *t.recipe);
-    if (!t.recipe) {
+    size_t bytes = recipe->sources * sizeof *recipe->source;
+    struct vka_weight_data *source = vka_arena_alloc(&b->graph->arena, bytes ? bytes : 1);
+    if (!t.recipe || !source) {
         vka_build_fail(b, VKA_E_MEMORY, "out of memory building a network");
         return (vka_tensor){0};
     }
     *t.recipe = *recipe;
+    if (bytes)
+        memcpy(source, recipe->source, bytes);
+    t.recipe->source = source;
     return add_tensor(b, t);
 }
 

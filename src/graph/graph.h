@@ -59,13 +59,13 @@ struct vka_weight_source {
     void (*to_f32)(void *user, const struct vka_weight_data *w, uint64_t first, uint64_t count, float *out);
 };
 
-enum { VKA_RECIPE_SOURCES = 4, VKA_RECIPE_PARAMS = 16 };
+enum { VKA_RECIPE_PARAMS = 16 };
 
 /* How the packed bytes of a weight tensor are made; `kind` and `p` are ops/pack.h's business. */
 struct vka_weight_recipe {
     uint32_t kind;
     uint32_t sources;
-    struct vka_weight_data source[VKA_RECIPE_SOURCES];
+    const struct vka_weight_data *source;
     uint32_t p[VKA_RECIPE_PARAMS];
     const struct vka_weight_source *from;
 };
@@ -208,8 +208,8 @@ static inline const struct vka_tensor_info *vka_info(const struct vka_graph *g, 
 /* A new tensor; `name` is copied.  n is ignored (set to graph->samples) in the domain VKA_SAMPLE. */
 vka_tensor vka_graph_tensor(vka_build *b, const char *name, enum vka_domain domain, enum vka_role role,
                             enum vka_dtype dtype, uint32_t n, uint32_t h, uint32_t w, uint32_t c);
-/* A weight: a GLOBAL tensor [n, h, w, c] whose pitch is exactly c (a packer pads by asking for more). The recipe is
- * copied. */
+/* A weight: a GLOBAL tensor [n, h, w, c] whose pitch is exactly c (a packer pads by asking for more). The recipe and
+ * its sources are copied. */
 vka_tensor vka_graph_weight(vka_build *b, const char *name, enum vka_dtype dtype, uint32_t n, uint32_t h, uint32_t w,
                             uint32_t c, const struct vka_weight_recipe *recipe);
 /* Appends a node; params (at most VKA_NODE_PARAMS bytes) are copied.  Null inputs are allowed where the operator

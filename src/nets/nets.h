@@ -6,6 +6,7 @@
 
 #include "base/arch.h"
 #include "graph/graph.h"
+#include "ops/ops.h"
 
 /* Where GroupNorm statistics are taken over all frames of a branch instead of each frame alone. */
 struct vka_net_norms {
@@ -30,8 +31,14 @@ vka_tensor vka_net_unet(vka_build *b, const vka_unet_config *c, const vka_motion
 vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *motion, uint32_t groups, bool joint_norm, vka_tensor x,
                           vka_scope s);
 
-/* One ResNet block at `s`: x | x2 [n, h, w, C] -> [n, h, w, C'], C' from the weights.  temb f32 GLOBAL [1,1,1,T] or none. */
-vka_tensor vka_net_resnet(vka_build *b, vka_tensor x, vka_tensor x2, vka_tensor temb, uint32_t groups, float eps,
+/* What the time embedding adds behind a ResNet's first convolution: channels `side` of `all`, f32 GLOBAL. */
+struct vka_net_time {
+    vka_tensor all; /* none: no time embedding */
+    struct vka_linear_side side;
+};
+
+/* One ResNet block at `s`: x | x2 [n, h, w, C] -> [n, h, w, C'], C' from the weights. */
+vka_tensor vka_net_resnet(vka_build *b, vka_tensor x, vka_tensor x2, struct vka_net_time time, uint32_t groups, float eps,
                           bool joint_norm, vka_scope s);
 
 /* CLIP's text transformer (Radford et al. 2021): ids i32 SAMPLE [chunks, 1, T, 1] -> f32 [chunks, 1, T, D]; skip: how many of

@@ -8,29 +8,33 @@
 
 #include "ops/ops.h"
 
-enum { MAX_SKIPS = 64 };
+#include <string.h>
+
+enum { MAX_SKIPS = 64, MAX_RESNETS = 128 };
 
 struct unet {
     vka_build *b;
     const vka_unet_config *c;
     const vka_motion_info *motion;
     struct vka_net_norms norms;
-    vka_tensor temb, context, index;
+    vka_tensor context, index;
     vka_tensor skips[MAX_SKIPS];
     uint32_t skip_count;
+    vka_scope resnets[MAX_RESNETS];        /* all there are */
+    struct vka_net_time times[MAX_RESNETS]; /* what the time embedding gives each */
+    uint32_t resnet_count;
 };
 
-vka_tensor vka_net_resnet(vka_build *b, vka_tensor x, vka_tensor x2, vka_tensor temb, uint32_t groups, float eps,
+vka_tensor vka_net_resnet(vka_build *b, vka_tensor x, vka_tensor x2, struct vka_net_time time, uint32_t groups, float eps,
                           bool joint_norm, vka_scope s)
 {
-    vka_tensor bias = {0};
-    if (temb.id)
-        bias = vka_linear(b, temb, &(struct vka_linear_args){.at = vka_in(s, "time_emb_proj"), .act_in = VKA_ACT_SILU,
-                                                             .out_f32 = true});
     vka_tensor norm = vka_group_norm(b, x, x2, vka_in(s, "norm1"), groups, eps, joint_norm);
     vka_tensor h = vka_norm_apply(b, x, x2, norm, VKA_ACT_SILU);
     h = vka_conv(b, h, &(struct vka_conv_args){.at = vka_in(s, "conv1"), .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1},
-                                               .sample_bias = bias});
+                                               .sample_bias = time.all, .bias_channel = time.side.channel});
+    if (b->err.status == VKA_OK && time.all.id && vka_info(b->graph, h)->c != time.side.n)
+        vka_build_fail(b, VKA_E_INPUT, "'%s' has %u channels, but its time embedding %u", s.path, vka_info(b->graph, h)->c,
+                       time.side.n);
     norm = vka_group_norm(b, h, (vka_tensor){0}, vka_in(s, "norm2"), groups, eps, joint_norm);
     h = vka_norm_apply(b, h, (vka_tensor){0}, norm, VKA_ACT_SILU);
     struct vka_conv_args last = {.at = vka_in(s, "conv2"), .kernel = 3, .stride = 1, .pad = {1, 1, 1, 1}};
@@ -127,9 +131,44 @@ vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *m, uint32_t group
     return vka_linear(b, h, &(struct vka_linear_args){.at = vka_in(s, "proj_out"), .add = x});
 }
 
+static void list_resnet(struct unet *u, vka_scope s)
+{
+    if (u->resnet_count == MAX_RESNETS)
+        vka_build_fail(u->b, VKA_E_INPUT, "the UNet has more than %d ResNets", MAX_RESNETS);
+    else
+        u->resnets[u->resnet_count++] = s;
+}
+
+/* The time embedding's layers of all ResNets: as few products as can be, since each is small. */
+static void embed_time(struct unet *u, vka_tensor temb)
+{
+    const vka_unet_config *c = u->c;
+    vka_scope root = vka_scope_root(""), mid = vka_scope_root("mid_block"), at[VKA_LINEAR_SIDES];
+    struct vka_linear_side sides[VKA_LINEAR_SIDES];
+    for (uint32_t i = 0; i < c->levels; i++)
+        for (uint32_t j = 0; j < c->layers[i]; j++)
+            list_resnet(u, vka_in_index(vka_in_index(root, "down_blocks", i), "resnets", j));
+    for (uint32_t j = 0; j < vka_min_u32(c->mid_resnets, 2); j++)
+        list_resnet(u, vka_in_index(mid, "resnets", j));
+    for (uint32_t i = 0; i < c->levels; i++)
+        for (uint32_t j = 0; j < c->layers[c->levels - 1 - i] + 1; j++)
+            list_resnet(u, vka_in_index(vka_in_index(root, "up_blocks", i), "resnets", j));
+    for (uint32_t first = 0; first < u->resnet_count; first += VKA_LINEAR_SIDES) {
+        uint32_t count = vka_min_u32(VKA_LINEAR_SIDES, u->resnet_count - first);
+        for (uint32_t i = 0; i < count; i++)
+            at[i] = vka_in(u->resnets[first + i], "time_emb_proj");
+        vka_tensor all = vka_linear_side_by_side(u->b, temb, at, count, VKA_ACT_SILU, sides);
+        for (uint32_t i = 0; all.id && i < count; i++)
+            u->times[first + i] = (struct vka_net_time){all, sides[i]};
+    }
+}
+
 static vka_tensor resnet(const struct unet *u, vka_tensor x, vka_tensor x2, vka_scope s)
 {
-    return vka_net_resnet(u->b, x, x2, u->temb, u->c->norm_num_groups, u->c->norm_eps, u->norms.resnet_joint, s);
+    uint32_t i = 0;
+    while (i + 1 < u->resnet_count && strcmp(u->resnets[i].path, s.path) != 0)
+        i++;
+    return vka_net_resnet(u->b, x, x2, u->times[i], u->c->norm_num_groups, u->c->norm_eps, u->norms.resnet_joint, s);
 }
 
 /* Spatial transformer and motion module number j of a block, where they are. */
@@ -160,7 +199,8 @@ vka_tensor vka_net_unet(vka_build *b, const vka_unet_config *c, const vka_motion
     vka_tensor t = vka_timestep_embedding(b, in->timestep, c->channels[0], c->flip_sin_to_cos, c->freq_shift);
     t = vka_linear(b, t, &(struct vka_linear_args){.at = vka_in(root, "time_embedding.linear_1"), .act = VKA_ACT_SILU,
                                                    .out_f32 = true});
-    u.temb = vka_linear(b, t, &(struct vka_linear_args){.at = vka_in(root, "time_embedding.linear_2"), .out_f32 = true});
+    t = vka_linear(b, t, &(struct vka_linear_args){.at = vka_in(root, "time_embedding.linear_2"), .out_f32 = true});
+    embed_time(&u, t);
 
     vka_tensor x = vka_conv(b, in->sample, &(struct vka_conv_args){.at = vka_in(root, "conv_in"), .kernel = 3, .stride = 1,
                                                                    .pad = {1, 1, 1, 1}});

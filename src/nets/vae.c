@@ -12,7 +12,7 @@ static vka_tensor conv3(vka_build *b, vka_tensor x, vka_scope at, bool f32)
 
 static vka_tensor resnet(vka_build *b, const vka_vae_config *c, vka_tensor x, vka_scope s)
 {
-    return vka_net_resnet(b, x, (vka_tensor){0}, (vka_tensor){0}, c->norm_num_groups, EPS, false, s);
+    return vka_net_resnet(b, x, (vka_tensor){0}, (struct vka_net_time){0}, c->norm_num_groups, EPS, false, s);
 }
 
 /* Single-head attention over the pixels, residual included. */

@@ -83,13 +83,13 @@ vka_tensor vka_attention(vka_build *b, const struct vka_attention_args *a)
     vka_tensor out = vka_graph_tensor(b, label, q.domain, VKA_TEMP, q.dtype, q.n, q.h, q.w, width);
     const vka_tensor in[4] = {a->q, a->k, a->v, cross ? a->index : none};
     const struct vka_attention_params p = {.kind = a->kind,
-                                       .q_channel = a->q_channel,
-                                       .k_channel = a->k_channel,
-                                       .v_channel = a->v_channel,
-                                       .heads = a->heads,
-                                       .head_dim = a->head_dim,
-                                       .causal = a->causal,
-                                       .scale = a->scale != 0 ? a->scale : (float)(1.0 / sqrt(a->head_dim))};
+                                           .q_channel = a->q_channel,
+                                           .k_channel = a->k_channel,
+                                           .v_channel = a->v_channel,
+                                           .heads = a->heads,
+                                           .head_dim = a->head_dim,
+                                           .causal = a->causal,
+                                           .scale = a->scale != 0 ? a->scale : (float)(1.0 / sqrt(a->head_dim))};
     vka_graph_node(b, &vka_op_attention, a->label, in, 4, &out, 1, &p, sizeof p);
     return b->err.status == VKA_OK ? out : none;
 }

@@ -29,14 +29,16 @@ struct vka_attention_shape {
     uint32_t slot, queries, tokens;
 };
 
-/* One launch on matrix units. step (and the fragment) may change bits, the others do not. */
+/* One launch on matrix units. step (and the fragment) may change bits, the others do not; but those of a wide one all may. */
 struct vka_attention_tile {
-    uint32_t rows;       /* fragments of queries in a subgroup */
+    bool wide;           /* a head's sums are shared by the subgroups of a workgroup: shaders/attention_wide_khr.comp */
+    uint32_t rows;       /* fragments of queries in a subgroup (wide: in a workgroup) */
     uint32_t step;       /* keys folded at once */
     uint32_t block;      /* keys in shared memory */
     uint32_t team;       /* subgroups of a problem */
     uint32_t teams;      /* problems of a workgroup */
     uint32_t transposed; /* V lies by channels in shared memory */
+    uint32_t ahead;      /* the next block is on its way while one is used */
 };
 
 /* Whether matrix units take attention of this shape and type on this device; if so, how. */
@@ -50,6 +52,9 @@ uint32_t vka_attention_tiles(const struct vka_kernel_table *t, const struct vka_
 void vka_attention_launch_matrix(struct vka_recorder *r, const struct vka_attention_tile *tile,
                                  const struct vka_attention_push *push);
 
+/* Records a node with this tile; NULL: with the one that vka_attention_record() takes. */
+void vka_attention_record_tile(const struct vka_node *node, struct vka_recorder *r,
+                               const struct vka_attention_tile *wanted);
 void vka_attention_record(const struct vka_node *node, struct vka_recorder *r);
 
 #endif

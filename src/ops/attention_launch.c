@@ -17,7 +17,7 @@ enum {
 /* How one launch of the staged kernel is laid out. */
 struct layout {
     uint32_t lanes, quads, split, keys, capacity, partials; /* specialization constants */
-    uint32_t span, pack, stage;         /* queries and problems of a workgroup, keys staged at once */
+    uint32_t span, pack, stage; /* queries and problems of a workgroup, keys staged at once */
 };
 
 static struct layout lay_out(const struct vka_kernel_table *t, uint32_t slot, uint32_t queries, uint32_t tokens)
@@ -63,7 +63,8 @@ static uint32_t shuffled_queries(const struct vka_kernel_table *t, uint32_t slot
     return vka_div_up(vectors, vka_div_up(vectors, most));
 }
 
-void vka_attention_record(const struct vka_node *node, struct vka_recorder *r)
+void vka_attention_record_tile(const struct vka_node *node, struct vka_recorder *r,
+                               const struct vka_attention_tile *wanted)
 {
     const struct vka_attention_params *p = (const struct vka_attention_params *)(const void *)node->params;
     const struct vka_view *q = &r->in[0], *k = &r->in[1], *v = &r->in[2], *out = &r->out[0];
@@ -97,8 +98,8 @@ void vka_attention_record(const struct vka_node *node, struct vka_recorder *r)
                                       .stage_flags = (temporal ? 1u << 16 : 0) | (p->causal ? 1u << 17 : 0),
                                       .scale = p->scale * 1.44269504088896340736f};
     struct vka_attention_tile tile;
-    if (vka_attention_matrix(r->table, q->dtype, &whole, &tile)) {
-        vka_attention_launch_matrix(r, &tile, &push);
+    if (wanted || vka_attention_matrix(r->table, q->dtype, &whole, &tile)) {
+        vka_attention_launch_matrix(r, wanted ? wanted : &tile, &push);
         return;
     }
     if (shuffled(r->table, slot)) {
@@ -114,4 +115,9 @@ void vka_attention_record(const struct vka_node *node, struct vka_recorder *r)
     uint32_t constants[6] = {l.lanes, l.quads, l.split, l.keys, l.capacity, l.partials};
     vka_launch(r, vka_variant(q->dtype, VKA_SHADER_ATTENTION_F32, VKA_SHADER_ATTENTION_F16), constants, 6, &push,
                sizeof push, (push.problems + l.pack - 1) / l.pack, vka_div_up(queries, l.span));
+}
+
+void vka_attention_record(const struct vka_node *node, struct vka_recorder *r)
+{
+    vka_attention_record_tile(node, r, NULL);
 }

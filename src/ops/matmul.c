@@ -12,6 +12,8 @@
 
 static const vka_tensor none;
 
+enum { MOST_SOURCES = VKA_LINEAR_SIDES };
+
 /* Compares the shape of a weight with what the network needs; an expected dimension of 0 is free.  Trailing dimensions
  * of size 1 may be there or not. */
 static bool check_shape(vka_build *b, const struct vka_weight_data *w, const uint64_t *want, uint32_t rank)
@@ -52,27 +54,29 @@ static bool add_weights(vka_build *b, vka_scope at, const struct vka_weight_data
     }
     /* the last step of the last segment may reach beyond it: those rows are zero */
     m->k_packed = k_rows - k_last + (uint32_t)vka_round_up(k_last, vka_matmul_depth(t));
-    struct vka_weight_recipe recipe = {.kind = VKA_PACK_MATRIX, .sources = sources, .from = &b->source};
+    struct vka_weight_recipe recipe = {
+        .kind = VKA_PACK_MATRIX, .sources = sources, .source = weights, .from = &b->source};
     _Static_assert(sizeof *m <= sizeof recipe.p, "a recipe's parameters");
-    memcpy(recipe.source, weights, sources * sizeof *weights);
     memcpy(recipe.p, m, sizeof *m);
     in[VKA_MATMUL_WEIGHT] = vka_graph_weight(b, vka_in(at, "weight").path, b->weights, 1, m->n_packed / m->panel, m->k_packed,
                                      m->panel, &recipe);
+    struct vka_weight_data present[MOST_SOURCES];
     recipe.kind = VKA_PACK_BIAS;
+    recipe.source = present;
     recipe.sources = 0;
     for (uint32_t i = 0; i < sources; i++)
         if (m->present >> i & 1)
-            recipe.source[recipe.sources++] = biases[i];
+            present[recipe.sources++] = biases[i];
     in[VKA_MATMUL_BIAS] = vka_graph_weight(b, vka_in(at, "bias").path, VKA_F32, 1, 1, 1, m->n_packed, &recipe);
     return b->err.status == VKA_OK;
 }
 
 /* A bias or an added tensor has the shape of the output (sample_bias: of one pixel of it). */
 static bool check_operands(vka_build *b, vka_scope at, const struct vka_tensor_info *out, uint32_t n,
-                           vka_tensor sample_bias, vka_tensor add)
+                           vka_tensor sample_bias, uint32_t bias_channel, vka_tensor add)
 {
     const struct vka_tensor_info *s = vka_info(b->graph, sample_bias), *a = vka_info(b->graph, add);
-    if (sample_bias.id && (s->c != n || s->h * s->w != 1 || s->dtype != VKA_F32 ||
+    if (sample_bias.id && (bias_channel % 8 || (uint64_t)bias_channel + n > s->c || s->h * s->w != 1 || s->dtype != VKA_F32 ||
                            (s->domain == VKA_GLOBAL ? s->n != 1 && s->n != out->n : out->domain != VKA_SAMPLE) ||
                            (s->domain == VKA_GLOBAL && out->domain == VKA_SAMPLE && s->n != 1))) {
         vka_build_fail(b, VKA_E_INTERNAL, "%s: '%s' is no bias of %u channels per sample", at.path, s->name, n);
@@ -221,7 +225,7 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
     vka_tensor out = vka_graph_tensor(b, a->at.path, xi.domain, VKA_TEMP, a->out_f32 ? VKA_F32 : b->storage, xi.n, xi.h,
                                       xi.w, (uint32_t)n);
     if (!vka_build_ok(b, out) ||
-        !check_operands(b, a->at, vka_info(b->graph, out), m.geglu ? m.rows : (uint32_t)n, a->sample_bias, a->add))
+        !check_operands(b, a->at, vka_info(b->graph, out), m.geglu ? m.rows : (uint32_t)n, a->sample_bias, 0, a->add))
         return none;
     struct vka_matmul_params p = {.k = m.c1 + m.c2, .n = m.rows * sources, .c1 = xi.c, .taps = 1, .act = a->act, .act_in = a->act_in};
     const struct vka_matmul_shape shape = {.x = xi.dtype,
@@ -248,6 +252,57 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
         p.frame_bias = true;
     }
     return add_node(b, &vka_op_linear, a->at, in, out, &p);
+}
+
+vka_tensor vka_linear_side_by_side(vka_build *b, vka_tensor x, const vka_scope *at, uint32_t count, enum vka_act act_in,
+                                   struct vka_linear_side *sides)
+{
+    if (!vka_build_ok(b, x))
+        return none;
+    const struct vka_tensor_info xi = *vka_info(b->graph, x);
+    struct vka_weight_data weight[MOST_SOURCES], bias[MOST_SOURCES];
+    struct vka_pack_matrix m = {.taps = 1, .c1 = xi.c, .present = (uint32_t)(((uint64_t)1 << count) - 1)};
+    uint64_t columns = 0, n = 0;
+    bool found = true;
+    if (!is_float(&xi) || count == 0 || count > MOST_SOURCES) {
+        vka_build_fail(b, VKA_E_INTERNAL, "%s: no such %u layers side by side", at->path, count);
+        return none;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        found = vka_find_weight(b, at[i], "weight", true, &weight[i]) && found;
+        found = vka_find_weight(b, at[i], "bias", true, &bias[i]) && found;
+    }
+    for (uint32_t i = 0; found && i < count; i++) {
+        const uint64_t want[2] = {0, xi.c};
+        if (!check_shape(b, &weight[i], want, 2) || !check_shape(b, &bias[i], weight[i].dims, 1))
+            return none;
+        sides[i] = (struct vka_linear_side){(uint32_t)columns, (uint32_t)weight[i].dims[0]};
+        columns += vka_pitch(sides[i].n);
+        n += sides[i].n;
+    }
+    if (!found || columns > INT32_MAX / 4) {
+        if (found)
+            vka_build_fail(b, VKA_E_INPUT, "the layers of '%s' have too many outputs", at->path);
+        return none;
+    }
+    vka_tensor out = vka_graph_tensor(b, at->path, xi.domain, VKA_TEMP, VKA_F32, xi.n, xi.h, xi.w, (uint32_t)columns);
+    struct vka_matmul_params p = {.k = xi.c, .n = (uint32_t)n, .c1 = xi.c, .taps = 1, .act_in = act_in, .splits = 1};
+    const struct vka_matmul_shape shape = {.x = xi.dtype,
+                                           .storage = b->storage,
+                                           .weight = b->weights,
+                                           .clip = xi.domain == VKA_SAMPLE,
+                                           .pixels = xi.h * xi.w,
+                                           .rows = xi.domain == VKA_GLOBAL ? xi.n * xi.h * xi.w : 0,
+                                           .k = p.k,
+                                           .n = p.n};
+    p.tile = vka_matmul_choose(b->table, &shape);
+    vka_tensor in[VKA_MATMUL_INPUTS] = {[VKA_MATMUL_X] = x};
+    if (!vka_build_ok(b, out) ||
+        !add_weights(b, at[0], weight, bias, count, &m, xi.pitch, xi.pitch, vka_pitch((uint32_t)columns), &p.tile, in))
+        return none;
+    p.n_packed = m.n_packed;
+    p.k_packed = m.k_packed;
+    return add_node(b, &vka_op_linear, at[0], in, out, &p);
 }
 
 /* Whether a shortcut can take `x` beside `other`. */
@@ -304,12 +359,13 @@ vka_tensor vka_conv(vka_build *b, vka_tensor x, const struct vka_conv_args *a)
         return none;
     vka_tensor out = vka_graph_tensor(b, a->at.path, xi.domain, VKA_TEMP, a->out_f32 ? VKA_F32 : b->storage, xi.n,
                                       out_h, out_w, m.rows);
-    if (!vka_build_ok(b, out) || !check_operands(b, a->at, vka_info(b->graph, out), m.rows, a->sample_bias, a->add))
+    if (!vka_build_ok(b, out) || !check_operands(b, a->at, vka_info(b->graph, out), m.rows, a->sample_bias, a->bias_channel, a->add))
         return none;
     struct vka_matmul_params p = {.k = xi.c * m.taps + m.e1 + m.e2,
                               .n = m.rows,
                               .c1 = xi.c,
                               .taps = m.taps,
+                              .bias_channel = a->bias_channel,
                               .act = a->act,
                               .kernel = a->kernel,
                               .stride = a->stride,
@@ -351,9 +407,9 @@ vka_tensor vka_conv(vka_build *b, vka_tensor x, const struct vka_conv_args *a)
 static uint32_t statistics_rows(const struct vka_kernel_table *table, struct vka_matmul_params *p)
 {
     struct vka_matmul_tile *t = &p->tile;
-    if (p->act == VKA_ACT_GEGLU || p->splits > 1)
+    if (p->act == VKA_ACT_GEGLU)
         return 0;
-    if (t->id)
+    if (t->id) /* so do split sums */
         return vka_matmul_statistics_tile(table, t) ? 64 : 0;
     if (t->shuffled)
         return t->rows;
@@ -368,7 +424,7 @@ vka_tensor vka_matmul_statistics(vka_build *b, vka_tensor y)
     if (info.producer < 0 || info.domain != VKA_SAMPLE)
         return none;
     struct vka_node *node = &b->graph->nodes[info.producer];
-    if ((node->op != &vka_op_linear && node->op != &vka_op_conv) || node->out[0].id != y.id || node->outputs > 1)
+    if ((node->op != &vka_op_linear && node->op != &vka_op_conv && node->op != &vka_op_matmul_sum) || node->out[0].id != y.id || node->outputs > 1)
         return none;
     struct vka_matmul_params *p = (struct vka_matmul_params *)(void *)node->params;
     uint32_t pixels = info.h * info.w;
@@ -401,7 +457,7 @@ static vka_tensor weight_table(vka_build *b, vka_scope s, const char *name, bool
         return none;
     }
     struct vka_weight_recipe recipe = {
-        .kind = VKA_PACK_TABLE, .sources = 1, .source = {w}, .p = {(uint32_t)columns}, .from = &b->source};
+        .kind = VKA_PACK_TABLE, .sources = 1, .source = &w, .p = {(uint32_t)columns}, .from = &b->source};
     uint32_t c = padded ? vka_pitch((uint32_t)columns) : (uint32_t)columns;
     return vka_graph_weight(b, vka_in(s, name).path, VKA_F32, 1, 1, (uint32_t)rows, c, &recipe);
 }

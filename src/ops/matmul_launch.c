@@ -14,9 +14,8 @@ enum {
     FLAG_ADD_F32 = 64,
     FLAG_W_F16 = 128,
     FLAG_NORM_ODD = 256,
-    FLAG_EXTRA = 512,      /* a convolution with x2, and perhaps x3 */
-    FLAG_FRAME_BIAS = 1024, /* sample_bias has a row per frame */
-    FLAG_STATS = 2048
+    FLAG_EXTRA = 512, /* a convolution with x2, and perhaps x3 */
+    FLAG_STATS = 1024
 };
 
 /* As the push block of shaders/matmul.comp. */
@@ -99,7 +98,7 @@ void vka_matmul_fill(const struct vka_node *node, const struct vka_recorder *r, 
         .add_pitch = add->pitch,
         .sample_bias_stride = p->frame_bias ? bias->pitch : bias->n > 1 ? bias->sample_stride : 0,
         .first_frame = p->frame_bias ? r->part.s0 % r->frames : 0,
-        .frames = p->frame_bias ? r->frames : 1,
+        .frames = p->frame_bias ? r->frames : 1u << 30, /* else every sample stays its own row */
         .norm_stride = norm->n > 1 ? norm->sample_stride : 0,
         .norm_pitch = norm->c / 2,
         .norm_second = p->c1,
@@ -130,7 +129,7 @@ static void matmul_record(const struct vka_node *node, struct vka_recorder *r)
     const struct vka_matmul_params *p = vka_matmul_of(node);
     const struct vka_view *x = &r->in[VKA_MATMUL_X], *x2 = &r->in[VKA_MATMUL_X2], *x3 = &r->in[VKA_MATMUL_X3];
     const struct vka_view *out = &r->out[0], *add = &r->in[VKA_MATMUL_ADD];
-    const struct vka_view *bias = &r->in[VKA_MATMUL_SAMPLE_BIAS], *norm = &r->in[VKA_MATMUL_NORM];
+    const struct vka_view *norm = &r->in[VKA_MATMUL_NORM];
     struct vka_matmul_args a;
     if (p->tile.id) {
         vka_matmul_record_matrix(node, r);
@@ -150,7 +149,7 @@ static void matmul_record(const struct vka_node *node, struct vka_recorder *r)
                                .bias = r->in[VKA_MATMUL_BIAS].address,
                                .result = out->address,
                                .add = add->address,
-                               .sample_bias = bias->address,
+                               .sample_bias = vka_matmul_sample_bias(node, r),
                                .norm = norm->address,
                                .stats = r->out[1].address,
                                .args = r->args(r, &a, sizeof a),
@@ -161,8 +160,8 @@ static void matmul_record(const struct vka_node *node, struct vka_recorder *r)
     uint32_t flags = (node->in[VKA_MATMUL_NORM].id ? FLAG_NORM | (node->in[VKA_MATMUL_X2].id && p->c1 % 2 ? FLAG_NORM_ODD : 0) : 0) |
                      (p->act_in == VKA_ACT_SILU ? FLAG_SILU_IN : 0) |
                      (node->in[VKA_MATMUL_SAMPLE_BIAS].id ? FLAG_SAMPLE_BIAS : 0) | (node->in[VKA_MATMUL_ADD].id ? FLAG_ADD : 0) |
-                     (p->kernel && node->in[VKA_MATMUL_X2].id ? FLAG_EXTRA : 0) | (p->frame_bias ? FLAG_FRAME_BIAS : 0) |
-                     (node->outputs > 1 ? FLAG_STATS : 0) |
+                     (p->kernel && node->in[VKA_MATMUL_X2].id && !t->shuffled ? FLAG_EXTRA : 0) |
+                     (node->outputs > 1 && !t->shuffled ? FLAG_STATS : 0) |
                      (r->in[VKA_MATMUL_WEIGHT].dtype == VKA_F16 ? FLAG_W_F16 : 0);
     bool f16 = x->dtype == VKA_F16 || out->dtype == VKA_F16 || (node->in[VKA_MATMUL_ADD].id && add->dtype == VKA_F16);
     if (f16) /* with fp32 storage there is only one type */

@@ -10,8 +10,8 @@
  *
  *     tile                                bytes/product  sums  registers     subgroups  shared memory
  *     RDNA3 (RADV) 128 x 128, 4 of 4 x 4       256        128  240           6          20 KiB
- *     RDNA3        128 x 160, 8 of 2 x 5       358         80  256           4          45 KiB
- *     RDNA4        the two                                     240, 192      6, 4
+ *     RDNA3        128 x 160, 8 of 2 x 5       358         80  192           8          23 KiB
+ *     RDNA4        the two                                     240, 192      6, 8
  *     Ampere (NVK) 128 x 128, 8 of 2 x 4       384         64  152           8 of 48    40 KiB
  *     Ampere       128 x 160, 8 of 2 x 5       358         80  200           8 of 48    45 KiB
  *     Xe2          128 x 128, 32 of 2 x 2      512         32  not known     -          32 KiB
@@ -67,26 +67,31 @@ _Static_assert(sizeof(struct matrix_push) == 104, "as in shaders/matmul_khr.comp
 /* As the push block of shaders/matmul_sum.comp. */
 struct sum_push {
     uint64_t partials, bias, result, add, sample_bias, args;
-    uint32_t vectors, splits, count, unused;
+    uint32_t vectors, splits, count, stats_stride;
+    uint64_t stats;
 };
-_Static_assert(sizeof(struct sum_push) == 64, "as in shaders/matmul_sum.comp");
+_Static_assert(sizeof(struct sum_push) == 72, "as in shaders/matmul_sum.comp");
 
 /* ---- tiles ------------------------------------------------------------------------------------------- */
 
-/* Numbers are for ever: tuning files name them. */
+/* Numbers are for ever: tuning files name them.  `rolled`: half the code; 20 to 25 are for software devices. */
+/* clang-format off */
 static const struct matrix_tile {
     uint16_t id, subgroups, across, rows, columns, depth;
     uint8_t stages, rolled;
 } tiles[] = {
-    {1, 8, 2, 128, 160, 32, 2, 0}, {2, 8, 2, 128, 128, 32, 2, 0}, {3, 4, 2, 128, 128, 32, 1, 0}, {4, 8, 2, 128, 160, 32, 1, 0},
-    {5, 4, 2, 64, 160, 32, 2, 0}, {6, 4, 2, 64, 128, 32, 2, 0}, {7, 4, 1, 128, 64, 32, 2, 0}, {8, 4, 2, 64, 64, 32, 2, 0},
-    {9, 4, 1, 128, 32, 32, 2, 0}, {10, 8, 2, 256, 128, 32, 1, 0}, {11, 4, 2, 128, 160, 32, 1, 0}, {12, 16, 4, 128, 128, 32, 2, 0},
-    {13, 8, 2, 128, 128, 64, 1, 0}, {14, 4, 2, 64, 64, 64, 2, 0}, {15, 2, 1, 64, 32, 32, 2, 0}, {16, 1, 1, 32, 32, 32, 2, 0},
-    {17, 8, 2, 256, 128, 32, 2, 0}, {18, 8, 2, 128, 128, 32, 1, 0}, {19, 16, 4, 128, 160, 32, 2, 0}, {20, 1, 1, 16, 32, 16, 1, 1},
-    {21, 1, 1, 8, 32, 8, 1, 1}, {22, 2, 2, 16, 64, 16, 2, 1}, {23, 4, 2, 32, 64, 32, 2, 1}, {24, 4, 1, 64, 32, 8, 1, 1},
-    {25, 4, 1, 64, 32, 16, 1, 1}, {26, 16, 4, 128, 128, 16, 2, 0}, {27, 8, 2, 64, 64, 32, 2, 0}, {28, 32, 4, 128, 128, 32, 2, 0},
-    {29, 16, 4, 64, 64, 32, 2, 0},
+    {1, 8, 2, 128, 160, 32, 2, 0},     {2, 8, 2, 128, 128, 32, 2, 0},     {3, 4, 2, 128, 128, 32, 1, 0},
+    {4, 8, 2, 128, 160, 32, 1, 0},     {5, 4, 2, 64, 160, 32, 2, 0},      {6, 4, 2, 64, 128, 32, 2, 0},
+    {7, 4, 1, 128, 64, 32, 2, 0},      {8, 4, 2, 64, 64, 32, 2, 0},       {9, 4, 1, 128, 32, 32, 2, 0},
+    {10, 8, 2, 256, 128, 32, 1, 0},    {11, 4, 2, 128, 160, 32, 1, 0},    {12, 16, 4, 128, 128, 32, 2, 0},
+    {13, 8, 2, 128, 128, 64, 1, 0},    {14, 4, 2, 64, 64, 64, 2, 0},      {15, 2, 1, 64, 32, 32, 2, 0},
+    {16, 1, 1, 32, 32, 32, 2, 0},      {17, 8, 2, 256, 128, 32, 2, 0},    {18, 8, 2, 128, 128, 32, 1, 0},
+    {19, 16, 4, 128, 160, 32, 2, 0},   {20, 1, 1, 16, 32, 16, 1, 1},      {21, 1, 1, 8, 32, 8, 1, 1},
+    {22, 2, 2, 16, 64, 16, 2, 1},      {23, 4, 2, 32, 64, 32, 2, 1},      {24, 4, 1, 64, 32, 8, 1, 1},
+    {25, 4, 1, 64, 32, 16, 1, 1},      {26, 16, 4, 128, 128, 16, 2, 0},   {27, 8, 2, 64, 64, 32, 2, 0},
+    {28, 32, 4, 128, 128, 32, 2, 0},   {29, 16, 4, 64, 64, 32, 2, 0},
 };
+/* clang-format on */
 enum { TILES = sizeof tiles / sizeof *tiles };
 
 enum vendor { AMD = 0x1002, NVIDIA = 0x10de, INTEL = 0x8086 };
@@ -96,18 +101,22 @@ enum vendor { AMD = 0x1002, NVIDIA = 0x10de, INTEL = 0x8086 };
  *
  * AMD: rectangles of 4 x 4 fragments read least from shared memory, and one stage lets six subgroups share a SIMD, so
  * that one loads while others multiply; 160 columns fit the widths of SD1.5 (multiples of 320) that 128 does not, there 8
- * subgroups of 2 x 5 with two stages.  NVIDIA: registers for 4 x 4 leave only two small workgroups an SM, 8 subgroups of
+ * subgroups of 2 x 5.  NVIDIA: registers for 4 x 4 leave only two small workgroups an SM, 8 subgroups of
  * 2 x 4 or 2 x 5 with two stages stay within 48 KiB.  Intel: 128 registers of a subgroup of 16 hold 32 of sums, 2 x 2
  * fragments of 8 x 16, so many small subgroups.  Others (software devices): least shared memory and code.
  * Frames of 64 rows: half the rows, twice the workgroups. */
+/* clang-format off */
 static const struct preference {
     uint32_t vendor; /* 0: any */
     bool few_rows;
     uint8_t ids[5]; /* 0 behind the last */
 } preferences[] = {
-    {AMD, false, {3, 1, 7, 9}},     {AMD, true, {6, 5, 8, 15}},   {NVIDIA, false, {2, 1, 7, 9}}, {NVIDIA, true, {6, 5, 8, 15}},
-    {INTEL, false, {28, 27, 29}},    {INTEL, true, {27, 29}},       {0, false, {21, 20}},         {0, true, {21, 20}},
+    {AMD,    false, {3, 4, 7, 9}}, {AMD,    true, {6, 8, 15}},
+    {NVIDIA, false, {2, 1, 7, 9}}, {NVIDIA, true, {6, 5, 8, 15}},
+    {INTEL,  false, {28, 27, 29}}, {INTEL,  true, {27, 29}},
+    {0,      false, {21, 20}},     {0,      true, {21, 20}},
 };
+/* clang-format on */
 
 enum { FEW_ROWS = 64 };
 
@@ -135,15 +144,18 @@ static uint32_t shared_bytes(const struct matrix_tile *m, const struct vka_kerne
  * drivers): Intel's 128 registers take 32, or 64 with half the depth, RDNA3's 256 take 128. */
 static uint32_t most_sums(const struct vka_kernel_table *t, uint32_t depth)
 {
-    return t->vendor == INTEL ? (depth <= 16 ? 64 : 32) : t->vendor == AMD ? 128 : t->vendor == NVIDIA ? 160 : UINT32_MAX;
+    return t->vendor == INTEL    ? (depth <= 16 ? 64 : 32)
+           : t->vendor == AMD    ? 128
+           : t->vendor == NVIDIA ? 160
+                                 : UINT32_MAX;
 }
 
 static bool fits(const struct matrix_tile *m, const struct vka_kernel_table *t)
 {
     uint32_t high = (uint32_t)(m->rows / (m->subgroups / m->across)), wide = (uint32_t)(m->columns / m->across);
-    return m->subgroups * t->subgroup_size <= t->max_invocations && high % t->matrix.m == 0 && wide % t->matrix.n == 0 &&
-           m->depth % t->matrix.k == 0 && high * wide / t->subgroup_size <= most_sums(t, m->depth) &&
-           shared_bytes(m, t) <= t->shared_bytes;
+    return m->subgroups * t->subgroup_size <= t->max_invocations && high % t->matrix.m == 0 &&
+           wide % t->matrix.n == 0 && m->depth % t->matrix.k == 0 &&
+           high * wide / t->subgroup_size <= most_sums(t, m->depth) && shared_bytes(m, t) <= t->shared_bytes;
 }
 
 static struct vka_matmul_tile tile_of(const struct matrix_tile *m, const struct vka_kernel_table *t)
@@ -241,8 +253,8 @@ bool vka_matmul_statistics_tile(const struct vka_kernel_table *t, struct vka_mat
     return best != NULL;
 }
 
-uint32_t vka_matmul_tiles(const struct vka_kernel_table *t, const struct vka_matmul_shape *s, struct vka_matmul_tile *out,
-                          uint32_t most)
+uint32_t vka_matmul_tiles(const struct vka_kernel_table *t, const struct vka_matmul_shape *s,
+                          struct vka_matmul_tile *out, uint32_t most)
 {
     if (t->path == VKA_PATH_NV2)
         return vka_matmul_workgroup_tiles(t, s, out, most);
@@ -264,7 +276,8 @@ uint32_t vka_matmul_tiles(const struct vka_kernel_table *t, const struct vka_mat
 /* ---- records ----------------------------------------------------------------------------------------- */
 
 /* K in units of SPLIT_UNIT from the beginning of each segment: split i begins at unit total * i / splits. */
-void vka_matmul_place_splits(const struct vka_matmul_args *c, uint32_t splits, uint32_t *split_segment, uint32_t *split_k)
+void vka_matmul_place_splits(const struct vka_matmul_args *c, uint32_t splits, uint32_t *split_segment,
+                             uint32_t *split_k)
 {
     uint32_t units[16], total = 0;
     for (uint32_t i = 0; i < c->segments; i++) {
@@ -312,7 +325,7 @@ void vka_matmul_record_matrix(const struct vka_node *node, struct vka_recorder *
         .bias = r->in[VKA_MATMUL_BIAS].address,
         .result = out->address,
         .add = add->address,
-        .sample_bias = r->in[VKA_MATMUL_SAMPLE_BIAS].address,
+        .sample_bias = vka_matmul_sample_bias(node, r),
         .norm = r->in[VKA_MATMUL_NORM].address,
         .stats = stats ? r->out[1].address : 0,
         .args = r->args(r, &a, sizeof a),
@@ -330,7 +343,8 @@ void vka_matmul_record_matrix(const struct vka_node *node, struct vka_recorder *
                      (node->in[VKA_MATMUL_SAMPLE_BIAS].id && p->frame_bias ? FLAG_FRAME_BIAS : 0) |
                      (node->in[VKA_MATMUL_ADD].id ? FLAG_ADD : 0) |
                      (node->in[VKA_MATMUL_ADD].id && add->dtype == VKA_F32 ? FLAG_ADD_F32 : 0) |
-                     (out->dtype == VKA_F32 && !split ? FLAG_OUT_F32 : 0) | (stats ? FLAG_STATS : 0) | (split ? FLAG_SPLIT : 0);
+                     (out->dtype == VKA_F32 && !split ? FLAG_OUT_F32 : 0) | (stats ? FLAG_STATS : 0) |
+                     (split ? FLAG_SPLIT : 0);
     const uint32_t constants[] = {tile->threads,
                                   r->table->subgroup_size,
                                   r->table->matrix.m,
@@ -347,8 +361,9 @@ void vka_matmul_record_matrix(const struct vka_node *node, struct vka_recorder *
                                   p->kernel != 0,
                                   flags,
                                   p->act};
-    vka_launch_pinned(r, VKA_SHADER_MATMUL_KHR, r->table->subgroup_size, constants, sizeof constants / sizeof *constants, &push,
-                      sizeof push, (uint64_t)push.tiles_m * push.tiles_n * (split ? p->splits : 1), 1);
+    vka_launch_pinned(r, VKA_SHADER_MATMUL_KHR, r->table->subgroup_size, constants,
+                      sizeof constants / sizeof *constants, &push, sizeof push,
+                      (uint64_t)push.tiles_m * push.tiles_n * (split ? p->splits : 1), 1);
 }
 
 /* ---- split sums ---------------------------------------------------------------------------------------- */
@@ -398,18 +413,24 @@ static void sum_record(const struct vka_node *node, struct vka_recorder *r)
                             .bias = r->in[VKA_MATMUL_BIAS].address,
                             .result = out->address,
                             .add = add->address,
-                            .sample_bias = r->in[VKA_MATMUL_SAMPLE_BIAS].address,
+                            .sample_bias = vka_matmul_sample_bias(node, r),
                             .args = r->args(r, &a, sizeof a),
                             .vectors = vectors,
                             .splits = p->splits,
-                            .count = out->n * out->pixels * vectors};
+                            .count = out->n * out->pixels * vectors,
+                            .stats_stride = r->out[1].sample_stride,
+                            .stats = r->out[1].address};
+    bool stats = node->outputs > 1;
     uint32_t flags = (node->in[VKA_MATMUL_SAMPLE_BIAS].id ? FLAG_SAMPLE_BIAS : 0) |
                      (node->in[VKA_MATMUL_SAMPLE_BIAS].id && p->frame_bias ? FLAG_FRAME_BIAS : 0) |
                      (node->in[VKA_MATMUL_ADD].id ? FLAG_ADD : 0) |
                      (node->in[VKA_MATMUL_ADD].id && add->dtype == VKA_F32 ? FLAG_ADD_F32 : 0) |
-                     (out->dtype == VKA_F32 ? FLAG_OUT_F32 : 0);
-    const uint32_t constants[] = {vka_elementwise_lanes(r->table), flags, p->act};
-    vka_launch(r, VKA_SHADER_MATMUL_SUM, constants, 3, &push, sizeof push, vka_div_up(push.count, constants[0]), 1);
+                     (out->dtype == VKA_F32 ? FLAG_OUT_F32 : 0) | (stats ? FLAG_STATS : 0);
+    /* with statistics: 16 columns of 64 rows in a workgroup */
+    const uint32_t constants[] = {stats ? 128 : vka_elementwise_lanes(r->table), flags, p->act};
+    uint64_t groups = stats ? (uint64_t)out->n * out->pixels / STATS_ROWS * vka_div_up(vectors, 2)
+                            : vka_div_up(push.count, constants[0]);
+    vka_launch(r, VKA_SHADER_MATMUL_SUM, constants, 3, &push, sizeof push, groups, 1);
 }
 
 const struct vka_op vka_op_matmul_sum = {"sum", sum_cost, sum_axes, sum_record};

@@ -1,38 +1,40 @@
-/* matmul_workgroup.c - linear layers and convolutions on matrices of a workgroup (shaders/matmul_nv2.comp): which products go
- * there, their tiles, their records.
+/* matmul_workgroup.c - linear layers and convolutions on matrices of a workgroup (shaders/matmul_nv2.comp): which
+ * products go there, their tiles, their records.
  *
- * The driver spreads a matrix over exactly `matrix2.invocations` invocations and stages it as it likes.  What is left to choose
- * is the accumulator, and where A comes from.  Registers of sums in an invocation, of 256:
+ * The driver spreads a matrix over exactly `matrix2.invocations` invocations and stages it as it likes.  What is left
+ * to choose is the accumulator, and where A comes from.  Registers of sums in an invocation, of 256:
  *
  *     128 x 128   64      two workgroups share an SM's 65536 registers on Ada and Blackwell
  *     128 x 160   80      the widths of SD1.5 are multiples of 320: no column is idle
- *     128 x 256  128      one workgroup an SM, 85 FLOP per byte from L2 instead of 64: the common choice for wgmma on Hopper (two
- *     256 x 128  128      groups of warps of 64 x 256 each) and what other engines take by default on Ada
+ *     128 x 256  128      one workgroup an SM, 85 FLOP per byte from L2 instead of 64: the common choice for wgmma on
+ *     256 x 128  128      Hopper (two groups of warps of 64 x 256 each), and what other engines begin with on Ada
  *     GEGLU has two accumulators over one A: 128 x 128 twice counts as 128 x 256
  *
- * Defaults: the widest whose columns are not idle by more than a sixteenth.  Frames of 64 rows and less: 64 rows, since 32
- * samples then make 2048 rows in all, 160 tiles of 128 x 128 for 132 SMs.  A tuner changes that, and no bit.
+ * Defaults: the widest whose columns are not idle by more than a sixteenth.  Frames of 64 rows and less: 64 rows, since
+ * 32 samples then make 2048 rows in all, 160 tiles of 128 x 128 for 132 SMs.  A tuner changes that, and no bit.
  *
- * SAME BITS.  C[m, n] is the sum of products of blocks of BLOCK k, in order of k, each block added by one multiply-add of whole
- * matrices.  Neither extension says in which order or precision the products within a block are added; that this does not depend
- * on the rows, columns or address of the matrix is an assumption, true of hardware that adds 8 or 16 k at a time into the
- * accumulator.  So BLOCK is one number for all tiles, on which the packed weight's padding and the splits rest too, and the bit
- * sweep has to show the rest.
+ * SAME BITS.  C[m, n] is the sum of products of blocks of BLOCK k, in order of k, each block added by one multiply-add
+ * of whole matrices.  Neither extension says in which order or precision the products within a block are added; that
+ * this does not depend on the rows, columns or address of the matrix is an assumption, true of hardware that adds 8 or
+ * 16 k at a time into the accumulator.  So BLOCK is one number for all tiles, on which the packed weight's padding and
+ * the splits rest too, and the bit sweep has to show the rest.
  *
  * WHAT ONLY A DRIVER WITH WORKGROUP SCOPE CAN PROVE (the subgroup form runs everything else on Mesa's lavapipe):
- *  1. it takes the binary: tensor layouts whose clamp mode is a specialization constant, values handed to functions per element,
- *     elementwise products of accumulators (OpFMul), coopMatLoad from shared memory declared as vectors of 16 bytes;
- *  2. exactly `invocations` invocations with each tile: columns of 160 and 320 among them (multiples of the granularity);
- *  3. negative offsets of slices under clamp mode Constant, strides of two pixels, slices of four dimensions whose products are
- *     the rows of a matrix;
- *  4. equal bits: tiles 100 .. 112 among each other, tensor against gathered (120 ..), cut against whole;
- *  5. shared memory: `reserved_shared` + the gathered blocks within maxComputeSharedMemorySize;
- *  6. spills: 256 x 160 and 128 x 320 hold 160 sums in an invocation.
- * WHAT THE FIRST VISIT LOOKS AT, in this order: TFLOP/s of 131072 x 2560 x 320 and 8192 x 10240 x 1280 on tile 102 (on an H200 more
- * than 500 says wgmma; below, it is mma.sync, and two workgroups an SM - 100, 103 - will win); 102 against 101, 103, 104;
- * convolution 131072 x 320 x 2880 by tensors (103) against gathered (121); UNROLL 1 against 2; the share of the epilogue, by
- * 131072 x 320 x 320 with and without residual: where it is over a tenth, the bias is better loaded as a matrix.
- */
+ *  1. it takes the binary: tensor layouts whose clamp mode is a specialization constant, vectors handed to functions
+ *     per element, products of accumulators (OpFMul), coopMatLoad from shared memory declared as vectors of 16 bytes;
+ *  2. exactly `invocations` invocations run every tile, widths of 160 and 320 (multiples of the granularity) too;
+ *  3. negative offsets of slices under clamp mode Constant, strides of two pixels, and slices of four dimensions, of
+ *     which three are the rows of a matrix, mean there what the extension's text says;
+ *  4. equal bits: tiles 100 .. 116 among each other, tensor against gathered (120 ..), cut against whole;
+ *  5. shared memory: `reserved_shared` and the gathered blocks fit in maxComputeSharedMemorySize;
+ *  6. nothing spills: 256 x 160 and 128 x 320 hold 160 sums in an invocation.
+ * WHAT THE FIRST VISIT LOOKS AT, in this order:
+ *  1. TFLOP/s of 131072 x 2560 x 320 and 8192 x 10240 x 1280 on tile 102: on an H200 more than 500 says wgmma; below,
+ *     it is mma.sync, and tiles that leave room for two workgroups an SM (100, 103) should win;
+ *  2. 102 against 101, 103 and 104; two blocks a turn (102) against one (114);
+ *  3. the convolution 131072 x 320 x 2880 by tensors (103) against gathered (121);
+ *  4. the share of the epilogue, by 131072 x 320 x 320 with and without residual: where it is over a tenth, the bias
+ *     would better be loaded as a matrix. */
 #include "ops/matmul_workgroup.h"
 
 #include "ops/launch.h"
@@ -54,7 +56,7 @@ enum {
     FLAG_FRAME_BIAS = 1024
 };
 
-enum { BLOCK = 64, GRANULE = 32, MOST_SUMS = 160, FEW_ROWS = 64, SHORTEST_K = 64, SMALL_BLOCK = 16, MOST_SAMPLES = 64, UNROLL = 2 };
+enum { BLOCK = 64, MOST_SUMS = 160, FEW_ROWS = 64, SHORTEST_K = 64, SMALL_BLOCK = 16, MOST_SAMPLES = 64 };
 
 /* As the block WorkgroupArgs in shaders/matmul_nv2.comp. */
 struct workgroup_args {
@@ -76,26 +78,32 @@ _Static_assert(sizeof(struct workgroup_push) == 96, "as in shaders/matmul_nv2.co
 
 /* ---- tiles ------------------------------------------------------------------------------------------- */
 
-/* Numbers are for ever: tuning files name them.  `tensor`: A by tensor addressing where it can be. */
+/* Numbers are for ever: tuning files name them.  `tensor`: A by tensor addressing where it can be; `turn`: blocks in a
+ * turn of the loop of a linear layer. */
 static const struct workgroup_tile {
     uint16_t id, rows, columns;
-    uint8_t stages, tensor;
-    bool subgroup; /* for the form at subgroup scope, on software devices */
+    uint8_t stages, tensor, turn;
+    bool subgroup; /* for the form at subgroup scope */
 } tiles[] = {
-    {100, 128, 128, 2, 1, false}, {101, 256, 128, 1, 1, false}, {102, 128, 256, 2, 1, false}, {103, 128, 160, 2, 1, false},
-    {104, 256, 160, 1, 1, false}, {105, 64, 128, 2, 1, false},  {106, 128, 64, 2, 1, false},  {107, 64, 64, 2, 1, false},
-    {108, 64, 160, 2, 1, false},  {109, 128, 320, 2, 1, false}, {110, 256, 64, 1, 1, false},  {111, 64, 256, 2, 1, false},
-    {112, 64, 320, 2, 1, false},  {120, 128, 128, 2, 0, false}, {121, 128, 160, 2, 0, false}, {122, 256, 128, 1, 0, false},
-    {123, 128, 256, 2, 0, false}, {124, 64, 128, 2, 0, false},  {125, 64, 64, 2, 0, false},   {126, 128, 160, 1, 0, false},
-    {140, 16, 16, 2, 1, true},    {141, 8, 32, 1, 1, true},     {142, 16, 16, 2, 0, true},    {143, 32, 8, 1, 0, true},
+    {100, 128, 128, 2, 1, 2, false}, {101, 256, 128, 1, 1, 2, false}, {102, 128, 256, 2, 1, 2, false},
+    {103, 128, 160, 2, 1, 2, false}, {104, 256, 160, 1, 1, 2, false}, {105, 64, 128, 2, 1, 2, false},
+    {106, 128, 64, 2, 1, 2, false},  {107, 64, 64, 2, 1, 2, false},   {108, 64, 160, 2, 1, 2, false},
+    {109, 128, 320, 2, 1, 2, false}, {110, 256, 64, 1, 1, 2, false},  {111, 64, 256, 2, 1, 2, false},
+    {112, 64, 320, 2, 1, 2, false},  {113, 128, 128, 2, 1, 1, false}, {114, 128, 256, 2, 1, 1, false},
+    {115, 256, 128, 1, 1, 1, false}, {116, 128, 160, 2, 1, 1, false}, {120, 128, 128, 2, 0, 2, false},
+    {121, 128, 160, 2, 0, 2, false}, {122, 256, 128, 1, 0, 2, false}, {123, 128, 256, 2, 0, 2, false},
+    {124, 64, 128, 2, 0, 2, false},  {125, 64, 64, 2, 0, 2, false},   {126, 128, 160, 1, 0, 2, false},
+    {140, 16, 16, 2, 1, 1, true},    {141, 8, 32, 1, 1, 2, true},     {142, 16, 16, 2, 0, 1, true},
+    {143, 32, 8, 1, 0, 1, true},
 };
 enum { TILES = sizeof tiles / sizeof *tiles };
 
 /* Tried in order; a later one is taken where it leaves a sixteenth fewer columns. */
-static const uint8_t many_rows[] = {102, 103, 100, 106, 140}, few_rows[] = {105, 108, 107, 140}, geglu[] = {100, 106, 107, 140};
+static const uint8_t many_rows[] = {102, 103, 100, 106, 140}, few_rows[] = {105, 108, 107, 140},
+                     geglu[] = {100, 106, 107, 140};
 
-/* A table of this path without workgroup scope, as tests make it for lavapipe: the kernel's form at subgroup scope, one subgroup
- * a workgroup. */
+/* A table of this path without workgroup scope, as tests make it for lavapipe: the kernel's form at subgroup scope, one
+ * subgroup a workgroup. */
 static bool at_subgroup(const struct vka_kernel_table *t)
 {
     return t->matrix2.invocations == 0;
@@ -127,7 +135,8 @@ static uint32_t shared_room(const struct vka_kernel_table *t)
 
 static bool fits(const struct workgroup_tile *m, const struct vka_kernel_table *t, bool two)
 {
-    if (m->subgroup != at_subgroup(t) || (!m->subgroup && (m->rows % GRANULE || m->columns % GRANULE)))
+    if (m->subgroup != at_subgroup(t) ||
+        (!m->subgroup && (m->rows % t->matrix2.m || m->columns % t->matrix2.n || BLOCK % t->matrix2.k)))
         return false;
     uint32_t least = vka_min_u32(m->rows, 64); /* gathered, a record may halve the rows down to these */
     return threads(t) > 0 && threads(t) <= t->max_invocations &&
@@ -157,8 +166,13 @@ static const struct workgroup_tile *numbered(uint32_t id)
 
 bool vka_matmul_on_workgroup(const struct vka_kernel_table *t, const struct vka_matmul_shape *s)
 {
-    return t->path == VKA_PATH_NV2 && vka_shader_built(VKA_SHADER_MATMUL_NV2) && s->clip && s->x == VKA_F16 &&
-           s->storage == VKA_F16 && s->weight == VKA_F16 && s->k >= SHORTEST_K;
+    if (t->path != VKA_PATH_NV2 || !vka_shader_built(VKA_SHADER_MATMUL_NV2) || !s->clip || s->x != VKA_F16 ||
+        s->storage != VKA_F16 || s->weight != VKA_F16 || s->k < SHORTEST_K)
+        return false;
+    for (uint32_t i = 0; i < TILES; i++)
+        if (fits(&tiles[i], t, s->geglu))
+            return true;
+    return false;
 }
 
 /* What the tuner chose, else the default; NULL when no tile fits. */
@@ -179,7 +193,7 @@ static const struct workgroup_tile *first_tile(const struct vka_kernel_table *t,
         if (!fits(m, t, s->geglu))
             continue;
         uint64_t columns = (uint64_t)vka_div_up(n, m->columns) * m->columns;
-        if (!best || columns * 16 < least * 15) {
+        if (!best || columns * 16 <= least * 15) {
             least = columns;
             best = m;
         }
@@ -215,8 +229,8 @@ struct patch {
     uint32_t s, h, w;
 };
 
-/* The patch that covers pictures of h x w with the fewest tiles; of those the one that asks for the fewest pixels around it.
- * Several samples only where a tile has more rows than a picture: what decides is the picture alone. */
+/* The patch that covers pictures of h x w with the fewest tiles; of those the one that asks for the fewest pixels
+ * around it. Several samples only where a tile has more rows than a picture: what decides is the picture alone. */
 static struct patch choose_patch(uint32_t rows, uint32_t h, uint32_t w)
 {
     struct patch best = {0};
@@ -246,8 +260,8 @@ static bool pointwise(const struct vka_matmul_params *p, const struct vka_view *
     return p->kernel == 1 && p->stride == 1 && !p->pad_top && !p->pad_left && p->up_h == x->h && p->up_w == x->w;
 }
 
-/* Whether tensors can address x as the product takes it.  Of a stride of 2 every other row is a tensor of its own, whose
- * samples must be as far apart as its rows reach. */
+/* Whether tensors can address x as the product takes it.  Of a stride of 2 every other row is a tensor of its own,
+ * whose samples must be as far apart as its rows reach. */
 static bool by_tensor(const struct vka_node *node, const struct vka_view *x, bool conv)
 {
     const struct vka_matmul_params *p = vka_matmul_of(node);
@@ -304,13 +318,13 @@ void vka_matmul_record_workgroup(const struct vka_node *node, struct vka_recorde
                                   .bias = r->in[VKA_MATMUL_BIAS].address,
                                   .result = out->address,
                                   .add = add->address,
-                                  .sample_bias = r->in[VKA_MATMUL_SAMPLE_BIAS].address,
+                                  .sample_bias = vka_matmul_sample_bias(node, r),
                                   .norm = r->in[VKA_MATMUL_NORM].address,
                                   .args = r->args(r, &a, sizeof a),
                                   .tiles_m = tiles_m,
                                   .tiles_n = vka_div_up(n, columns)};
-    /* The tiles that run at once should be about square: with few columns a row of tiles after the other, with many 2048
-     * rows side by side. */
+    /* The tiles that run at once should be about square: with few columns a row of tiles after the other, with many
+     * 2048 rows side by side. */
     push.band = push.tiles_n <= 8 ? 1 : vka_max_u32(1, 2048u / rows);
     uint32_t flags = (in[VKA_MATMUL_NORM].id ? FLAG_NORM : 0) |
                      (in[VKA_MATMUL_NORM].id && in[VKA_MATMUL_X2].id && p->c1 % 4 ? FLAG_NORM_ODD : 0) |
@@ -320,7 +334,8 @@ void vka_matmul_record_workgroup(const struct vka_node *node, struct vka_recorde
                      (in[VKA_MATMUL_ADD].id ? FLAG_ADD : 0) |
                      (in[VKA_MATMUL_ADD].id && add->dtype == VKA_F32 ? FLAG_ADD_F32 : 0) |
                      (out->dtype == VKA_F32 && !split ? FLAG_OUT_F32 : 0) | (split ? FLAG_SPLIT : 0);
-    const bool edge = a.group_rows % rows || a.common.x_pitch % depth || (in[VKA_MATMUL_X2].id && a.common.x2_pitch % depth);
+    const bool edge =
+        a.group_rows % rows || a.common.x_pitch % depth || (in[VKA_MATMUL_X2].id && a.common.x2_pitch % depth);
     const uint32_t constants[] = {p->tile.threads,
                                   rows,
                                   columns,
@@ -333,12 +348,12 @@ void vka_matmul_record_workgroup(const struct vka_node *node, struct vka_recorde
                                   p->n_packed / (two ? 2 : 1) % columns != 0,
                                   tensor ? 1 : stages,
                                   a.common.segments == 1,
-                                  UNROLL,
+                                  numbered(p->tile.id)->turn,
                                   conv,
                                   flags,
                                   p->act,
                                   one_sample};
-    vka_launch_pinned(r, at_subgroup(t) ? VKA_SHADER_MATMUL_NV2_SUBGROUP : VKA_SHADER_MATMUL_NV2, t->subgroup_size, constants,
-                      sizeof constants / sizeof *constants, &push, sizeof push,
+    vka_launch_pinned(r, at_subgroup(t) ? VKA_SHADER_MATMUL_NV2_SUBGROUP : VKA_SHADER_MATMUL_NV2, t->subgroup_size,
+                      constants, sizeof constants / sizeof *constants, &push, sizeof push,
                       (uint64_t)push.tiles_m * push.tiles_n * (split ? p->splits : 1), 1);
 }

@@ -38,6 +38,15 @@ struct vka_linear_args {
 };
 vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *a);
 
+/* Linear layers "<at[i]>.weight", ".bias" of one x, their outputs side by side in one tensor: f32 [n, h, w, C].  Layer i has
+ * sides[i].n of its channels from sides[i].channel on, a multiple of 8. At most VKA_LINEAR_SIDES. */
+enum { VKA_LINEAR_SIDES = 32 };
+struct vka_linear_side {
+    uint32_t channel, n;
+};
+vka_tensor vka_linear_side_by_side(vka_build *b, vka_tensor x, const vka_scope *at, uint32_t count, enum vka_act act_in,
+                                   struct vka_linear_side *sides);
+
 /* Convolution, weights "<at>.weight" [N, C, k, k], "<at>.bias".  Output (h + pad[0] + pad[1] - k) / stride + 1 rows;
  * with `upsample_h/w` > 0 the input is first enlarged to that size by nearest neighbour, by addressing:
  * source row = floor(row * h / upsample_h).  With `shortcut` a 1x1 convolution "<shortcut>.weight" [N, x2.c + x3.c(, 1, 1)],
@@ -52,6 +61,7 @@ struct vka_conv_args {
     vka_tensor x2, x3;  /* what the shortcut takes; of x's type */
     enum vka_act act;
     vka_tensor sample_bias;
+    uint32_t bias_channel; /* of sample_bias the channels from here on; a multiple of 8 */
     vka_tensor add;
     bool out_f32;
 };

@@ -25,14 +25,31 @@ uint32_t vka_pack_columns(const struct vka_pack_matrix *m)
     return m->heads_out ? m->heads_out * vka_pitch(m->rows / m->heads_out) : m->rows;
 }
 
-/* Column of row `r` of source `i`. */
-static uint32_t column(const struct vka_pack_matrix *m, uint32_t i, uint32_t r)
+/* Rows of source `i`. */
+static uint32_t rows_of(const struct vka_weight_recipe *recipe, const struct vka_pack_matrix *m, uint32_t i)
+{
+    return m->rows ? m->rows : (uint32_t)recipe->source[i].dims[0];
+}
+
+/* The first column of source `i`. */
+static uint32_t first_column(const struct vka_weight_recipe *recipe, const struct vka_pack_matrix *m, uint32_t i)
+{
+    uint32_t first = 0;
+    if (m->e1 || m->rows)
+        return m->e1 ? 0 : i * vka_pack_columns(m);
+    for (uint32_t k = 0; k < i; k++)
+        first += vka_pitch(rows_of(recipe, m, k));
+    return first;
+}
+
+/* Column of row `r` of a source, whose columns begin at `first`. */
+static uint32_t column(const struct vka_pack_matrix *m, uint32_t first, uint32_t r)
 {
     if (m->geglu) {
         uint32_t c = r % (m->rows / 2);
         return c / m->geglu * 2 * m->geglu + c % m->geglu + (r < m->rows / 2 ? 0 : m->geglu);
     }
-    return (m->e1 ? 0 : i) * vka_pack_columns(m) + slot(r, m->rows, m->heads_out);
+    return first + slot(r, m->rows, m->heads_out);
 }
 
 /* Elements of a row of source `i`. */
@@ -96,14 +113,14 @@ static vka_status pack_matrix(const struct vka_tensor_info *info, void *dst, vka
     if (!chunk || !down || !at)
         s = vka_fail(err, VKA_E_MEMORY, "out of host memory packing '%s'", info->name);
     for (uint32_t i = 0; s == VKA_OK && i < recipe->sources; i++) {
-        uint32_t k = row_length(&m, i);
+        uint32_t k = row_length(&m, i), all = rows_of(recipe, &m, i), first = first_column(recipe, &m, i);
         for (uint32_t j = 0; j < k; j++)
             down[j] = below(&m, packed_row(&m, i, j));
-        for (uint32_t r = 0; r < m.rows; r += most) {
-            uint32_t rows = vka_min_u32(most, m.rows - r);
+        for (uint32_t r = 0; r < all; r += most) {
+            uint32_t rows = vka_min_u32(most, all - r);
             recipe->from->to_f32(recipe->from->user, &recipe->source[i], (uint64_t)r * k, (uint64_t)rows * k, chunk);
             for (uint32_t j = 0; j < rows; j++)
-                at[j] = place(&m, column(&m, i, r + j));
+                at[j] = place(&m, column(&m, first, r + j));
             if (info->dtype == VKA_F16)
                 scatter_f16(dst, chunk, at, down, rows, k);
             else
@@ -122,16 +139,20 @@ static vka_status pack_bias(const struct vka_tensor_info *info, float *dst, vka_
     struct vka_pack_matrix m;
     memcpy(&m, recipe->p, sizeof m);
     memset(dst, 0, vka_tensor_bytes(info));
-    float *rows = malloc(m.rows * sizeof *rows);
+    uint32_t most = 1;
+    for (uint32_t i = 0; i < recipe->sources; i++)
+        most = vka_max_u32(most, rows_of(recipe, &m, i));
+    float *rows = malloc(most * sizeof *rows);
     if (!rows)
         return vka_fail(err, VKA_E_MEMORY, "out of host memory packing '%s'", info->name);
     uint32_t have = 0;
-    for (uint32_t i = 0; m.present >> i; i++) {
+    for (uint32_t i = 0; i < 32 && m.present >> i; i++) {
         if (!(m.present >> i & 1))
             continue;
-        recipe->from->to_f32(recipe->from->user, &recipe->source[have++], 0, m.rows, rows);
-        for (uint32_t r = 0; r < m.rows; r++)
-            dst[column(&m, i, r)] += rows[r];
+        uint32_t all = rows_of(recipe, &m, have), first = first_column(recipe, &m, i);
+        recipe->from->to_f32(recipe->from->user, &recipe->source[have++], 0, all, rows);
+        for (uint32_t r = 0; r < all; r++)
+            dst[column(&m, first, r)] += rows[r];
     }
     free(rows);
     return VKA_OK;

@@ -27,7 +27,7 @@ struct vka_pack_matrix {
     uint32_t taps, c1, c2;
     uint32_t e1, e2;
     uint32_t heads_in, heads_out, geglu;
-    uint32_t rows;    /* of each source */
+    uint32_t rows;    /* of each source; 0: as many as it has, one source behind the other, each from a multiple of 8 on */
     uint32_t present; /* bias: bit i is set when source i has one; recipe.source holds only those */
 };
 

@@ -137,7 +137,7 @@ void vka_kernel_table_init(struct vka_kernel_table *t, const struct vka_gpu_info
                                    .arithmetic_f16 = info->arithmetic_f16,
                                    .vendor = info->vendor};
     t->few_registers = !info->cpu && few_registers(info->vendor);
-    t->wide_loads = info->cpu && info->arithmetic_i64;
+    t->wide_loads = info->cpu && info->arithmetic_i64 && info->arithmetic_f16;
     /* A software device without shuffles, or of a width nobody has, takes the GPU's kernels. */
     if (t->cpu && (!info->subgroup_shuffle || t->subgroup_size < 4 || t->subgroup_size > 16))
         t->cpu = t->wide_loads = false, t->subgroup_size = 0;

@@ -36,7 +36,7 @@ struct vka_kernel_table {
     uint32_t max_groups[3];
     uint32_t max_invocations;
     bool few_registers;  /* an invocation has about 100 before the compiler spills; without, 160 */
-    bool wide_loads;     /* software devices with 64-bit integers: one load of 8 bytes costs as much as one of 4 */
+    bool wide_loads;     /* software devices with 64-bit integers and 16-bit floats: an access of 8 bytes costs as much as one of 2 */
     bool storage_f16;    /* 16-bit storage is there */
     bool arithmetic_f16; /* 16-bit arithmetic is there */
     uint32_t vendor;     /* PCI id */

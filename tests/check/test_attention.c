@@ -1,6 +1,11 @@
 /* test_attention.c - attention over pixels, texts and frames on the device against tests/reference_c/ref_attention.h:
  * head sizes 4 to 512, odd numbers of tokens, causal, large logits, both storages and kernels; every way of cutting
- * gives the same bits. */
+ * gives the same bits.  On a matrix path ($VKA_CHECK_PATH) its kernels take the place of the portable ones: besides, every tile
+ * that a tuner may choose, keys whose scores rise without end, and what a query's neighbours may not change.
+ *
+ * Tolerances, on values of V within 1.7.  fp32: 2e-6 for a few ulps of sums.  fp16: half an ulp of the output, 2^-11 |y|, hence
+ * 5e-4.  Matrix units take weights in fp16, each off by up to 2^-11 of itself, and the output by up to 2^-11 of the mean of |V|:
+ * 8.3e-4 more. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +15,7 @@
 
 #include "../reference_c/ref_attention.h"
 #include "harness.h"
+#include "ops/attention.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -17,6 +23,9 @@
 #include <string.h>
 
 static vka_gpu *gpu;
+static bool matrix;                             /* the matrix path is under test */
+static uint32_t vendor;                         /* whose tiles it takes, 0: the device's own */
+static const struct vka_attention_tile *forced; /* the tile it takes, NULL: its own choice */
 static bool poor; /* a GPU with few registers, the least of shared memory and workgroups that Vulkan allows */
 static uint32_t group_limit; /* workgroups on one axis, 0: the device's; small ones fold launches */
 
@@ -26,6 +35,7 @@ struct attention_case {
     uint32_t tokens, prompts; /* of a cross attention */
     bool causal, global;
     float spread; /* of q: large makes large logits */
+    float slope;  /* what K grows by from key to key, for positive q: scores rise along a row */
 };
 
 /* One case's tensors.  q lies behind 8 channels of something else; k and v share a tensor: v first, 8 channels, k. */
@@ -83,11 +93,17 @@ static void reference(const struct attention_case *k, const struct data *d, doub
     free(q), free(kv);
 }
 
+static void record_forced(const struct vka_node *node, struct vka_recorder *r)
+{
+    vka_attention_record_tile(node, r, forced);
+}
+
 static float *run(const struct attention_case *k, const struct data *d, enum vka_dtype storage, bool cpu,
                   const struct vka_cut *cuts, uint32_t count)
 {
     struct check *c = check_begin(gpu, storage, VKA_F32, k->branches, k->frames);
-    c->table.cpu = cpu && c->table.cpu;
+    c->table.cpu = (cpu || matrix) && c->table.cpu;
+    c->table.vendor = vendor ? vendor : c->table.vendor;
     if (poor)
         c->table.few_registers = true, c->table.shared_bytes = 16384, c->table.max_invocations = 128;
     c->table.max_groups[0] = group_limit ? group_limit : c->table.max_groups[0];
@@ -108,6 +124,13 @@ static float *run(const struct attention_case *k, const struct data *d, enum vka
     if (cross)
         a.index = check_input(c, "index", VKA_SAMPLE, VKA_I32, n, 1, 1, 1, d->index);
     vka_tensor y = vka_attention(&c->build, &a);
+    struct vka_op op;
+    if (forced && y.id) {
+        struct vka_node *node = &c->graph->nodes[c->graph->node_count - 1];
+        op = *node->op;
+        op.record = record_forced;
+        node->op = &op;
+    }
     check_run(c, cuts, count);
     float *out = check_output(c, y);
     check_end(&c);
@@ -115,6 +138,39 @@ static float *run(const struct attention_case *k, const struct data *d, enum vka
 }
 
 enum { MAX_CUTS = 64 };
+
+/* Random tensors of a case, rounded to the storage. */
+static struct data make_data(const struct attention_case *k, enum vka_dtype storage)
+{
+    uint32_t n = k->branches * k->frames, pixels = k->h * k->w, width = k->heads * vka_pitch(k->dim);
+    bool cross = k->kind == VKA_ATTENTION_CROSS;
+    size_t rows = (size_t)n * pixels, kv_rows = cross ? (size_t)k->prompts * k->tokens : rows;
+    struct data d = {.width = width, .q_width = 8 + width, .kv_width = 2 * width + 8};
+    d.q = check_random(1 + k->dim, rows * d.q_width, k->spread);
+    d.kv = check_random(2 + k->dim, kv_rows * d.kv_width, 1.7f);
+    d.index = calloc(n, sizeof *d.index);
+    assert_non_null(d.index);
+    for (size_t i = 0; k->slope > 0 && i < rows * d.q_width; i++)
+        d.q[i] = fabsf(d.q[i]);
+    for (size_t i = 0; k->slope > 0 && i < kv_rows; i++) {
+        size_t token = cross ? i % k->tokens : k->kind == VKA_ATTENTION_TEMPORAL ? i / pixels % k->frames : i % pixels;
+        for (uint32_t c = width + 8; c < d.kv_width; c++)
+            d.kv[i * d.kv_width + c] += k->slope * (float)token;
+    }
+    check_round(d.q, rows * d.q_width, storage);
+    check_round(d.kv, kv_rows * d.kv_width, storage);
+    clear_pads(d.q, rows, d.q_width, 8, k->heads, k->dim);
+    clear_pads(d.kv, kv_rows, d.kv_width, 0, k->heads, k->dim);
+    clear_pads(d.kv, kv_rows, d.kv_width, width + 8, k->heads, k->dim);
+    for (uint32_t s = 0; s < n && k->prompts; s++)
+        d.index[s] = (int32_t)((s * 7 + 1) % k->prompts);
+    return d;
+}
+
+static void free_data(struct data *d)
+{
+    free(d->q), free(d->kv), free(d->index);
+}
 
 static void check_attention(const struct attention_case *k, enum vka_dtype storage, bool cpu)
 {
@@ -124,26 +180,16 @@ static void check_attention(const struct attention_case *k, enum vka_dtype stora
              k->causal ? " causal" : "", storage == VKA_F16 ? "f16" : "f32", cpu ? " cpu" : "", k->branches, k->frames,
              k->h, k->w, k->heads, k->dim, k->tokens, (double)k->spread);
     uint32_t n = k->branches * k->frames, pixels = k->h * k->w, width = k->heads * vka_pitch(k->dim);
-    bool cross = k->kind == VKA_ATTENTION_CROSS;
-    size_t rows = (size_t)n * pixels, kv_rows = cross ? (size_t)k->prompts * k->tokens : rows;
-    struct data d = {.width = width, .q_width = 8 + width, .kv_width = 2 * width + 8};
-    d.q = check_random(1 + k->dim, rows * d.q_width, k->spread);
-    d.kv = check_random(2 + k->dim, kv_rows * d.kv_width, 1.7f);
-    d.index = calloc(n, sizeof *d.index);
+    size_t rows = (size_t)n * pixels;
+    struct data d = make_data(k, storage);
     double *want = calloc(rows * width, sizeof *want);
-    assert_true(d.index && want);
-    check_round(d.q, rows * d.q_width, storage);
-    check_round(d.kv, kv_rows * d.kv_width, storage);
-    clear_pads(d.q, rows, d.q_width, 8, k->heads, k->dim);
-    clear_pads(d.kv, kv_rows, d.kv_width, 0, k->heads, k->dim);
-    clear_pads(d.kv, kv_rows, d.kv_width, width + 8, k->heads, k->dim);
-    for (uint32_t s = 0; s < n && k->prompts; s++)
-        d.index[s] = (int32_t)((s * 7 + 1) % k->prompts);
+    assert_non_null(want);
     reference(k, &d, want);
 
     float *got = run(k, &d, storage, cpu, NULL, 0);
     /* A score is off by some ulps of the sizes it is summed from, and a weight relatively by as much. */
-    double tolerance = (storage == VKA_F16 ? 5e-4 : 2e-6) + 2.4e-7 * (double)k->spread * sqrt(k->dim);
+    double largest = (double)k->spread * (1 + (double)k->slope * (k->tokens ? k->tokens : pixels));
+    double tolerance = (storage == VKA_F16 ? 5e-4 : 2e-6) + (matrix ? 8.3e-4 : 0) + 2.4e-7 * largest * sqrt(k->dim);
     check_close(name, got, want, rows * width, tolerance);
     for (int way = 0; way < 4 && !k->global; way++) { /* samples, pixels, more pixels, branches */
         struct vka_cut cuts[MAX_CUTS];
@@ -162,7 +208,8 @@ static void check_attention(const struct attention_case *k, enum vka_dtype stora
         free(again);
     }
     group_limit = 0;
-    free(d.q), free(d.kv), free(d.index), free(want), free(got);
+    free_data(&d);
+    free(want), free(got);
 }
 
 static const enum vka_attention_kind S = VKA_ATTENTION_SPATIAL, C = VKA_ATTENTION_CROSS, T = VKA_ATTENTION_TEMPORAL;
@@ -262,13 +309,164 @@ static void test_refusals(void **state)
     }
 }
 
+/* ---- the matrix path ------------------------------------------------------------------------------------ */
+
+/* The head sizes of Stable Diffusion's UNet, text encoder and VAE and odd ones, over pixels, texts and frames. */
+static void test_matrix_heads(void **state)
+{
+    (void)state;
+    static const uint32_t dims[] = {4, 8, 24, 40, 64, 80, 160, 168, 200, 512};
+    for (uint32_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+        uint32_t d = dims[i], heads = 1 + i % 3;
+        check_attention(&(struct attention_case){S, 1, 2, 5, 7, heads, d, .spread = 1}, VKA_F16, false);
+        check_attention(&(struct attention_case){C, 1, 2, 3, 5, heads, d, 77, 3, .spread = 1}, VKA_F16, false);
+        if (d < 80)
+            check_attention(&(struct attention_case){T, 2, 5, 3, 3, heads, d, .spread = 1}, VKA_F16, false);
+    }
+    check_attention(&(struct attention_case){S, 1, 1, 9, 11, 8, 40, .spread = 1}, VKA_F16, false);
+}
+
+static void test_matrix_tokens(void **state)
+{
+    (void)state;
+    static const uint32_t frames[] = {1, 7, 8, 16, 17, 24, 32, 33}, tokens[] = {1, 5, 16, 33, 77, 154};
+    for (uint32_t i = 0; i < sizeof frames / sizeof *frames; i++) {
+        check_attention(&(struct attention_case){T, 2, frames[i], 3, 5, 8, 8, .spread = 1}, VKA_F16, false);
+        check_attention(&(struct attention_case){T, 1, frames[i], 2, 1, 3, 40, .spread = 2}, VKA_F16, false);
+    }
+    for (uint32_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+        check_attention(&(struct attention_case){C, 1, 3, 4, 4, 8, 8, tokens[i], 2, .spread = 1}, VKA_F16, false);
+        check_attention(&(struct attention_case){C, 2, 2, 1, 1, 2, 200, tokens[i], 3, .spread = 1}, VKA_F16, false);
+    }
+    check_attention(&(struct attention_case){S, 1, 1, 1, 1, 4, 16, .spread = 1}, VKA_F16, false);
+    check_attention(&(struct attention_case){S, 1, 1, 16, 16, 4, 8, .spread = 1}, VKA_F16, false);
+}
+
+static void test_matrix_causal(void **state)
+{
+    (void)state;
+    static const uint32_t dims[] = {8, 64, 200};
+    for (uint32_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+        check_attention(
+            &(struct attention_case){S, 1, 2, 1, 77, 2, dims[i], .causal = true, .global = true, .spread = 1}, VKA_F16,
+            false);
+        check_attention(&(struct attention_case){T, 1, 9, 2, 2, 2, dims[i], .causal = true, .spread = 1}, VKA_F16,
+                        false);
+    }
+    check_attention(&(struct attention_case){S, 1, 1, 1, 154, 2, 8, .causal = true, .spread = 3}, VKA_F16, false);
+}
+
+/* Scores of hundreds and thousands, and such as rise along the row, so that the reference must move at every step. */
+static void test_matrix_logits(void **state)
+{
+    (void)state;
+    check_attention(&(struct attention_case){S, 1, 1, 6, 6, 2, 40, .spread = 300}, VKA_F16, false);
+    check_attention(&(struct attention_case){C, 1, 1, 6, 6, 2, 8, 77, 1, .spread = 1000}, VKA_F16, false);
+    check_attention(&(struct attention_case){T, 1, 24, 2, 2, 2, 8, .spread = 10000}, VKA_F16, false);
+    static const uint32_t dims[] = {8, 40, 64, 200};
+    for (uint32_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+        float slope = 8.0f / sqrtf((float)dims[i]);
+        check_attention(&(struct attention_case){S, 1, 1, 10, 11, 1, dims[i], .spread = 1, .slope = slope}, VKA_F16,
+                        false);
+        check_attention(&(struct attention_case){C, 1, 2, 3, 7, 1, dims[i], 77, 2, .spread = 1, .slope = slope / 16},
+                        VKA_F16, false);
+    }
+}
+
+/* The tiles of GPUs, which a software device does not take by itself, and all that a tuner may choose among: equal bits. */
+static void test_matrix_tiles(void **state)
+{
+    (void)state;
+    static const struct attention_case cases[] = {{S, 1, 1, 10, 11, 3, 8, .spread = 1, .slope = 1},
+                                                  {C, 1, 2, 9, 5, 3, 8, 101, 2, .spread = 3},
+                                                  {T, 1, 24, 3, 3, 3, 8, .spread = 1}};
+    static const uint32_t vendors[] = {0x1002, 0x8086, 0x10de}; /* AMD, Intel, NVIDIA */
+    for (uint32_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct attention_case *k = &cases[i];
+        for (uint32_t v = 0; v < 3; v++) {
+            vendor = vendors[v];
+            check_attention(k, VKA_F16, false);
+        }
+        struct data d = make_data(k, VKA_F16);
+        struct vka_kernel_table t = check_table(gpu);
+        struct vka_attention_tile tiles[96];
+        const struct vka_attention_shape shape = {8, k->kind == T ? k->frames : k->h * k->w,
+                                                  k->kind == T   ? k->frames
+                                                  : k->kind == C ? k->tokens
+                                                                 : k->h * k->w};
+        t.vendor = vendor;
+        uint32_t count = vka_attention_tiles(&t, &shape, tiles, sizeof tiles / sizeof *tiles);
+        assert_true(count > 4);
+        float *want = NULL;
+        for (uint32_t j = 0; j < count; j += j ? 3 : 1) { /* a third of them: LLVM is slow */
+            forced = &tiles[j];
+            float *got = run(k, &d, VKA_F16, false, NULL, 0);
+            if (want)
+                check_same("another tile", got, want, (size_t)k->branches * k->frames * k->h * k->w * d.width);
+            else
+                want = got;
+            if (got != want)
+                free(got);
+        }
+        forced = NULL;
+        vendor = 0;
+        free(want);
+        free_data(&d);
+    }
+}
+
+/* A query whose neighbours' scores leap, so that their references move, keeps its bits. */
+static void test_matrix_neighbours(void **state)
+{
+    (void)state;
+    static const uint32_t dims[] = {8, 64, 200};
+    for (uint32_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+        const struct attention_case k = {S, 1, 1, 10, 11, 1, dims[i], .spread = 1};
+        struct data d = make_data(&k, VKA_F16);
+        float *before = run(&k, &d, VKA_F16, false, NULL, 0);
+        for (uint32_t q = 0; q < k.h * k.w; q++)
+            for (uint32_t c = 0; q % 5 != 0 && c < d.q_width; c++)
+                d.q[q * d.q_width + c] *= 128;
+        float *after = run(&k, &d, VKA_F16, false, NULL, 0);
+        bool moved = false;
+        for (uint32_t q = 0; q < k.h * k.w; q++) {
+            if (q % 5 == 0)
+                check_same("beside louder neighbours", after + q * d.width, before + q * d.width, d.width);
+            else
+                moved = moved || memcmp(after + q * d.width, before + q * d.width, d.width * sizeof *after) != 0;
+        }
+        assert_true(moved);
+        free(before), free(after);
+        free_data(&d);
+    }
+}
+
+/* The path takes the shapes it should: the test above would pass on the portable kernels just as well. */
+static void test_matrix_taken(void **state)
+{
+    (void)state;
+    struct vka_kernel_table t = check_table(gpu);
+    struct vka_attention_tile tile;
+    for (uint32_t slot = 8; slot <= 512; slot += 8) {
+        const struct vka_attention_shape shape = {slot, 4096, slot % 16 ? 77 : 4096};
+        assert_true(vka_attention_matrix(&t, VKA_F16, &shape, &tile));
+        assert_false(vka_attention_matrix(&t, VKA_F32, &shape, &tile));
+        assert_true(tile.wide == (slot > 160) && vka_attention_shared(&t, slot, &tile) <= t.shared_bytes);
+    }
+}
+
 int main(void)
 {
     gpu = check_open_gpu();
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_head_sizes), cmocka_unit_test(test_tokens),
-                                       cmocka_unit_test(test_causal), cmocka_unit_test(test_large_logits), cmocka_unit_test(test_poor_devices),
-                                       cmocka_unit_test(test_refusals)};
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest portable[] = {cmocka_unit_test(test_head_sizes),   cmocka_unit_test(test_tokens),
+                                          cmocka_unit_test(test_causal),       cmocka_unit_test(test_large_logits),
+                                          cmocka_unit_test(test_poor_devices), cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest units[] = {cmocka_unit_test(test_matrix_taken),  cmocka_unit_test(test_matrix_heads),
+                                       cmocka_unit_test(test_matrix_tokens), cmocka_unit_test(test_matrix_causal),
+                                       cmocka_unit_test(test_matrix_logits), cmocka_unit_test(test_matrix_neighbours),
+                                       cmocka_unit_test(test_matrix_tiles)};
+    matrix = check_table(gpu).path >= VKA_PATH_KHR;
+    int failed = matrix ? cmocka_run_group_tests(units, NULL, NULL) : cmocka_run_group_tests(portable, NULL, NULL);
     check_close_gpu(&gpu);
     return failed;
 }

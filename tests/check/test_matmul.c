@@ -108,6 +108,8 @@ static const struct shape long_shapes[] = {
     {.name = "long heads in", 1, 2, 3, 7, 100, 0, 40, ADD, .heads_in = 5},
     {.name = "long 1x1", 1, 2, 13, 9, 68, 0, 24, CONV, .kernel = 1, .stride = 1},
     {.name = "wide", 1, 2, 5, 5, 64, 0, 330, ADD},
+    {.name = "long shortcut of two, split", 1, 3, 5, 7, 272, 0, 33, CONV | SAMPLE_BIAS | ADD, SAME, .e1 = 72, .e2 = 60},
+    {.name = "split, bias by frame", 2, 3, 3, 3, 2600, 0, 40, POSITIONS | ADD | IN_PLACE},
 };
 /* clang-format on */
 

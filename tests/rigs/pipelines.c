@@ -308,15 +308,19 @@ static void write_json(const struct survey *v, const struct options *o, FILE *f)
     const struct vka_kernel_table *t = v->table;
     fprintf(f, "{\"device\":\"%s\",\"driver\":\"%s\",\"model\":\"%s\",\"size\":\"%ux%ux%u\",", v->info->name,
             v->info->driver, o->model, o->width, o->height, o->frames);
-    fprintf(f, "\"precision\":\"%s\",\"path\":\"%s\",\"fragment\":\"%ux%ux%u\",\"pipelines\":[", o->f16 ? "f16" : "f32",
-            vka_path_name(o->f16 ? t->path : VKA_PATH_FP32), t->matrix.m, t->matrix.n, t->matrix.k);
+    enum vka_path path = o->f16 ? t->path : VKA_PATH_FP32;
+    fprintf(f, "\"precision\":\"%s\",\"path\":\"%s\",", o->f16 ? "f16" : "f32", vka_path_name(path));
+    if (path == VKA_PATH_KHR)
+        fprintf(f, "\"fragment\":\"%ux%ux%u\",", t->matrix.m, t->matrix.n, t->matrix.k);
+    fprintf(f, "\"pipelines\":[");
     for (uint32_t i = 0; i < v->count; i++) {
         const struct entry *e = &v->entries[i];
         fprintf(f, "%s\n{\"shader\":\"%s\",\"subgroup_size\":%u,\"constants\":[", i ? "," : "",
                 vka_shaders[e->key.shader].name, e->key.subgroup_size);
         for (uint32_t k = 0; k < e->key.count; k++)
             fprintf(f, "%s%u", k ? "," : "", e->key.constants[k]);
-        fprintf(f, "],\"launches\":%u,\"first\":\"%s\",\"waves\":%.17g,\"figures\":{", e->launches, e->label, e->waves);
+        fprintf(f, "],\"launches\":%u,\"first\":\"%s\",\"spills\":%.17g,\"waves\":%.17g,\"figures\":{", e->launches, e->label,
+                spills(e), e->waves);
         for (uint32_t k = 0; k < e->figure_count; k++)
             fprintf(f, "%s\"%s\":%.17g", k ? "," : "", e->figures[k].name, e->figures[k].value);
         fprintf(f, "}}");

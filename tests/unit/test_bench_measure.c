@@ -60,20 +60,22 @@ static void command_line(void **state)
 {
     (void)state;
     struct bench_options o;
-    static const char *const wrong[] = {"--level all --bogus", "--level none",     "--samples 0",  "--samples 257",
-                                        "--seconds x",         "--grid 512x512",   "--grid 512x512x16,", "--grid 1x2x3x4",
-                                        "-o out.txt",          "result.json",      "--compare",    "--predict",
-                                        "--roof 100",          "--roof 0,1",       "--vram 3Q",    "--json=yes",
-                                        "--width -5",          "--precision",      "--path vulkan", "--width"};
+    static const char *const wrong[] = {
+        "--level all --bogus", "--level none",   "--samples 0",  "--samples 257", "--seconds x", "--grid 512x512",
+        "--grid 512x512x16,",  "--grid 1x2x3x4", "-o out.txt",   "result.json",   "--compare",   "--predict",
+        "--roof 100",          "--roof 0,1",     "--vram 3Q",    "--json=yes",    "--width -5",  "--precision",
+        "--path vulkan",       "--width",        "--readme x.md"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         if (parse(&o, wrong[i]) != VKA_E_USAGE)
             fail_msg("'%s' is taken", wrong[i]);
-    assert_int_equal(parse(&o, "--level op -W 64 --height=96 -f 8 --samples 7 --seconds 1.5 --vram 1.5G -o a.md -o b.json -v -v"),
-                     VKA_OK);
+    assert_int_equal(
+        parse(&o, "--level op -W 64 --height=96 -f 8 --samples 7 --seconds 1.5 --vram 1.5G -o a.md -o b.json -v -v"),
+        VKA_OK);
     assert_true(o.level == BENCH_LEVEL_OP && o.width == 64 && o.height == 96 && o.frames == 8 && o.samples == 7);
     assert_true(o.seconds == 1.5 && o.vram == 3ull << 29 && o.output_count == 2 && o.verbose == 2);
     assert_int_equal(parse(&o, "--grid 256x128x16,512x512x32 --json"), VKA_OK);
-    assert_true(o.grid_count == 2 && o.grid[0].height == 128 && o.grid[1].frames == 32 && strcmp(o.format, "json") == 0);
+    assert_true(o.grid_count == 2 && o.grid[0].height == 128 && o.grid[1].frames == 32 &&
+                strcmp(o.format, "json") == 0);
     assert_int_equal(parse(&o, "--compare a.json b.json --html c.html"), VKA_OK);
     assert_true(o.comparing && o.compare_count == 2);
     assert_int_equal(parse(&o, "--predict --roof 123,960.5"), VKA_OK);
@@ -118,7 +120,8 @@ static void flop_of_a_step(void **state)
     bench_network_cost(&n, &flop, &bytes);
     for (uint32_t i = 0; i < n.count; i++) {
         const struct bench_shape *s = &n.shapes[i];
-        assert_true(strlen(s->key) + 1 < sizeof s->key && strlen(s->name) + 1 < sizeof s->name); /* nothing is cut off */
+        assert_true(strlen(s->key) + 1 < sizeof s->key &&
+                    strlen(s->name) + 1 < sizeof s->name); /* nothing is cut off */
         assert_ptr_equal(bench_network_find(&n, s->key), s);
         for (uint32_t k = 0; k < i; k++)
             if (strcmp(n.shapes[k].name, s->name) == 0)
@@ -146,19 +149,18 @@ static void counts_of_products(void **state)
     (void)state;
     static const struct {
         uint32_t m, n, k, count;
-    } want[] = {
-        {131072, 2560, 320, 10}, {32768, 5120, 640, 10}, {8192, 10240, 1280, 10}, {131072, 320, 320, 45},
-        {131072, 960, 320, 15},  {32768, 640, 640, 45},  {32768, 1920, 640, 15},  {8192, 1280, 1280, 45},
-        {8192, 3840, 1280, 15},  {131072, 320, 1280, 10}, {32768, 640, 2560, 10}, {8192, 1280, 5120, 10},
-        {131072, 320, 2880, 4},  {8192, 1280, 23040, 2}, {32768, 1280, 11520, 1}, {131072, 640, 5760, 1},
-        {131072, 320, 5760, 2},  {8192, 1280, 11520, 3}, {32768, 640, 17280, 1},  {131072, 320, 8640, 1},
-        {8192, 1280, 14080, 2},  {131072, 320, 3520, 2}, {2048, 1280, 11520, 9},  {32768, 640, 5760, 2},
-        {32768, 640, 11520, 1},  {2048, 10240, 1280, 7}, {2048, 1280, 23040, 3},  {8192, 1280, 17280, 1},
-        {32768, 640, 8640, 1},   {32768, 640, 7680, 1},  {131072, 320, 3840, 1},  {32768, 640, 7040, 1},
-        {8192, 1280, 13440, 1},  {32768, 640, 6720, 1},  {2048, 3840, 1280, 13},  {32768, 640, 6080, 1},
-        {8192, 1280, 12160, 1},  {2048, 1280, 14080, 3}, {2048, 1280, 1280, 29},  {2048, 1280, 5120, 7},
-        {32768, 640, 2880, 1},   {8192, 1280, 5760, 1},  {32768, 320, 2880, 1},   {8192, 640, 5760, 1},
-        {131072, 320, 36, 1},    {131072, 4, 2880, 1}};
+    } want[] = {{131072, 2560, 320, 10}, {32768, 5120, 640, 10},  {8192, 10240, 1280, 10}, {131072, 320, 320, 45},
+                {131072, 960, 320, 15},  {32768, 640, 640, 45},   {32768, 1920, 640, 15},  {8192, 1280, 1280, 45},
+                {8192, 3840, 1280, 15},  {131072, 320, 1280, 10}, {32768, 640, 2560, 10},  {8192, 1280, 5120, 10},
+                {131072, 320, 2880, 4},  {8192, 1280, 23040, 2},  {32768, 1280, 11520, 1}, {131072, 640, 5760, 1},
+                {131072, 320, 5760, 2},  {8192, 1280, 11520, 3},  {32768, 640, 17280, 1},  {131072, 320, 8640, 1},
+                {8192, 1280, 14080, 2},  {131072, 320, 3520, 2},  {2048, 1280, 11520, 9},  {32768, 640, 5760, 2},
+                {32768, 640, 11520, 1},  {2048, 10240, 1280, 7},  {2048, 1280, 23040, 3},  {8192, 1280, 17280, 1},
+                {32768, 640, 8640, 1},   {32768, 640, 7680, 1},   {131072, 320, 3840, 1},  {32768, 640, 7040, 1},
+                {8192, 1280, 13440, 1},  {32768, 640, 6720, 1},   {2048, 3840, 1280, 13},  {32768, 640, 6080, 1},
+                {8192, 1280, 12160, 1},  {2048, 1280, 14080, 3},  {2048, 1280, 1280, 29},  {2048, 1280, 5120, 7},
+                {32768, 640, 2880, 1},   {8192, 1280, 5760, 1},   {32768, 320, 2880, 1},   {8192, 640, 5760, 1},
+                {131072, 320, 36, 1},    {131072, 4, 2880, 1}};
     struct bench_model m;
     struct bench_network n;
     uint32_t products = 0, found = 0;
@@ -170,7 +172,8 @@ static void counts_of_products(void **state)
                 number(&n.shapes[k], "k") == want[i].k)
                 count += n.shapes[k].count;
         if (count != want[i].count)
-            fail_msg("%u x %u -> %u: %u in a step, should be %u", want[i].m, want[i].k, want[i].n, count, want[i].count);
+            fail_msg("%u x %u -> %u: %u in a step, should be %u", want[i].m, want[i].k, want[i].n, count,
+                     want[i].count);
         found += count;
     }
     for (uint32_t k = 0; k < n.count; k++)
@@ -254,7 +257,8 @@ static bool find(void *user, const char *name, struct vka_weight_data *out)
     struct piece *p = user;
     bool bias = strstr(name, "bias") != NULL, norm = strstr(name, "norm") != NULL;
     if (out) {
-        *out = (struct vka_weight_data){.name = name, .data = bias ? p->bias : p->weight, .rank = bias || norm ? 1 : p->rank};
+        *out = (struct vka_weight_data){
+            .name = name, .data = bias ? p->bias : p->weight, .rank = bias || norm ? 1 : p->rank};
         memcpy(out->dims, p->dims, sizeof p->dims);
     }
     return true;
@@ -275,8 +279,8 @@ static struct piece *piece_begin(uint32_t frames)
     p->graph = vka_graph_create("piece", 2, frames);
     assert_non_null(p->graph);
     assert_int_equal(bench_pool_open(&p->pool, &err), VKA_OK);
-    p->build = (vka_build){.graph = p->graph, .source = {p, find, to_f32}, .table = &p->table, .storage = VKA_F16,
-                           .weights = VKA_F16};
+    p->build = (vka_build){
+        .graph = p->graph, .source = {p, find, to_f32}, .table = &p->table, .storage = VKA_F16, .weights = VKA_F16};
     for (size_t i = 0; i < sizeof p->weight / sizeof *p->weight; i++)
         p->weight[i] = vka_half_to_float(vka_float_to_half(0.1f * p->pool.f32[i * 7 % p->pool.size]));
     for (size_t i = 0; i < sizeof p->bias / sizeof *p->bias; i++)
@@ -404,11 +408,21 @@ static void linear_is_checked(void **state)
     p->dims[0] = 100;
     p->dims[1] = 120;
     vka_tensor x = input(p, 3, 5, 120);
-    vka_tensor y = vka_linear(&p->build, x, &(struct vka_linear_args){.at = vka_scope_root("at"), .act = VKA_ACT_GEGLU});
+    vka_tensor y =
+        vka_linear(&p->build, x, &(struct vka_linear_args){.at = vka_scope_root("at"), .act = VKA_ACT_GEGLU});
     assert_int_not_equal(y.id, 0);
     float *v = values(p, x);
-    struct ref_matmul r = {.samples = 4, .h = 3, .w = 5, .c1 = 120, .x = v, .weight = p->weight, .bias = p->bias, .n = 100,
-                           .kernel = 1, .stride = 1, .act = REF_GEGLU};
+    struct ref_matmul r = {.samples = 4,
+                           .h = 3,
+                           .w = 5,
+                           .c1 = 120,
+                           .x = v,
+                           .weight = p->weight,
+                           .bias = p->bias,
+                           .n = 100,
+                           .kernel = 1,
+                           .stride = 1,
+                           .act = REF_GEGLU};
     hold_product(p, &r);
     must_notice(p, "linear");
     for (size_t i = 0; i < 60; i++) /* one input of 120 is left out everywhere */
@@ -426,12 +440,24 @@ static void conv_is_checked(void **state)
     p->rank = 4;
     memcpy(p->dims, (uint64_t[]){44, 24, 3, 3}, sizeof p->dims);
     vka_tensor x = input(p, 9, 7, 24);
-    vka_tensor y = vka_conv(&p->build, x, &(struct vka_conv_args){.at = vka_scope_root("at"), .kernel = 3, .stride = 2,
-                                                                  .pad = {1, 1, 1, 1}, .act = VKA_ACT_SILU});
+    vka_tensor y =
+        vka_conv(&p->build, x,
+                 &(struct vka_conv_args){
+                     .at = vka_scope_root("at"), .kernel = 3, .stride = 2, .pad = {1, 1, 1, 1}, .act = VKA_ACT_SILU});
     assert_int_not_equal(y.id, 0);
     float *v = values(p, x);
-    struct ref_matmul r = {.samples = 2, .h = 9, .w = 7, .c1 = 24, .x = v, .weight = p->weight, .bias = p->bias, .n = 44,
-                           .kernel = 3, .stride = 2, .pad = {1, 1, 1, 1}, .act = REF_SILU};
+    struct ref_matmul r = {.samples = 2,
+                           .h = 9,
+                           .w = 7,
+                           .c1 = 24,
+                           .x = v,
+                           .weight = p->weight,
+                           .bias = p->bias,
+                           .n = 44,
+                           .kernel = 3,
+                           .stride = 2,
+                           .pad = {1, 1, 1, 1},
+                           .act = REF_SILU};
     hold_product(p, &r);
     must_notice(p, "conv");
     r.pad[0] = 0; /* another padding, of the same size of output */
@@ -448,9 +474,14 @@ static void attention_is_checked(void **state)
     struct piece *p = piece_begin(4);
     const uint32_t heads = 2, d = 16, tokens = 40, width = heads * d;
     vka_tensor x = input(p, 8, 5, 3 * width);
-    vka_tensor y = vka_attention(&p->build, &(struct vka_attention_args){.kind = VKA_ATTENTION_SPATIAL, .q = x, .k = x, .v = x,
-                                                                         .k_channel = width, .v_channel = 2 * width,
-                                                                         .heads = heads, .head_dim = d,
+    vka_tensor y = vka_attention(&p->build, &(struct vka_attention_args){.kind = VKA_ATTENTION_SPATIAL,
+                                                                         .q = x,
+                                                                         .k = x,
+                                                                         .v = x,
+                                                                         .k_channel = width,
+                                                                         .v_channel = 2 * width,
+                                                                         .heads = heads,
+                                                                         .head_dim = d,
                                                                          .label = vka_scope_root("at")});
     assert_int_not_equal(y.id, 0);
     float *v = values(p, x);
@@ -503,10 +534,15 @@ static void layer_norm_is_checked(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(spread),          cmocka_unit_test(command_line),         cmocka_unit_test(flop_of_a_step),
-        cmocka_unit_test(counts_of_products), cmocka_unit_test(refusals),          cmocka_unit_test(miniature),
-        cmocka_unit_test(linear_is_checked), cmocka_unit_test(conv_is_checked),    cmocka_unit_test(attention_is_checked),
-        cmocka_unit_test(layer_norm_is_checked)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(spread),
+                                       cmocka_unit_test(command_line),
+                                       cmocka_unit_test(flop_of_a_step),
+                                       cmocka_unit_test(counts_of_products),
+                                       cmocka_unit_test(refusals),
+                                       cmocka_unit_test(miniature),
+                                       cmocka_unit_test(linear_is_checked),
+                                       cmocka_unit_test(conv_is_checked),
+                                       cmocka_unit_test(attention_is_checked),
+                                       cmocka_unit_test(layer_norm_is_checked)};
     return cmocka_run_group_tests_name("bench, measuring", tests, NULL, NULL);
 }

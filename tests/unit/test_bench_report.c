@@ -237,6 +237,16 @@ static void page_letters(void **state)
     assert_has(text, "<td class=\"n\">8.000 ms of 4.000 (2.00)</td><td class=\"n\">16.00 ms of 4.000 (4.00)</td>");
     assert_lacks(text, ">C</th>");
     free(text);
+    json_t *other = json_deep_copy(run); /* what one run foretold of itself is not held against another */
+    edit(other, 0, "predicted_ms", json_real(2.0));
+    to = open_memstream(&text, &size);
+    assert_non_null(to);
+    assert_int_equal(bench_report_html((const json_t *const[]){other, run}, 2, to, &err), VKA_OK);
+    fclose(to);
+    assert_has(text, "<td class=\"n\">8.000 ms of 2.000 (4.00)</td><td class=\"n\">-</td><td class=\"n\">-</td>"
+                     "<td class=\"n\">-</td>");
+    free(text);
+    json_decref(other);
     text = capture(as_html, foretold); /* alone it has the letter */
     assert_has(text, ">4.000 ms</text>");
     free(text);

@@ -28,10 +28,11 @@ static const struct vka_weight_source source = {.to_f32 = count_up};
 static void *pack(const struct vka_pack_matrix *m, uint32_t kind, uint32_t sources, enum vka_dtype dtype)
 {
     static const float base[3] = {0, 1000, 2000};
-    struct vka_weight_recipe recipe = {.kind = kind, .sources = sources, .from = &source};
+    struct vka_weight_data data[3];
+    struct vka_weight_recipe recipe = {.kind = kind, .sources = sources, .source = data, .from = &source};
     memcpy(recipe.p, m, sizeof *m);
     for (uint32_t i = 0; i < sources; i++)
-        recipe.source[i] = (struct vka_weight_data){.name = "w", .data = &base[i]};
+        data[i] = (struct vka_weight_data){.name = "w", .data = &base[i]};
     struct vka_tensor_info info = {.dtype = dtype,
                                    .n = 1,
                                    .h = 1,

@@ -36,8 +36,14 @@ static struct vka_kernel_table table_of(const struct device *d)
 
 static struct vka_matmul_shape shape(bool conv, uint32_t pixels, uint32_t n, uint32_t k)
 {
-    return (struct vka_matmul_shape){
-        .x = VKA_F16, .storage = VKA_F16, .weight = VKA_F16, .clip = true, .conv = conv, .pixels = pixels, .n = n, .k = k};
+    return (struct vka_matmul_shape){.x = VKA_F16,
+                                     .storage = VKA_F16,
+                                     .weight = VKA_F16,
+                                     .clip = true,
+                                     .conv = conv,
+                                     .pixels = pixels,
+                                     .n = n,
+                                     .k = k};
 }
 
 /* Rows x columns x depth of every tile in fragments and subgroups, and their bytes in the device's shared memory. */
@@ -127,7 +133,8 @@ static void splits(void **state)
     const struct vka_kernel_table t = table_of(&devices[0]);
     const struct {
         uint32_t pixels, k, splits;
-    } want[] = {{64, 2559, 1}, {64, 2560, 2}, {64, 5120, 2}, {64, 11520, 4}, {64, 23040, 4}, {65, 23040, 1}, {1, 7680, 3}};
+    } want[] = {{64, 2559, 1},  {64, 2560, 2},  {64, 5120, 2}, {64, 11520, 4},
+                {64, 23040, 4}, {65, 23040, 1}, {1, 7680, 3}};
     for (size_t i = 0; VKA_SHADERS_KHR && i < sizeof want / sizeof *want; i++) {
         const struct vka_matmul_shape s = shape(true, want[i].pixels, 1280, want[i].k);
         assert_int_equal(vka_matmul_splits(&t, &s), want[i].splits);
@@ -141,11 +148,13 @@ static void classes(void **state)
     static const struct {
         uint32_t pixels, n, k;
         bool conv;
-    } all[] = {{4096, 2560, 320, 0}, {1024, 5120, 640, 0}, {256, 10240, 1280, 0}, {4096, 320, 320, 0}, {4096, 960, 320, 0},
-               {1024, 640, 640, 0},  {1024, 1920, 640, 0}, {256, 1280, 1280, 0},  {256, 3840, 1280, 0}, {4096, 320, 1280, 0},
-               {1024, 640, 2560, 0}, {256, 1280, 5120, 0}, {4096, 320, 2880, 1},  {256, 1280, 23040, 1}, {1024, 1280, 11520, 1},
-               {4096, 640, 5760, 1}, {4096, 320, 5760, 1}, {256, 1280, 11520, 1}, {1024, 640, 17280, 1}, {4096, 320, 8640, 1},
-               {64, 1280, 11520, 1}, {64, 1280, 23040, 1}, {64, 10240, 1280, 0},  {64, 3840, 1280, 0},   {64, 1280, 5120, 0}};
+    } all[] = {{4096, 2560, 320, 0}, {1024, 5120, 640, 0},  {256, 10240, 1280, 0},  {4096, 320, 320, 0},
+               {4096, 960, 320, 0},  {1024, 640, 640, 0},   {1024, 1920, 640, 0},   {256, 1280, 1280, 0},
+               {256, 3840, 1280, 0}, {4096, 320, 1280, 0},  {1024, 640, 2560, 0},   {256, 1280, 5120, 0},
+               {4096, 320, 2880, 1}, {256, 1280, 23040, 1}, {1024, 1280, 11520, 1}, {4096, 640, 5760, 1},
+               {4096, 320, 5760, 1}, {256, 1280, 11520, 1}, {1024, 640, 17280, 1},  {4096, 320, 8640, 1},
+               {64, 1280, 11520, 1}, {64, 1280, 23040, 1},  {64, 10240, 1280, 0},   {64, 3840, 1280, 0},
+               {64, 1280, 5120, 0}};
     enum { ALL = sizeof all / sizeof *all };
     uint32_t class[ALL];
     for (size_t i = 0; i < ALL; i++) {
