@@ -16,10 +16,10 @@
  * A folder that cannot be written to is a note, not an error.  Needs the run's device, pool and model; call it after the probes. */
 vka_status bench_tune(struct bench_run *r, double seconds, vka_error *err);
 
-/* Of the test: whether tile `candidate` is as good as the default in bits, by comparing what both leave in the same places.
- * Slices of each output: all of it up to 16 MiB, else 64 spread over it, the first and the last bytes among them. */
+/* What is compared of an output of so many bytes: all of it up to 16 MiB, else 64 slices spread over it, the first and the last
+ * bytes among them. */
 struct bench_slices {
-    uint64_t first, length, step; /* slice i: bytes first + i * step .. + length */
+    uint64_t first, length, step; /* slice 0 begins at 0, slice i at first + i * step */
     uint32_t count;
 };
 struct bench_slices bench_slices_of(uint64_t bytes);

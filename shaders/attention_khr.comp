@@ -22,10 +22,10 @@
 // Keys beyond the last token, or after a causal query, get e = UNSEEN and p = 0; fragments past the last query compute
 // on zeros and are not stored.
 //
-// Blocks: with AHEAD the next BLOCK keys are on their way in registers while one block is used; without, for short rows, K and V
-// of one step (BLOCK = STEP) take turns in the same memory, which lets more problems live at once.
+// Blocks: with AHEAD the next BLOCK keys are on their way in registers while one block is used; without it, for short
+// rows, K and V of one step (BLOCK = STEP) take turns in the same memory, which lets more problems live at once.
 //
-// Shared memory: K [BLOCK][head] rows; V likewise, or with TRANSPOSED [head][BLOCK], so that drivers that load operand B
+// Shared memory: K [BLOCK][head]; V likewise, or with TRANSPOSED [head][BLOCK], so that drivers that load operand B
 // element by element along a column (RADV) find them side by side. A row is an odd number of 16 bytes, which takes the
 // rows of a fragment to different banks.
 #version 460
@@ -63,8 +63,8 @@ const uint V_SIZE = V_ROW * (TRANSPOSED != 0 ? WIDE * N : BLOCK);
 const uint E_ROW = STEP / 4 | 1; // fp32: scores, chunks of the output
 const uint P_ROW = STEP / 8 | 1; // fp16: weights
 const uint Q_PART = STEP / K;    // fragments of Q that pass through the room of the weights at once
-// A subgroup's room: E [M][E_ROW] or P [ROWS * M][P_ROW] (with SUMS_F32, for matrices without accumulators in fp16, E and P),
-// then per query m, delta, 2^-delta
+// A subgroup's room: E [M][E_ROW] or P [ROWS * M][P_ROW] (with SUMS_F32, for matrices without accumulators in fp16, E
+// and P), then per query m, delta, 2^-delta
 const uint E_SIZE = M * E_ROW, P_SIZE = ROWS * M * P_ROW;
 #ifdef SUMS_F32
 const uint P_AT = E_SIZE; // both at once
@@ -84,12 +84,13 @@ const uint KV_SIZE = AHEAD != 0 ? K_SIZE + V_SIZE : K_SIZE > V_SIZE ? K_SIZE : V
 shared uvec4 staged[TEAMS * KV_SIZE];
 shared uvec4 room[TEAMS * TEAM * ROOM];
 
-// Writes of this subgroup to its room before become visible to its reads after, and the other way round. (lavapipe runs a
-// subgroup in lockstep, but makes a barrier of the workgroup of its barrier, which not every subgroup passes here.)
+// Writes of this subgroup to its room before become visible to its reads after, and the other way round. (lavapipe runs
+// a subgroup in lockstep, but makes a barrier of the workgroup of its barrier, which not every subgroup passes here.
+// Past a memory barrier of the subgroup alone it carries values stored in fp16 in registers, unrounded.)
 void settle()
 {
     if (LOCKSTEP != 0)
-        memoryBarrier(gl_ScopeSubgroup, gl_StorageSemanticsShared, gl_SemanticsAcquireRelease);
+        memoryBarrier(gl_ScopeWorkgroup, gl_StorageSemanticsShared, gl_SemanticsAcquireRelease);
     else
         controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared, gl_SemanticsAcquireRelease);
 }
@@ -201,7 +202,8 @@ void main()
         for (uint e = lane; e < ROWS * M * (STEP / 8); e += WIDTH) {
             uint row = e / (STEP / 8), i = e % (STEP / 8), eight = d * K / 8 + i;
             bool there = first_query + row < push.queries && eight < SLOT;
-            room[my_room + row * P_ROW + i] = load_eight(push.q, at.q + (first_query + row) * at.q_token + eight * 8, there);
+            room[my_room + row * P_ROW + i] =
+                load_eight(push.q, at.q + (first_query + row) * at.q_token + eight * 8, there);
         }
         settle();
         [[unroll]] for (uint r = 0; r < ROWS; r++)
@@ -288,7 +290,7 @@ void main()
                             float delta = from == 0 || largest > LIMIT ? largest : 0.0;
                             room_set(my_state, i, room_float(my_state, i) + delta);
                             room_set(my_state + STATE_ROWS, i, delta);
-                            room_set(my_state + 2 * STATE_ROWS, i, from == 0 ? 1.0 : exp2(-delta));
+                            room_set(my_state + 2 * STATE_ROWS, i, from == 0 || delta == 0.0 ? 1.0 : exp2(-delta));
                         }
                         settle();
                         SUMS delta, fade; // of the row in every column
@@ -298,7 +300,8 @@ void main()
                         coopMatLoad(fade, room, state + 2 * STATE_ROWS, 0, gl_CooperativeMatrixLayoutColumnMajor);
                         [[unroll]] for (uint j = 0; j < STEPS_N; j++) {
                             if (masked)
-                                coopMatLoad(e[r][j], room, my_room + j * N / 4, E_ROW, gl_CooperativeMatrixLayoutRowMajor);
+                                coopMatLoad(e[r][j], room, my_room + j * N / 4, E_ROW,
+                                            gl_CooperativeMatrixLayoutRowMajor);
                             e[r][j] = e[r][j] - delta;
                         }
                         [[unroll]] for (uint w = 0; w < WIDE; w++)

@@ -1,11 +1,11 @@
-// attention_wide_khr.comp - attention on cooperative matrices for heads too large for one subgroup's registers (a VAE's 512
-// channels); the small ones are attention_khr.comp's, and so are the words used here.
+// attention_wide_khr.comp - attention on cooperative matrices for heads too large for one subgroup's registers (a VAE's
+// 512 channels); the small ones are attention_khr.comp's, and so are the words used here.
 //
-// The PARTS subgroups of a workgroup share ROWS * M queries of one problem. Of BLOCK keys at a time each computes the scores
-// of its own keys, over CHUNK channels of Q and K after the other out of shared memory; all scores go to shared memory, where
-// some invocations per query fold them into the running maximum and sum (fp32; Milakov and Gimelshein 2018) and leave
-// weights in fp16; then each subgroup multiplies them with its own columns of V, which passes by TURN keys at a time. A score
-// costs 64 times the arithmetic of its way through memory here, so nothing is lazy.
+// The PARTS subgroups of a workgroup share ROWS * M queries of one problem. Of BLOCK keys at a time each computes the
+// scores of its own keys, CHUNK channels of Q and K after another out of shared memory; all scores go to shared memory,
+// where GROUP invocations per query fold them into the running maximum and sum (fp32; Milakov and Gimelshein 2018) and
+// leave weights in fp16; then each subgroup multiplies these with its own columns of V, which passes by TURN keys at a
+// time. The way of a score through memory is short beside its two times 512 multiplications, so nothing is lazy here.
 //
 // A query's bits depend on its own scores in their order, on BLOCK and on GROUP, not on its neighbours. Keys beyond
 // the last token or after a causal query weigh exactly 0; the padding of a head is zero in shared memory.
@@ -96,7 +96,8 @@ void main()
             [[unroll]] for (uint d = 0; d < CHUNK; d += K) {
                 OPERAND_A q[ROWS];
                 [[unroll]] for (uint r = 0; r < ROWS; r++)
-                    coopMatLoad(q[r], staged, (BLOCK + r * M) * C_ROW + d / 8, C_ROW, gl_CooperativeMatrixLayoutRowMajor);
+                    coopMatLoad(q[r], staged, (BLOCK + r * M) * C_ROW + d / 8, C_ROW,
+                                gl_CooperativeMatrixLayoutRowMajor);
                 [[unroll]] for (uint j = 0; j < OWN_KEYS; j++) {
                     OPERAND_B k;
                     coopMatLoad(k, staged, (part * OWN_KEYS + j) * N * C_ROW + d / 8, C_ROW,
@@ -159,15 +160,17 @@ void main()
             } else {
                 for (uint t = hand; t < TURN * SLOT; t += CREW) {
                     uint key = t / SLOT, eight = t % SLOT;
-                    staged[key * V_ROW + eight] = load_eight(push.v, at.v + (first + turn + key) * at.v_token + eight * 8,
-                                                             first + turn + key < push.tokens);
+                    staged[key * V_ROW + eight] =
+                        load_eight(push.v, at.v + (first + turn + key) * at.v_token + eight * 8,
+                                   first + turn + key < push.tokens);
                 }
             }
             barrier();
             [[unroll]] for (uint s = 0; s < TURN; s += K) {
                 OPERAND_A p[ROWS];
                 [[unroll]] for (uint r = 0; r < ROWS; r++)
-                    coopMatLoad(p[r], weights, r * M * P_ROW + (turn + s) / 8, P_ROW, gl_CooperativeMatrixLayoutRowMajor);
+                    coopMatLoad(p[r], weights, r * M * P_ROW + (turn + s) / 8, P_ROW,
+                                gl_CooperativeMatrixLayoutRowMajor);
                 [[unroll]] for (uint w = 0; w < OWN; w++) { // columns behind the head: whatever lies there, for nobody
                     OPERAND_B v;
                     uint column = (part * OWN + w) * N;

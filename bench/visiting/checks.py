@@ -5,7 +5,8 @@ import re
 from . import tools
 
 # In the order of what a wrong answer would cost most; others behind.
-ORDER = ["test_kernels", "test_elementwise", "test_norm", "test_matmul", "test_attention", "test_gpu", "test_lists", "test_bits"]
+FIRST = ["test_kernels", "test_elementwise", "test_norm", "test_matmul", "test_attention"]
+ORDER = FIRST + ["test_bits", "test_tiles", "test_statistics", "test_gpu", "test_lists", "test_bench"]
 ONCE = {"test_gpu"}  # nothing in it depends on the kernels' path
 SKIPPED = 77
 PORTABLE = ["fp32", "fp16", "khr", "nv2"]

@@ -27,6 +27,7 @@ SPARE = ["libvulkan.so.1", "libstdc++.so.6", "libgcc_s.so.1", "libX11.so.6", "li
          "libOpenGL.so.0"]
 PEER = "diffusers"
 PROGRAMS = ["vkanim", "vkanim-bench"]
+TESTS = ["test_golden", "rig_pipelines"]
 DATA = ["bench/visit", "bench/visiting/*.py", "bench/peer/*.py", "tests/golden/tiny/**", "tests/golden/*.json",
         "models/miniature/**", "LICENSE"]
 LEFT = ("models/miniature/train/", "models/miniature/samples/")
@@ -96,16 +97,16 @@ def pack(options, root):
     folder = os.path.abspath(options.build or os.path.join(root, "build")) if options.no_build else build(root, options)
     tree = tools.Tree(root, folder)
     names = tree.checks()
-    missing = [n for n in PROGRAMS + ["test_golden"] if not tree.program(n)]
+    missing = [n for n in PROGRAMS + TESTS if not tree.program(n)]
     if not tree.program("vkanim"):
         tools.log(f"visit: there is no vkanim in {folder}")
         return 2
     libraries = {}
-    for name in PROGRAMS + names + ["test_golden"]:
+    for name in PROGRAMS + names + TESTS:
         program = tree.program(name)
         if not program:
             continue
-        place = os.path.join(target, "build", "tests" if name.startswith("test_") else "", name)
+        place = os.path.join(target, "build", "" if name in PROGRAMS else "tests", name)
         copy(program, place)
         subprocess.run(["strip", place], capture_output=True, check=False)
         found, absent = linked(program)

@@ -133,6 +133,8 @@ static const char *describe_features(const struct vka_instance *in, struct vka_p
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR};
     VkPhysicalDeviceSubgroupSizeControlFeatures sizes = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES};
+    VkPhysicalDeviceMaintenance4Features maintenance = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_FEATURES};
     VkPhysicalDeviceVulkan12Features v12 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
     VkPhysicalDeviceVulkan11Features v11 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,
                                             .pNext = &v12};
@@ -141,6 +143,10 @@ static const char *describe_features(const struct vka_instance *in, struct vka_p
     if (p->api >= VK_API_VERSION_1_3 || p->ext_subgroup_control) {
         *tail = &sizes;
         tail = &sizes.pNext;
+    }
+    if (p->api >= VK_API_VERSION_1_3) {
+        *tail = &maintenance;
+        tail = &maintenance.pNext;
     }
     if (p->ext_fault) {
         *tail = &fault;
@@ -154,6 +160,7 @@ static const char *describe_features(const struct vka_instance *in, struct vka_p
     in->vk.GetPhysicalDeviceFeatures2(p->handle, &f);
     info->subgroup_control = sizes.subgroupSizeControl;
     p->full_subgroups = sizes.computeFullSubgroups;
+    p->maintenance4 = maintenance.maintenance4;
     p->ext_fault = fault.deviceFault;
     p->ext_statistics = executables.pipelineExecutableInfo;
     info->memory_model = v12.vulkanMemoryModel && v12.vulkanMemoryModelDeviceScope;

@@ -203,6 +203,12 @@ static vka_status open_device(vka_gpu *gpu, vka_error *err)
         if (p->api < VK_API_VERSION_1_3)
             extensions[extension_count++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
     }
+    VkPhysicalDeviceMaintenance4Features maintenance = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_FEATURES, .maintenance4 = VK_TRUE};
+    if (p->maintenance4) {
+        *tail = &maintenance;
+        tail = &maintenance.pNext;
+    }
     gpu->statistics = gpu->statistics && p->ext_statistics;
     if (gpu->statistics) {
         *tail = &executables;

@@ -76,6 +76,7 @@ struct vka_physical {
     VkPhysicalDeviceMemoryProperties memory;
     bool ext_budget, ext_subgroup_control, ext_fault, ext_statistics;
     struct vka_matrix_features matrix_features; /* as the driver answered */
+    bool maintenance4; /* workgroup sizes by id, as SPIR-V 1.6 has them */
     bool full_subgroups, storage_u16, storage_u8, int16;
 };
 

@@ -131,6 +131,8 @@ void vka_matrix_describe(const struct vka_instance *in, struct vka_physical *p)
     const VkPhysicalDeviceCooperativeMatrix2FeaturesNV *nv2 = &p->matrix_features.nv2;
     struct vka_matrix2 *m = &info->matrix2;
     info->matrix_khr = p->matrix_features.khr.cooperativeMatrix;
+    if (!p->maintenance4) /* kernels with these are SPIR-V 1.6, which sets a workgroup's size by id */
+        p->matrix_features.nv2 = (VkPhysicalDeviceCooperativeMatrix2FeaturesNV){.sType = nv2->sType};
     if (info->matrix_khr) {
         *m = (struct vka_matrix2){.workgroup_scope = nv2->cooperativeMatrixWorkgroupScope,
                                   .flexible = nv2->cooperativeMatrixFlexibleDimensions,

@@ -1,7 +1,7 @@
 /* attention.h - what the files of attention share: a node's parameters, a launch's push block, and its layouts.
  *
- * attention.c builds the nodes, attention_launch.c records them and lays out the portable kernels, attention_matrix.c lays out
- * those of matrix units; nobody else includes this but tests and the bench. */
+ * attention.c builds the nodes, attention_launch.c records them and lays out the portable kernels, attention_matrix.c
+ * lays out those of matrix units; nobody else includes this but tests and the bench. */
 #ifndef VKA_OPS_ATTENTION_H
 #define VKA_OPS_ATTENTION_H
 
@@ -24,14 +24,16 @@ struct vka_attention_push {
 };
 _Static_assert(sizeof(struct vka_attention_push) == 112, "the push block of shaders/attention.comp");
 
-/* What picks a layout: channels of a head in memory, queries and tokens of one problem of the whole clip (never of a part). */
+/* What picks a layout: channels of a head in memory, queries and tokens of one problem of the whole clip, never of a
+ * part. */
 struct vka_attention_shape {
     uint32_t slot, queries, tokens;
 };
 
-/* One launch on matrix units. step (and the fragment) may change bits, the others do not; but those of a wide one all may. */
+/* One launch on matrix units. `step` (and the fragment) may change bits, the others do not; of a wide one all may but
+ * `transposed`. */
 struct vka_attention_tile {
-    bool wide;           /* a head's sums are shared by the subgroups of a workgroup: shaders/attention_wide_khr.comp */
+    uint32_t wide;       /* a head's sums are shared by the subgroups of a workgroup: shaders/attention_wide_khr.comp */
     uint32_t rows;       /* fragments of queries in a subgroup (wide: in a workgroup) */
     uint32_t step;       /* keys folded at once */
     uint32_t block;      /* keys in shared memory */
@@ -46,7 +48,8 @@ bool vka_attention_matrix(const struct vka_kernel_table *t, enum vka_dtype stora
                           const struct vka_attention_shape *shape, struct vka_attention_tile *tile);
 /* Bytes of shared memory of a tile. */
 uint32_t vka_attention_shared(const struct vka_kernel_table *t, uint32_t slot, const struct vka_attention_tile *tile);
-/* Tiles for a tuner, equal in bits to that of vka_attention_matrix(), which is the first; returns how many of `most`. */
+/* Tiles for a tuner, equal in bits to that of vka_attention_matrix(), which is the first; returns how many, at most
+ * `most`. 0: matrix units do not take this shape. */
 uint32_t vka_attention_tiles(const struct vka_kernel_table *t, const struct vka_attention_shape *shape,
                              struct vka_attention_tile *tiles, uint32_t most);
 void vka_attention_launch_matrix(struct vka_recorder *r, const struct vka_attention_tile *tile,

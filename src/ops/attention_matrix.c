@@ -1,24 +1,32 @@
-/* attention_matrix.c - attention on cooperative matrices (shaders/attention_khr.comp): which shapes it takes, and the layout.
+/* attention_matrix.c - attention on cooperative matrices: which shapes it takes, and the layout.
  *
- * Bits depend on the fragment and on `step`, which are functions of the kernel table and of the number of tokens; rows, block,
- * team, teams, transposed and ahead only decide who computes what, and where it waits meanwhile.
+ * Heads of up to 160 channels run on shaders/attention_khr.comp. Bits depend on the fragment and on `step`, which are
+ * functions of the kernel table, the head and the number of tokens; rows, block, team, teams, transposed and ahead only
+ * decide who computes what, and where it waits meanwhile. Larger heads run on shaders/attention_wide_khr.comp.
  *
- * What may be expected (arithmetic; nothing here was measured).  A tile of 16 queries x 16 keys takes d/8 products of 16x16x16, d
- * the head padded to the fragment; 256 exp2, and three to four other operations on each score; in bytes of shared memory 64 d / r
- * for K and V, r the fragments of queries of a subgroup, and 1024 for the weights on their way from accumulator to operand.
+ * What may be expected (arithmetic from data sheets; nothing here was measured). A tile of 16 queries x 16 keys takes
+ * d/8 products of 16x16x16, d the head padded to the fragment; 256 exp2; three (with a spare column) or four further
+ * operations on each score; in bytes of shared memory 64 d / r for K and V, r the fragments of queries of a subgroup,
+ * and 1024 for the weights on their way from accumulator to operand:
  *
- *     head (padded)   r   bytes / product   exp2 / product         clocks of a product on one CU, SM or core, and what else it takes
- *      40 (48)        2         427              43          RDNA3  16   exp2 at 16 a clock and the other operations at 64, both in
- *      64             2         384              32                      the same pipe: 40: +4.7, 80: +3.2, 160: +1.6; memory at
- *      64, 80         1      640, 614         32, 26                     128 bytes a clock (operands twice): 6, 9, 9, beside it
- *     160             1         563              13          RDNA4   8   +4.7, +3.2, +1.6; memory 3 to 5
- *                                                            Ada    16   other pipes: exp2 2.7, memory 3.3 to 5: hidden
- *                                                            Hopper  2   with wgmma, 3.2 without; exp2 2.7, 1.6, 0.8; memory 3.3,
- *                                                                        4.8, 4.4: the memory bounds it
- *                                                            Xe2     4   (two of 8x16x16) memory 7 to 9: weights as fp32 first
+ *     head (padded)  r   bytes / product   exp2 / product
+ *      40 (48)       2         427               43
+ *      64            2         384               32
+ *      64            1         640               32
+ *      80            1         614               26
+ *     160            1         563               13
  *
- * So at best, of the products' own rate: RDNA3 77, 83, 91 % (heads of 40, 80, 160), RDNA4 63, 71, 83 %, Ada all of it, Hopper
- * without wgmma 97, 67, 73 % (with it 60, 42, 45 %), Xe2 half.  A head of 40 spends a sixth of its products on padding. */
+ * Clocks of a product on one compute unit, and what else it takes in that time for heads of 40, 80, 160:
+ *
+ *     RDNA3    16    exp2 and the other operations share the pipe: +4.7, +3.2, +1.6; memory beside it, at 128 bytes a
+ *                    clock and operands read twice: 6, 9, 9
+ *     RDNA4     8    +4.7, +3.2, +1.6; memory 3.3, 4.8, 4.4
+ *     Ada      16    in other pipes exp2 2.7, 1.6, 0.8 and memory 3.3, 4.8, 4.4: hidden
+ *     Hopper   3.2   (2 with wgmma) the same figures: memory is the bound
+ *     Xe2       4    (two of 8x16x16) memory 6 to 9, since weights pass as fp32 first
+ *
+ * So at best, of the rate of the products alone: RDNA3 77, 83, 91 %; RDNA4 63, 71, 83 %; Ada nearly all; Hopper 97, 67,
+ * 73 % (60, 42, 45 % of wgmma's); Xe2 half. A head of 40 spends a sixth of its products on padding. */
 #include "ops/attention.h"
 
 #include <string.h>
@@ -31,14 +39,14 @@ enum {
     FEW_SUBGROUPS = 4, /* of a workgroup at least, where problems have few queries */
     BLOCK = 32,        /* keys in shared memory */
     FETCHED = 10,      /* 16-byte vectors of K and V that an invocation may hold while they are under way, */
-    FEW_FETCHED = 4,   /* beside a head of more than LONG_STEP channels */
+    FEW_FETCHED = 6,   /* beside a head of more than LONG_STEP channels, */
+    LEAST_FETCHED = 4, /* on RDNA3, whose operands are large */
     WIDE_PARTS = 4,    /* subgroups of a wide launch, */
     WIDE_BLOCK = 64,   /* its keys folded at once, */
     WIDE_CHUNK = 64,   /* channels of Q and K and */
     WIDE_TURN = 16,    /* keys of V in shared memory at a time */
     AMD = 0x1002,
     NVIDIA = 0x10de,
-    INTEL = 0x8086,
     MESA_SOFTWARE = 0x10005
 };
 
@@ -61,10 +69,10 @@ static uint32_t shared_wide(const struct vka_kernel_table *t, uint32_t slot, con
            4 * l->team * t->subgroup_size;
 }
 
-/* Intel's matrices have accumulators in fp32 alone. */
+/* Intel's matrices have accumulators in fp32 alone; nobody has looked at those of vendors not named here. */
 static bool no_half_sums(const struct vka_kernel_table *t)
 {
-    return t->vendor == INTEL;
+    return t->vendor != AMD && t->vendor != NVIDIA && t->vendor != MESA_SOFTWARE;
 }
 
 /* As the constants of shaders/attention_khr.comp. */
@@ -89,15 +97,15 @@ static uint32_t fetched(const struct vka_kernel_table *t, uint32_t slot, const s
     return vka_div_up(l->block * slot / 8, crew) + pair * vka_div_up(l->block / pair * slot / 8, crew);
 }
 
-/* Queries of a subgroup: the more, the less often K and V are read, as long as registers last. On RDNA3 operands take twice
- * the registers that they take elsewhere (each half of a subgroup has its own copy). */
+/* Queries of a subgroup: the more, the less often K and V are read, as long as registers last. On RDNA3 operands take
+ * twice the registers that they take elsewhere (each half of a subgroup has its own copy). */
 static uint32_t most_queries(const struct vka_kernel_table *t, uint32_t slot)
 {
     return slot <= (t->vendor == NVIDIA ? 64 : 48) ? 32 : 16;
 }
 
-/* Subgroups of a problem: the more, the less often K and V are staged, and the fewer registers each needs for that; but two
- * workgroups hide each other's barriers. By the registers that the compilers of RADV and NVK take. */
+/* Subgroups of a problem: the more, the less often K and V are staged, and the fewer registers each needs for that; but
+ * two workgroups hide each other's barriers. By the registers that the compilers of RADV and NVK take. */
 static uint32_t most_subgroups(const struct vka_kernel_table *t)
 {
     return t->vendor == AMD ? 8 : 4;
@@ -106,7 +114,7 @@ static uint32_t most_subgroups(const struct vka_kernel_table *t)
 /* Makes l->team, teams and block small enough for the device, whatever the rest is; false when nothing fits. */
 static bool fit(const struct vka_kernel_table *t, const struct vka_attention_shape *s, struct vka_attention_tile *l)
 {
-    const uint32_t held = s->slot > LONG_STEP ? FEW_FETCHED : FETCHED;
+    const uint32_t held = s->slot <= LONG_STEP ? FETCHED : t->vendor == AMD ? LEAST_FETCHED : FEW_FETCHED;
     l->ahead = s->tokens > SHORT_ROW;
     while (l->ahead && l->block > l->step && fetched(t, s->slot, l) > held)
         l->block -= l->step;
@@ -146,9 +154,8 @@ static bool lay_out(const struct vka_kernel_table *t, const struct vka_attention
     l->team = vka_min_u32(subgroups, vka_div_up(s->queries, l->rows * t->matrix.m));
     l->teams = vka_max_u32(1, FEW_SUBGROUPS / l->team);
     l->block = vka_min_u32((uint32_t)vka_round_up(block, l->step), (uint32_t)vka_round_up(s->tokens, l->step));
-    if (t->vendor ==
-        MESA_SOFTWARE) { /* LLVM takes minutes for what is unrolled: the least of it, one pipeline a head */
-        l->rows = 1;
+    if (t->vendor == MESA_SOFTWARE) {
+        l->rows = 1; /* LLVM takes minutes for what is unrolled: the least of it, and two pipelines a head */
         l->team = l->teams = 2;
         l->block = 2 * l->step;
     }

@@ -1,11 +1,11 @@
 /* test_attention.c - attention over pixels, texts and frames on the device against tests/reference_c/ref_attention.h:
  * head sizes 4 to 512, odd numbers of tokens, causal, large logits, both storages and kernels; every way of cutting
- * gives the same bits.  On a matrix path ($VKA_CHECK_PATH) its kernels take the place of the portable ones: besides, every tile
- * that a tuner may choose, keys whose scores rise without end, and what a query's neighbours may not change.
+ * gives the same bits.  On a matrix path ($VKA_CHECK_PATH) its kernels take the place of the portable ones; besides,
+ * tiles that a tuner may choose, keys whose scores rise without end, and what a query's neighbours may not change.
  *
- * Tolerances, on values of V within 1.7.  fp32: 2e-6 for a few ulps of sums.  fp16: half an ulp of the output, 2^-11 |y|, hence
- * 5e-4.  Matrix units take weights in fp16, each off by up to 2^-11 of itself, and the output by up to 2^-11 of the mean of |V|:
- * 8.3e-4 more. */
+ * Tolerances, on values of V within 1.7.  fp32: 2e-6 for a few ulps of sums.  fp16: half an ulp of the output, 2^-11
+ * |y|, hence 5e-4.  Matrix units take weights in fp16, each off by up to 2^-11 of itself, and the output by up to 2^-11
+ * of the mean of |V|: 8.3e-4 more. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -373,7 +373,8 @@ static void test_matrix_logits(void **state)
     }
 }
 
-/* The tiles of GPUs, which a software device does not take by itself, and all that a tuner may choose among: equal bits. */
+/* The tiles of GPUs, which a software device does not take by itself, and those that a tuner may choose among: equal
+ * bits. */
 static void test_matrix_tiles(void **state)
 {
     (void)state;

@@ -219,8 +219,12 @@ static struct miniature open_miniature(void)
 {
     struct miniature m = {0};
     vka_error err = {0};
-    ok(vka_model_open(&m.model, VKA_SOURCE_DIR "/models/miniature", &err), &err);
-    ok(vka_motion_open(&m.motion, VKA_SOURCE_DIR "/models/miniature/motion.safetensors", &err), &err);
+    const char *root = getenv("VKA_TEST_ROOT"); /* of a tree that has moved since it was built */
+    char model[512], motion[576];
+    snprintf(model, sizeof model, "%s/models/miniature", root ? root : VKA_SOURCE_DIR);
+    snprintf(motion, sizeof motion, "%s/motion.safetensors", model);
+    ok(vka_model_open(&m.model, model, &err), &err);
+    ok(vka_motion_open(&m.motion, motion, &err), &err);
     return m;
 }
 

@@ -101,7 +101,8 @@ static bool compare(const char *out, const char *want, const char *tensor, const
 static bool run_case(const json_t *c, const char *set, const char *models, const char *scratch)
 {
     enum { MOST = 64 };
-    char *argv[MOST + 4] = {(char *)(uintptr_t)VKA_BINARY}, out[512], log[512];
+    const char *moved = getenv("VKA_TEST_VKANIM"); /* where the tree is another than the one that was built */
+    char *argv[MOST + 4] = {(char *)(uintptr_t)(moved ? moved : VKA_BINARY)}, out[512], log[512];
     const json_t *command = json_object_get(c, "command"), *compares = json_object_get(c, "compare");
     size_t n = json_array_size(command);
     snprintf(out, sizeof out, "%s/out.safetensors", scratch);
@@ -154,7 +155,10 @@ static bool fits_path(const json_t *c)
 
 int main(int argc, char **argv)
 {
-    const char *set = VKA_TEST_DATA "/golden/tiny", *tokenizer = VKA_SOURCE_DIR "/models/miniature/tokenizer";
+    const char *root = getenv("VKA_TEST_ROOT"); /* of a tree that has moved since it was built */
+    char set[384], tokenizer[384];
+    snprintf(set, sizeof set, "%s/tests/golden/tiny", root ? root : VKA_SOURCE_DIR);
+    snprintf(tokenizer, sizeof tokenizer, "%s/models/miniature/tokenizer", root ? root : VKA_SOURCE_DIR);
     char scratch[] = "/tmp/vkanim-golden-XXXXXX", models[64], cases[512];
     vka_error err = {0};
     size_t passed = 0, failed = 0;

@@ -303,7 +303,7 @@ static void print_figures(const struct entry *e)
            spills(e), look(e, scratch), look(e, shared), look(e, code), e->waves, e->launches, e->label);
 }
 
-static void write_json(const struct survey *v, const struct options *o, FILE *f)
+static void write_json(const struct survey *v, const struct options *o, FILE *f, bool all)
 {
     const struct vka_kernel_table *t = v->table;
     fprintf(f, "{\"device\":\"%s\",\"driver\":\"%s\",\"model\":\"%s\",\"size\":\"%ux%ux%u\",", v->info->name,
@@ -315,24 +315,27 @@ static void write_json(const struct survey *v, const struct options *o, FILE *f)
     fprintf(f, "\"pipelines\":[");
     for (uint32_t i = 0; i < v->count; i++) {
         const struct entry *e = &v->entries[i];
-        fprintf(f, "%s\n{\"shader\":\"%s\",\"subgroup_size\":%u,\"constants\":[", i ? "," : "",
-                vka_shaders[e->key.shader].name, e->key.subgroup_size);
+        fprintf(f, "%s\n{\"shader\":\"%s\",\"constants\":[", i ? "," : "", vka_shaders[e->key.shader].name);
         for (uint32_t k = 0; k < e->key.count; k++)
             fprintf(f, "%s%u", k ? "," : "", e->key.constants[k]);
-        fprintf(f, "],\"launches\":%u,\"first\":\"%s\",\"spills\":%.17g,\"waves\":%.17g,\"figures\":{", e->launches, e->label,
-                spills(e), e->waves);
-        for (uint32_t k = 0; k < e->figure_count; k++)
-            fprintf(f, "%s\"%s\":%.17g", k ? "," : "", e->figures[k].name, e->figures[k].value);
-        fprintf(f, "}}");
+        fprintf(f, "],\"subgroup\":%.17g,\"registers\":%.17g,\"scalar_registers\":%.17g,\"spills\":%.17g,", look(e, width),
+                look(e, registers), look(e, scalars), spills(e));
+        fprintf(f, "\"scratch\":%.17g,\"shared\":%.17g,\"code\":%.17g,\"waves\":%.17g,", look(e, scratch), look(e, shared),
+                look(e, code), e->waves);
+        fprintf(f, "\"launches\":%u,\"first\":\"%s\"", e->launches, e->label);
+        for (uint32_t k = 0; all && k < e->figure_count; k++)
+            fprintf(f, "%s\"%s\":%.17g", k ? "," : ",\"figures\":{", e->figures[k].name, e->figures[k].value);
+        fprintf(f, all && e->figure_count ? "}}" : "}");
     }
     fprintf(f, "]}\n");
 }
 
-static void write_markdown(const struct survey *v, const struct options *o, FILE *f)
+static void write_markdown(const struct survey *v, const struct options *o, FILE *f, bool all)
 {
     const struct vka_kernel_table *t = v->table;
     enum vka_path path = o->f16 ? t->path : VKA_PATH_FP32;
     char fragment[48] = "";
+    (void)all;
     if (path == VKA_PATH_KHR)
         snprintf(fragment, sizeof fragment, ", fragments of %u x %u x %u", t->matrix.m, t->matrix.n, t->matrix.k);
     fprintf(f, "## %s: %s%s\n\n%s; %u pipelines.\n\n", v->info->name, vka_path_name(path), fragment, v->info->driver, v->count);
@@ -354,14 +357,14 @@ static void write_files(struct survey *v, const struct options *o)
 {
     static const struct {
         const char *tail;
-        void (*write)(const struct survey *v, const struct options *o, FILE *f);
+        void (*write)(const struct survey *v, const struct options *o, FILE *f, bool all);
     } kinds[] = {{"json", write_json}, {"md", write_markdown}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         char path[1024];
         snprintf(path, sizeof path, "%s.%s", o->table, kinds[i].tail);
         FILE *f = fopen(path, "w");
         if (f)
-            kinds[i].write(v, o, f);
+            kinds[i].write(v, o, f, false);
         if (!f || fclose(f) != 0) {
             fprintf(stderr, "pipelines: cannot write '%s'\n", path);
             v->failures++;
@@ -430,7 +433,7 @@ static void compile_all(struct survey *v, vka_gpu *gpu, const struct options *o)
         judge(v, e);
     }
     if (o->json)
-        write_json(v, o, stdout);
+        write_json(v, o, stdout, true);
     if (o->table)
         write_files(v, o);
 }
