@@ -11,7 +11,9 @@
 //   once, spread over the lanes, and handed round by shuffles.  There, a load with per-lane addresses costs as much as a
 //   hundred multiplications, a shuffle with a constant lane next to nothing, and a branch skips nothing.
 //   With WIDE_LOADS (where the device has 64-bit integers) one such load fetches 8 bytes instead of 4.
-// - staging (GPUs): a WM x WN workgroup stages BM x BK of A and BK x BN of B in shared memory.
+// - staging (GPUs): a WM x WN workgroup stages BM x BK of A and BK x BN of B in shared memory, while the next of both are
+//   under way from memory.  With HALVES (x and weights in fp16, 16-bit arithmetic there) they stay fp16 in shared memory,
+//   two k in a word: half the room and half the reads, and multiply-adds that take halves where a GPU has them.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -23,7 +25,7 @@
 #extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
 #endif
 #include "memory.glsl"
-#if defined(STORAGE_F16) && defined(WIDE_LOADS)
+#if defined(HALVES) || (defined(STORAGE_F16) && defined(WIDE_LOADS))
 #include "halves.glsl"
 #endif
 #include "activation.glsl"
@@ -62,26 +64,53 @@ const bool MAKES_STATS = (FLAGS & 1024u) != 0u; // leaves statistics of the resu
 const uint WM = THREADS / WN;
 const uint BM = WM * TM;
 const uint BN = WN * TN;
-#if defined(STORAGE_F16) && defined(WIDE_LOADS)
-const uint V = 4u;                          // k per load of A
+#if defined(HALVES)
+const uint V = 8u;                          // k per load of A
+#elif defined(STORAGE_F16) && defined(WIDE_LOADS)
+const uint V = 4u;
 #else
 const uint V = BROADCAST ? 2u : 4u;
 #endif
 const uint PK = BK / V;                     // loads per row
 const uint A_LOADS = BM * PK / THREADS;     // per thread
-const uint B_LOADS = BK * BN / 4u / THREADS;
 const uint A_STRIDE = BM + 4u;              // shared rows, skewed against bank conflicts
 const uint B_STRIDE = BN + 4u;
+#ifdef HALVES
+const uint STEPS = BK / 2u;                 // shared rows, of two k
+const uint B_LOADS = BK * BN / 8u / THREADS; // each 4 columns of two k
+#else
+const uint STEPS = BK;
+const uint B_LOADS = BK * BN / 4u / THREADS; // 4 columns
+#endif
 
 const uint ROWS = 4u;                       // rows that leave together when broadcasting
+const uint UNROLLED = TM * TN < 64u ? 2u : 4u; // shared rows at a time: for instruction caches, and for few registers
 
-// BK rows of A and of B; behind the product, for statistics, means and M2s of each invocation's 4 rows in 4 columns
-const uint STAGED = BK * (A_STRIDE + B_STRIDE), MOMENTS = MAKES_STATS ? 8u * THREADS : 0u;
-shared float staged[BROADCAST ? 1u : STAGED > MOMENTS ? STAGED : MOMENTS];
-#define sa(i) staged[i]
-#define sb(i) staged[BK * A_STRIDE + (i)]
-#define moments staged
-vec4 load_moments(uint i) { return vec4(moments[i * 4u], moments[i * 4u + 1u], moments[i * 4u + 2u], moments[i * 4u + 3u]); }
+// STEPS rows of A and of B; behind the product, for statistics, means and M2s of each invocation's 4 rows in 4 columns
+const uint STAGED = STEPS * (A_STRIDE + B_STRIDE), MOMENTS = MAKES_STATS ? 8u * THREADS : 0u;
+#ifdef HALVES
+#define WORD uint
+#define WORD4 uvec4
+#else
+#define WORD float
+#define WORD4 vec4
+#endif
+shared WORD staged[BROADCAST ? 1u : STAGED > MOMENTS ? STAGED : MOMENTS];
+const uint B_STAGED = STEPS * A_STRIDE; // where B begins
+WORD4 staged4(uint i) { return WORD4(staged[i], staged[i + 1u], staged[i + 2u], staged[i + 3u]); }
+void stage4(uint i, WORD4 v)
+{
+    [[unroll]] for (uint e = 0u; e < 4u; e++)
+        staged[i + e] = v[e];
+}
+// fp32 in these words
+#ifdef HALVES
+vec4 moments(uint i) { return uintBitsToFloat(staged4(4u * i)); }
+void keep_moments(uint i, vec4 v) { stage4(4u * i, floatBitsToUint(v)); }
+#else
+vec4 moments(uint i) { return staged4(4u * i); }
+void keep_moments(uint i, vec4 v) { stage4(4u * i, v); }
+#endif
 
 layout(push_constant, std430) uniform Push {
     uvec2 x, x2, x3;
@@ -295,6 +324,41 @@ void store_stats(Args a, uint row, uint block, uint n, vec4 mean, vec4 m2)
     store_float4(stats, to + a.result_pitch, m2);
 }
 
+// `count` (2 or 4) consecutive values of x from channel c on, as they go into the product.
+vec4 prepared(vec4 v, uint count, uint norm_row, uint c, uint norm_pitch)
+{
+    if (NORM)
+        [[unroll]] for (uint e = 0u; e < count; e += 2u) {
+            const vec2 scale = fetch_norm(norm_row, c + e, norm_pitch);
+            const vec2 shift = fetch_norm(norm_row + norm_pitch, c + e, norm_pitch);
+            v[e] = v[e] * scale.x + shift.x;
+            v[e + 1u] = v[e + 1u] * scale.y + shift.y;
+        }
+    if (SILU_IN)
+        [[unroll]] for (uint e = 0u; e < count; e++)
+            v[e] = act_silu(v[e]);
+    return v;
+}
+
+// Where a segment of K begins in the row of pixel `p` of sample `s`; for a convolution y, x are the first tap's place
+// without padding.
+uint place_a(Args a, uint segment, bool second, bool third, uint pitch, uint s, uint p, uint y, uint x, out bool inside)
+{
+    inside = true;
+    if (second)
+        return s * (third ? a.x3_stride : a.x2_stride) + p * pitch;
+    if (CONV == 0u)
+        return s * a.x_stride + p * pitch;
+    // the enlarged picture's row and column; those before it wrap round and are outside too
+    const uint dy = a.kernel == 1u ? 0u : segment / 3u, dx = segment - dy * a.kernel;
+    y += dy - a.pad_top;
+    x += dx - a.pad_left;
+    inside = y < a.up_h && x < a.up_w;
+    y = divide(y * a.in_h, a.up_h_magic, a.up_h_shift);
+    x = divide(x * a.in_w, a.up_w_magic, a.up_w_shift);
+    return inside ? s * a.x_stride + (y * a.in_w + x) * a.x_pitch : 0u;
+}
+
 void main()
 {
     const Args a = ArgsBlock(args_address).args; // once, here: inside of loops it would be loads per lane
@@ -308,7 +372,11 @@ void main()
     // What this thread loads of A: rows a_row(i), each V values from k = a_k on.  Rows behind the end repeat the last.
     const uint a_k = V * (thread % PK);
     uint a_sample[A_LOADS], a_pixel[A_LOADS];
+#ifdef SHUFFLED
     POINTER a_at[A_LOADS];
+#else
+    uint a_at[A_LOADS];
+#endif
     uint a_y[A_LOADS], a_x[A_LOADS];
     bool a_inside[A_LOADS];
     [[unroll]] for (uint i = 0u; i < A_LOADS; i++) {
@@ -328,55 +396,25 @@ void main()
             acc[i][j] = 0.0;
 
     uint segment = 0u;
-    POINTER b_at = pointer(weight, panel * a.k_packed * BN + (BROADCAST ? tx : thread) * 4u, W_BYTES);
+#ifdef SHUFFLED
+    POINTER b_at = pointer(weight, panel * a.k_packed * BN + tx * 4u, W_BYTES);
     do {
         const bool second = (CONV == 0u || EXTRA) && segment >= a.taps; // or the third
         const bool third = EXTRA && segment > a.taps;
         const uvec2 source = third ? x3 : second ? x2 : x;
         const uint k_count = third ? a.x3_pitch : second ? a.x2_pitch : a.x_pitch;
-        [[unroll]] for (uint i = 0u; i < A_LOADS; i++) {
-            if (CONV != 0u) {
-                // the enlarged picture's row and column; those before it wrap round and are outside too
-                uint dy = a.kernel == 1u ? 0u : segment / 3u, dx = segment - dy * a.kernel;
-                uint y = a_y[i] + dy - a.pad_top, xx = a_x[i] + dx - a.pad_left;
-                a_inside[i] = y < a.up_h && xx < a.up_w;
-                y = divide(y * a.in_h, a.up_h_magic, a.up_h_shift);
-                xx = divide(xx * a.in_w, a.up_w_magic, a.up_w_shift);
-                uint at = a_inside[i] ? a_sample[i] * a.x_stride + (y * a.in_w + xx) * a.x_pitch : 0u;
-                if (second) {
-                    at = a_sample[i] * (third ? a.x3_stride : a.x2_stride) + a_pixel[i] * k_count;
-                    a_inside[i] = true;
-                }
-                a_at[i] = pointer(source, at + a_k, X_BYTES);
-            } else {
-                uint at = a_sample[i] * (second ? a.x2_stride : a.x_stride) + a_pixel[i] * k_count;
-                a_at[i] = pointer(source, at + a_k, X_BYTES);
-            }
-        }
+        [[unroll]] for (uint i = 0u; i < A_LOADS; i++)
+            a_at[i] = pointer(source, place_a(a, segment, second, third, k_count, a_sample[i], a_pixel[i], a_y[i], a_x[i], a_inside[i]) + a_k, X_BYTES);
         uint k = 0u;
         do {
             vec4 va[A_LOADS];
             [[unroll]] for (uint i = 0u; i < A_LOADS; i++) {
                 va[i] = fetch_a(source, a_at[i]);
                 a_at[i] = advance(a_at[i], BK, X_BYTES);
-                if (NORM) {
-                    [[unroll]] for (uint e = 0u; e < V; e += 2u) {
-                        uint c = (second ? a.norm_second : 0u) + k + a_k + e, row = a_sample[i] * a.norm_stride;
-                        vec2 scale = fetch_norm(row, c, a.norm_pitch);
-                        vec2 shift = fetch_norm(row + a.norm_pitch, c, a.norm_pitch);
-                        va[i][e] = va[i][e] * scale.x + shift.x;
-                        va[i][e + 1u] = va[i][e + 1u] * scale.y + shift.y;
-                    }
-                }
-                if (SILU_IN)
-                    [[unroll]] for (uint e = 0u; e < V; e++)
-                        va[i][e] = act_silu(va[i][e]);
+                va[i] = prepared(va[i], min(V, 4u), a_sample[i] * a.norm_stride, (second ? a.norm_second : 0u) + k + a_k, a.norm_pitch);
                 if (CONV != 0u)
                     va[i] = a_inside[i] ? va[i] : vec4(0.0);
-                if (!BROADCAST) // a step may reach beyond the segment
-                    va[i] = k + a_k < k_count ? va[i] : vec4(0.0);
             }
-#ifdef SHUFFLED
             float b[BK][TN];
             [[unroll]] for (uint kk = 0u; kk < BK; kk++)
                 [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
@@ -391,38 +429,132 @@ void main()
                         const uint at = (r + i) * PK + kk / V; // which of the tile's loads of A
                         float v = subgroupShuffle(va[at / THREADS][kk % V], at % THREADS);
                         [[unroll]] for (uint j = 0u; j < TN; j++)
-                            acc[r + i][j] += v * b[kk][j];
+                            acc[r + i][j] = fma(v, b[kk][j], acc[r + i][j]);
                     }
-#else
-            vec4 vb[B_LOADS];
-            [[unroll]] for (uint i = 0u; i < B_LOADS; i++)
-                vb[i] = fetch_b(advance(b_at, i * THREADS * 4u, W_BYTES));
-            barrier();
-            [[unroll]] for (uint i = 0u; i < A_LOADS; i++)
-                [[unroll]] for (uint e = 0u; e < 4u; e++)
-                    sa((a_k + e) * A_STRIDE + (thread + i * THREADS) / PK) = va[i][e];
-            [[unroll]] for (uint i = 0u; i < B_LOADS; i++) {
-                const uint at = (thread + i * THREADS) * 4u;
-                [[unroll]] for (uint e = 0u; e < 4u; e++)
-                    sb(at / BN * B_STRIDE + at % BN + e) = vb[i][e];
-            }
-            barrier();
-            [[unroll]] for (uint kk = 0u; kk < BK; kk++) {
-                float ra[TM], rb[TN];
-                [[unroll]] for (uint i = 0u; i < TM; i++)
-                    ra[i] = sa(kk * A_STRIDE + i / 4u * (WM * 4u) + ty * 4u + i % 4u);
-                [[unroll]] for (uint j = 0u; j < TN; j++)
-                    rb[j] = sb(kk * B_STRIDE + j / 4u * (WN * 4u) + tx * 4u + j % 4u);
-                [[unroll]] for (uint i = 0u; i < TM; i++)
-                    [[unroll]] for (uint j = 0u; j < TN; j++)
-                        acc[i][j] += ra[i] * rb[j];
-            }
-#endif
-            b_at = advance(b_at, (BROADCAST ? BK : min(BK, k_count - k)) * BN, W_BYTES);
+            b_at = advance(b_at, BK * BN, W_BYTES);
             k += BK;
         } while (k < k_count);
         segment++;
     } while (segment < a.segments);
+#else
+    // Step by step: the next operands leave memory, those in shared memory are multiplied, then the next take their place.
+    uint k = 0u, k_count = 0u, b_at = panel * a.k_packed * BN;
+    uvec2 source = x;
+    bool second = false, third = false, more = true;
+    for (bool loaded = false;; loaded = true) {
+        if (k >= k_count) { // the next segment, at first segment 0
+            more = segment < a.segments;
+            second = (CONV == 0u || EXTRA) && segment >= a.taps; // or the third
+            third = EXTRA && segment > a.taps;
+            source = third ? x3 : second ? x2 : x;
+            k_count = third ? a.x3_pitch : second ? a.x2_pitch : a.x_pitch;
+            [[unroll]] for (uint i = 0u; i < A_LOADS; i++)
+                a_at[i] = place_a(a, segment, second, third, k_count, a_sample[i], a_pixel[i], a_y[i], a_x[i], a_inside[i]) + a_k;
+            segment++;
+            k = 0u;
+        }
+#ifdef HALVES
+        uvec4 va[A_LOADS];
+        uvec2 vb[B_LOADS][2];
+#else
+        vec4 va[A_LOADS], vb[B_LOADS];
+#endif
+        if (more) {
+            [[unroll]] for (uint i = 0u; i < A_LOADS; i++) {
+                // a step may reach beyond the segment: what is loaded there counts for nothing
+#ifdef HALVES
+                va[i] = load_u32x4(source, a_at[i] >> 1);
+#else
+                va[i] = fetch_a(source, a_at[i]);
+#endif
+                a_at[i] += BK;
+            }
+            [[unroll]] for (uint i = 0u; i < B_LOADS; i++) {
+                const uint at = thread + i * THREADS;
+#ifdef HALVES
+                const uint from = b_at + at / (BN / 4u) * (2u * BN) + at % (BN / 4u) * 4u;
+                vb[i][0] = load_u32x2(weight, from >> 1);
+                vb[i][1] = load_u32x2(weight, (from + BN) >> 1);
+#else
+                vb[i] = fetch_b(b_at + at * 4u);
+#endif
+            }
+        }
+        if (loaded) {
+            [[dont_unroll]] for (uint from = 0u; from < STEPS; from += UNROLLED)
+            [[unroll]] for (uint step = 0u; step < UNROLLED; step++) {
+                const uint kk = from + step;
+#ifdef HALVES
+                f16vec2 ra[TM], rb[TN];
+                [[unroll]] for (uint i = 0u; i < TM; i += 4u) {
+                    const uvec4 v = staged4(kk * A_STRIDE + i * WM + ty * 4u);
+                    [[unroll]] for (uint e = 0u; e < 4u; e++)
+                        ra[i + e] = unpackFloat2x16(v[e]);
+                }
+                [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
+                    const uvec4 v = staged4(B_STAGED + kk * B_STRIDE + j * WN + tx * 4u);
+                    [[unroll]] for (uint e = 0u; e < 4u; e++)
+                        rb[j + e] = unpackFloat2x16(v[e]);
+                }
+                [[unroll]] for (uint h = 0u; h < 2u; h++)
+                    [[unroll]] for (uint i = 0u; i < TM; i++)
+                        [[unroll]] for (uint j = 0u; j < TN; j++)
+                            acc[i][j] += float(ra[i][h]) * float(rb[j][h]);
+#else
+                float ra[TM], rb[TN];
+                [[unroll]] for (uint i = 0u; i < TM; i += 4u) {
+                    const vec4 v = staged4(kk * A_STRIDE + i * WM + ty * 4u);
+                    [[unroll]] for (uint e = 0u; e < 4u; e++)
+                        ra[i + e] = v[e];
+                }
+                [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
+                    const vec4 v = staged4(B_STAGED + kk * B_STRIDE + j * WN + tx * 4u);
+                    [[unroll]] for (uint e = 0u; e < 4u; e++)
+                        rb[j + e] = v[e];
+                }
+                [[unroll]] for (uint i = 0u; i < TM; i++)
+                    [[unroll]] for (uint j = 0u; j < TN; j++)
+                        acc[i][j] += ra[i] * rb[j];
+#endif
+            }
+        }
+        if (!more)
+            break;
+        barrier();
+        [[unroll]] for (uint i = 0u; i < A_LOADS; i++) {
+            const uint row = (thread + i * THREADS) / PK, channel = (second ? a.norm_second : 0u) + k + a_k;
+            const bool counts = (CONV == 0u || a_inside[i]) && k + a_k < k_count;
+#ifdef HALVES
+            uvec4 v = va[i];
+            if (NORM || SILU_IN)
+                v = halves(prepared(low_halves(v), 4u, a_sample[i] * a.norm_stride, channel, a.norm_pitch),
+                           prepared(high_halves(v), 4u, a_sample[i] * a.norm_stride, channel + 4u, a.norm_pitch));
+            v = counts ? v : uvec4(0u);
+            const uint to = a_k / 2u * A_STRIDE + row;
+#else
+            vec4 v = prepared(va[i], 4u, a_sample[i] * a.norm_stride, channel, a.norm_pitch);
+            v = counts ? v : vec4(0.0);
+            const uint to = a_k * A_STRIDE + row;
+#endif
+            [[unroll]] for (uint e = 0u; e < 4u; e++)
+                staged[to + e * A_STRIDE] = v[e];
+        }
+        [[unroll]] for (uint i = 0u; i < B_LOADS; i++) {
+#ifdef HALVES
+            const uint at = thread + i * THREADS;
+            const uvec2 even = vb[i][0], odd = vb[i][1];
+            const uvec2 low = (even & 0xffffu) | (odd << 16), high = (even >> 16) | (odd & 0xffff0000u);
+            stage4(B_STAGED + at / (BN / 4u) * B_STRIDE + at % (BN / 4u) * 4u, uvec4(low.x, high.x, low.y, high.y));
+#else
+            const uint at = thread + i * THREADS;
+            stage4(B_STAGED + at / (BN / 4u) * B_STRIDE + at % (BN / 4u) * 4u, vb[i]);
+#endif
+        }
+        barrier();
+        b_at += min(BK, k_count - k) * BN;
+        k += BK;
+    }
+#endif
 
     // When broadcasting, the sums leave in blocks of ROWS rows: the next block's move into the first rows, so that this
     // code exists once per block size and not once per row.
@@ -459,42 +591,47 @@ void main()
                 store_stats(a, m0, TM, n, base[j / 4u] + offset, max(squares[j / 4u] - sum[j / 4u] * offset, vec4(0.0)));
         }
 #else
-    [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
-        const uint n = panel * BN + j * WN + tx * 4u;
-        const vec4 column_bias = load_float4(bias, n);
-        [[unroll]] for (uint i = 0u; i < TM; i += 4u) {
-            const uint row = m + i * WM;
-            vec4 v[4];
-            [[unroll]] for (uint e = 0u; e < 4u; e++) {
-                v[e] = vec4(acc[i + e][j], acc[i + e][j + 1u], acc[i + e][j + 2u], acc[i + e][j + 3u]) + column_bias;
-                if (row + e < rows)
-                    v[e] = finish(a, row + e, n, v[e]);
+    vec4 column_bias[TN / 4u];
+    [[unroll]] for (uint j = 0u; j < TN; j += 4u)
+        column_bias[j / 4u] = load_float4(bias, panel * BN + j * WN + tx * 4u);
+    [[unroll]] for (uint i = 0u; i < TM; i++) {
+        const uint row = m + i / 4u * (WM * 4u) + i % 4u;
+        if (row < rows)
+            [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
+                const vec4 v = vec4(acc[i][j], acc[i][j + 1u], acc[i][j + 2u], acc[i][j + 3u]) + column_bias[j / 4u];
+                const vec4 y = finish(a, row, panel * BN + j * WN + tx * 4u, v);
+                if (STATS)
+                    [[unroll]] for (uint e = 0u; e < 4u; e++)
+                        acc[i][j + e] = y[e];
             }
-            if (STATS) { // of the WM * 4 rows of this i: mean and M2 of each invocation's 4, then of all
-                const vec4 mean = ((v[0] + v[1]) + (v[2] + v[3])) * 0.25;
-                vec4 m2 = vec4(0.0);
-                [[unroll]] for (uint e = 0u; e < 4u; e++)
-                    m2 += (v[e] - mean) * (v[e] - mean);
-                barrier();
+    }
+    if (STATS) // mean and M2 of each invocation's 4 rows, then of the WM * 4 that lie together
+        [[unroll]] for (uint j = 0u; j < TN; j += 4u)
+            [[unroll]] for (uint i = 0u; i < TM; i += 4u) {
+                vec4 mean, m2;
                 [[unroll]] for (uint e = 0u; e < 4u; e++) {
-                    moments[(ty * WN + tx) * 4u + e] = mean[e];
-                    moments[(WM * WN + ty * WN + tx) * 4u + e] = m2[e];
+                    const vec4 v = vec4(acc[i][j + e], acc[i + 1u][j + e], acc[i + 2u][j + e], acc[i + 3u][j + e]);
+                    mean[e] = ((v.x + v.y) + (v.z + v.w)) * 0.25;
+                    const vec4 d = v - mean[e];
+                    m2[e] = (d.x * d.x + d.y * d.y) + (d.z * d.z + d.w * d.w);
                 }
                 barrier();
+                keep_moments(ty * WN + tx, mean);
+                keep_moments(WM * WN + ty * WN + tx, m2);
+                barrier();
+                const uint n = panel * BN + j * WN + tx * 4u, row = m0 + i * WM;
                 if (ty == 0u && n < a.result_pitch && row < rows) {
                     vec4 all = vec4(0.0), apart = vec4(0.0), within = vec4(0.0);
-                    for (uint t = 0u; t < WM; t++)
-                        all += load_moments(t * WN + tx);
+                    [[dont_unroll]] for (uint t = 0u; t < WM; t++)
+                        all += moments(t * WN + tx);
                     all /= float(WM);
-                    for (uint t = 0u; t < WM; t++) {
-                        const vec4 d = load_moments(t * WN + tx) - all;
+                    [[dont_unroll]] for (uint t = 0u; t < WM; t++) {
+                        const vec4 d = moments(t * WN + tx) - all;
                         apart += d * d;
-                        within += load_moments(WM * WN + t * WN + tx);
+                        within += moments(WM * WN + t * WN + tx);
                     }
                     store_stats(a, row, WM * 4u, n, all, within + 4.0 * apart);
                 }
             }
-        }
-    }
 #endif
 }

@@ -134,6 +134,8 @@ static vka_tensor add_position_products(vka_build *b, const struct vka_linear_ar
     struct vka_matmul_params table = *p;
     table.act = VKA_ACT_NONE;
     table.splits = 1;
+    if (!table.tile.id && !table.tile.shuffled) /* positions are fp32, which has half the depth where fp16 has more */
+        table.tile.depth = 16;
     table.frame_bias = false;
     vka_graph_node(b, &vka_op_linear, vka_in(a->at, "positions"), in, VKA_MATMUL_INPUTS, &out, 1, &table, sizeof table);
     return out;

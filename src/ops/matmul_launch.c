@@ -35,6 +35,12 @@ void vka_matmul_magic(uint32_t d, uint32_t *multiplier, uint32_t *shift)
     *shift = s;
 }
 
+/* Whether a staging kernel keeps operands in fp16 on their way. */
+static bool takes_halves(const struct vka_kernel_table *t, enum vka_dtype x, enum vka_dtype weight)
+{
+    return !t->cpu && t->arithmetic_f16 && x == VKA_F16 && weight == VKA_F16;
+}
+
 /* On a software device a lane's 4 columns times 32 rows pay for the loads, which cost far more than sums held in the
  * first level cache; 64 rows or 8 columns gain a tenth but double the compile time. `depth` is as many k as one load
  * brings. */
@@ -51,11 +57,14 @@ struct vka_matmul_tile vka_matmul_choose(const struct vka_kernel_table *t, const
     }
     uint16_t threads = t->max_invocations >= 256 ? 256 : 128;
     bool large = threads == 256 && s->pixels >= 1024 && s->n >= 128;
-    if (large && t->few_registers && !s->conv) /* a convolution's places take more */
-        return (struct vka_matmul_tile){threads, 16, 4, 8, 16, .shuffled = false};
+    bool halves = takes_halves(t, s->x, s->weight);
+    uint16_t depth = halves ? 32 : 16; /* equally many bytes of shared memory */
+    /* a convolution's places take more registers, and halves spare the reads that wide tiles are for */
+    if (large && t->few_registers && !s->conv && !halves)
+        return (struct vka_matmul_tile){threads, 16, 4, 8, depth, .shuffled = false};
     if (large && !t->few_registers && t->shared_bytes >= 20480)
-        return (struct vka_matmul_tile){threads, 16, 8, 8, 16, .shuffled = false};
-    return (struct vka_matmul_tile){threads, 16, 4, 4, 16, .shuffled = false};
+        return (struct vka_matmul_tile){threads, 16, 8, 8, depth, .shuffled = false};
+    return (struct vka_matmul_tile){threads, 16, 4, 4, depth, .shuffled = false};
 }
 
 /* ---- the operator --------------------------------------------------------------------------------- */
@@ -170,7 +179,9 @@ static void matmul_record(const struct vka_node *node, struct vka_recorder *r)
     const uint32_t constants[] = {t->threads, t->across, t->rows, t->columns, t->depth, p->kernel != 0, flags, p->act};
     enum vka_dtype storage = f16 ? VKA_F16 : VKA_F32;
     uint32_t shader = t->shuffled ? VKA_WIDE_VARIANT(r->table, storage, VKA_SHADER_MATMUL_SHUFFLED)
-                                  : vka_variant(storage, VKA_SHADER_MATMUL_F32, VKA_SHADER_MATMUL_F16);
+                      : takes_halves(r->table, x->dtype, r->in[VKA_MATMUL_WEIGHT].dtype)
+                          ? VKA_SHADER_MATMUL_HALVES
+                          : vka_variant(storage, VKA_SHADER_MATMUL_F32, VKA_SHADER_MATMUL_F16);
     vka_launch_pinned(r, shader, t->shuffled ? r->table->subgroup_size : 0, constants,
                       sizeof constants / sizeof *constants, &push, sizeof push, tiles, 1);
 }

@@ -397,7 +397,7 @@ static void test_matrix_tiles(void **state)
                                                                  : k->h * k->w};
         t.vendor = vendor;
         uint32_t count = vka_attention_tiles(&t, &shape, tiles, sizeof tiles / sizeof *tiles);
-        assert_true(count > 4);
+        assert_true(count >= 4);
         float *want = NULL;
         for (uint32_t j = 0; j < count; j += j ? 3 : 1) { /* a third of them: LLVM is slow */
             forced = &tiles[j];
