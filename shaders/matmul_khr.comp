@@ -175,10 +175,12 @@ void main()
     uint segment = 0u, k = 0u, b_row = 0u; // where the block under way begins; b_row: its packed row
     uint end_segment = a.segments, end_k = 0u;
     if (SPLIT) {
-        segment = args.split_segment[part];
-        k = args.split_k[part];
-        end_segment = args.split_segment[part + 1u];
-        end_k = args.split_k[part + 1u];
+        // out of memory: as elements of `args` they would make compilers keep all of it where it can be indexed
+        ArgsBlock block = ArgsBlock(args_address);
+        segment = block.args.split_segment[part];
+        k = block.args.split_k[part];
+        end_segment = block.args.split_segment[part + 1u];
+        end_k = block.args.split_k[part + 1u];
         b_row = min(segment, a.taps) * a.x_pitch + (segment > a.taps ? a.x2_pitch : 0u) + k;
     }
     uvec2 source = x;
