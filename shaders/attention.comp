@@ -55,6 +55,10 @@ layout(push_constant, scalar) uniform Push {
     float scale;       // times log2(e)
 } push;
 
+// Read once, here: on a software device they would be loads per lane inside of loops.
+uvec2 k_address = push.k, v_address = push.v, result_address = push.result;
+uint queries = push.queries, tokens = push.tokens, problems = push.problems;
+
 bool temporal() { return (push.stage_flags & 0x10000u) != 0; }
 bool causal() { return (push.stage_flags & 0x20000u) != 0; }
 
@@ -89,7 +93,7 @@ Place place_of(uint problem)
 void main()
 {
     const uint lane = gl_LocalInvocationIndex;
-    const uint problem = min(workgroup_number(), push.problems - 1);
+    const uint problem = min(workgroup_number(), problems - 1);
     const uint first_query = gl_WorkGroupID.y * LANES * QUERIES;
     Place at = place_of(problem);
 
@@ -97,8 +101,8 @@ void main()
     float maximum[QUERIES], weight[QUERIES];
     uint limit[QUERIES];
     [[unroll]] for (uint n = 0; n < QUERIES; n++) {
-        uint query = min(first_query + n * LANES + lane, push.queries - 1);
-        limit[n] = causal() ? query + 1 : push.tokens;
+        uint query = min(first_query + n * LANES + lane, queries - 1);
+        limit[n] = causal() ? query + 1 : tokens;
         [[unroll]] for (uint i = 0; i < QUADS; i++) {
             q[n][i] = load_quad(push.q, at.q + query * at.q_token + i * 4) * push.scale;
             sum[n][i] = vec4(0);
@@ -107,12 +111,12 @@ void main()
         weight[n] = 0.0;
     }
 
-    uint seen = causal() ? min(push.tokens, first_query + LANES * QUERIES) : push.tokens;
+    uint seen = causal() ? min(tokens, first_query + LANES * QUERIES) : tokens;
     for (uint first = 0; first < seen; first += LANES) {
-        uint key = min(first + lane, push.tokens - 1);
+        uint key = min(first + lane, tokens - 1);
         vec4 held[QUADS];
         [[unroll]] for (uint i = 0; i < QUADS; i++)
-            held[i] = load_quad(push.k, at.k + key * at.k_token + i * 4);
+            held[i] = load_quad(k_address, at.k + key * at.k_token + i * 4);
         float s[QUERIES][LANES];
         [[unroll]] for (uint j = 0; j < LANES; j++) {
             [[unroll]] for (uint i = 0; i < QUADS; i++) {
@@ -142,7 +146,7 @@ void main()
             }
         }
         [[unroll]] for (uint i = 0; i < QUADS; i++)
-            held[i] = load_quad(push.v, at.v + key * at.v_token + i * 4);
+            held[i] = load_quad(v_address, at.v + key * at.v_token + i * 4);
         [[unroll]] for (uint j = 0; j < LANES; j++) {
             [[unroll]] for (uint i = 0; i < QUADS; i++) {
                 vec4 v = subgroupShuffle(held[i], j);
@@ -153,10 +157,10 @@ void main()
     }
     [[unroll]] for (uint n = 0; n < QUERIES; n++) {
         uint query = first_query + n * LANES + lane;
-        if (query < push.queries && workgroup_number() < push.problems) {
+        if (query < queries && workgroup_number() < problems) {
             float share = 1.0 / weight[n];
             [[unroll]] for (uint i = 0; i < QUADS; i++)
-                store_quad(push.result, at.result + query * at.result_token + i * 4, sum[n][i] * share);
+                store_quad(result_address, at.result + query * at.result_token + i * 4, sum[n][i] * share);
         }
     }
 }
@@ -180,20 +184,20 @@ void main()
     const bool inside = local_problem < pack;
     const uint problem = workgroup_number() * pack + local_problem;
     const uint query = gl_WorkGroupID.y * span + local_query;
-    const bool live = inside && problem < push.problems && query < push.queries;
-    Place at = place_of(min(problem, push.problems - 1));
+    const bool live = inside && problem < problems && query < queries;
+    Place at = place_of(min(problem, problems - 1));
 
     vec4 q[QUADS], sum[QUADS];
     [[unroll]] for (uint i = 0; i < QUADS; i++) {
         uint quad = part * QUADS + i;
-        uint row = min(query, push.queries - 1);
+        uint row = min(query, queries - 1);
         q[i] = quad < push.slot ? load_quad(push.q, at.q + row * at.q_token + quad * 4) * push.scale : vec4(0);
         sum[i] = vec4(0);
     }
     float maximum = FIRST_MAXIMUM, weight = 0.0;
 
-    uint seen = causal() ? min(push.tokens, (gl_WorkGroupID.y + 1) * span) : push.tokens;
-    uint limit = causal() ? min(push.tokens, query + 1) : push.tokens;
+    uint seen = causal() ? min(tokens, (gl_WorkGroupID.y + 1) * span) : tokens;
+    uint limit = causal() ? min(tokens, query + 1) : tokens;
     uint base = inside ? local_problem * stage * SLOT : 0;
     uint turn = 0;
     for (uint first = 0; first < seen; first += stage) {
@@ -201,11 +205,11 @@ void main()
         if (inside)
             for (uint e = part * span + local_query; e < stage * SLOT; e += SPLIT * span) {
                 uint key = e / SLOT, quad = e % SLOT;
-                bool there = first + key < push.tokens && quad < push.slot;
+                bool there = first + key < tokens && quad < push.slot;
                 uint token = there ? first + key : 0;
                 quad = there ? quad * 4 : 0;
-                staged_k[base + e] = there ? load_quad(push.k, at.k + token * at.k_token + quad) : vec4(0);
-                staged_v[base + e] = there ? load_quad(push.v, at.v + token * at.v_token + quad) : vec4(0);
+                staged_k[base + e] = there ? load_quad(k_address, at.k + token * at.k_token + quad) : vec4(0);
+                staged_v[base + e] = there ? load_quad(v_address, at.v + token * at.v_token + quad) : vec4(0);
             }
         barrier();
         uint end = min(stage, seen - first);
@@ -255,7 +259,7 @@ void main()
     [[unroll]] for (uint i = 0; i < QUADS; i++) {
         uint quad = part * QUADS + i;
         if (quad < push.slot)
-            store_quad(push.result, at.result + query * at.result_token + quad * 4, sum[i] * share);
+            store_quad(result_address, at.result + query * at.result_token + quad * 4, sum[i] * share);
     }
 }
 

@@ -25,7 +25,7 @@
 #extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
 #endif
 #include "memory.glsl"
-#if defined(HALVES) || (defined(STORAGE_F16) && defined(WIDE_LOADS))
+#if defined(HALVES) || defined(WIDE_LOADS)
 #include "halves.glsl"
 #endif
 #include "activation.glsl"
@@ -51,6 +51,7 @@ const bool ADD_F32 = (FLAGS & 64u) != 0u;
 const bool W_F16 = (FLAGS & 128u) != 0u;
 const bool NORM_ODD = (FLAGS & 256u) != 0u; // x2's first channel is odd: no pairs in the norm
 #ifdef SHUFFLED // where compiling a pipeline costs more than a few steps without effect in it
+const bool WHOLE = (FLAGS & 2048u) != 0u; // a tile's rows are of one sample
 const bool BROADCAST = true;
 const bool EXTRA = CONV != 0u;
 #define STATS ((stats.x | stats.y) != 0u)
@@ -123,7 +124,11 @@ layout(push_constant, std430) uniform Push {
     uint tiles_n; // panels
     uint tiles;   // in all: groups beyond do nothing
     uint stats_stride; // floats per sample
-};
+} push;
+// Read once, here: on a software device they would be loads per lane inside of loops.
+uvec2 x = push.x, x2 = push.x2, x3 = push.x3, weight = push.weight, bias = push.bias, result = push.result, add = push.add;
+uvec2 sample_bias = push.sample_bias, norm = push.norm, stats = push.stats;
+uint rows = push.rows, tiles_n = push.tiles_n, tiles = push.tiles, stats_stride = push.stats_stride;
 
 // As struct matmul_args in src/ops/matmul_launch.c.
 struct Args {
@@ -159,11 +164,7 @@ POINTER pointer(uvec2 base, uint i, uint bytes) { return packUint2x32(base) + ui
 POINTER advance(POINTER p, uint elements, uint bytes) { return p + uint64_t(elements * bytes); }
 vec2 fetch_f32x2(uvec2 base, POINTER p) { return uintBitsToFloat(unpackUint2x32(RefWide(p).v)); }
 void store_f32x2(uvec2 base, uint i, vec2 v) { RefWide(pointer(base, i, 4u)).v = packUint2x32(floatBitsToUint(v)); }
-vec4 fetch_half4(uvec2 base, POINTER p)
-{
-    uvec2 v = unpackUint2x32(RefWide(p).v);
-    return vec4(unpackHalf2x16(v.x), unpackHalf2x16(v.y));
-}
+vec4 fetch_half4(uvec2 base, POINTER p) { return four_halves(RefWide(p).v); }
 #else
 #define POINTER uint
 POINTER pointer(uvec2 base, uint i, uint bytes) { return i; }
@@ -257,7 +258,7 @@ void store_result2(uint i, vec2 v)
 #ifdef STORAGE_F16
     if (!OUT_F32) {
 #ifdef WIDE_LOADS
-        store_u32(result, i >> 1, packFloat2x16(f16vec2(v)));
+        store_u32(result, i >> 1, two_halves(v));
 #else
         store_storage(result, i, v.x);
         store_storage(result, i + 1u, v.y);
@@ -283,20 +284,31 @@ void store_result(uint i, vec4 v)
     store_float4(result, i, v);
 }
 
-// What follows the product: v are columns n .. n + 3 of a row.  Returns what they become.
-vec4 finish(Args a, uint row, uint n, vec4 v)
+// Where row m of the part lies: sample and pixel.
+struct Row {
+    uint s, p;
+};
+Row row_of(Args a, uint m)
+{
+    const uint s = divide(m, a.pixels_magic, a.pixels_shift);
+    return Row(s, m - s * a.pixels);
+}
+
+vec4 load_sample_bias(Args a, uint s, uint n)
+{
+    uint row = s + a.first_frame; // a row per frame, or per sample: then `frames` is beyond all of them
+    row -= divide(row, a.frames_magic, a.frames_shift) * a.frames;
+    return load_float4(sample_bias, row * a.sample_bias_stride + n);
+}
+
+// What follows the product and its biases: v are columns n .. n + 3 of a row.  Returns what they become.
+vec4 finish(Args a, Row row, uint n, vec4 v)
 {
     const uint c = ACT == ACT_GEGLU ? n / 2u : n; // output channel
     if (c >= a.result_pitch)
         return vec4(0.0);
-    const uint s = divide(row, a.pixels_magic, a.pixels_shift), p = row - s * a.pixels;
-    if (SAMPLE_BIAS) {
-        uint from_row = s + a.first_frame; // a row per frame, or per sample: then `frames` is beyond all of them
-        from_row -= divide(from_row, a.frames_magic, a.frames_shift) * a.frames;
-        v += load_float4(sample_bias, from_row * a.sample_bias_stride + n);
-    }
-    const uint at = s * a.result_stride + p * a.result_pitch + c;
-    const uint from = s * a.add_stride + p * a.add_pitch + c;
+    const uint at = row.s * a.result_stride + row.p * a.result_pitch + c;
+    const uint from = row.s * a.add_stride + row.p * a.add_pitch + c;
     const uvec4 channel = uvec4(c, c + 1u, c + 2u, c + 3u);
     if (ACT == ACT_GEGLU) {
         vec2 y = vec2(v.x * act_gelu(v.y), v.z * act_gelu(v.w));
@@ -316,10 +328,9 @@ vec4 finish(Args a, uint row, uint n, vec4 v)
 }
 
 // Statistics of columns n .. n + 3 over the block of rows that begins at `row`.
-void store_stats(Args a, uint row, uint block, uint n, vec4 mean, vec4 m2)
+void store_stats(Args a, Row row, uint block, uint n, vec4 mean, vec4 m2)
 {
-    const uint s = divide(row, a.pixels_magic, a.pixels_shift), p = row - s * a.pixels;
-    const uint to = s * stats_stride + p / block * (2u * a.result_pitch) + n;
+    const uint to = row.s * stats_stride + row.p / block * (2u * a.result_pitch) + n;
     store_float4(stats, to, mean);
     store_float4(stats, to + a.result_pitch, m2);
 }
@@ -361,7 +372,7 @@ uint place_a(Args a, uint segment, bool second, bool third, uint pitch, uint s, 
 
 void main()
 {
-    const Args a = ArgsBlock(args_address).args; // once, here: inside of loops it would be loads per lane
+    const Args a = ArgsBlock(push.args_address).args; // once, here: inside of loops it would be loads per lane
     const uint thread = gl_LocalInvocationIndex;
     const uint tx = thread % WN, ty = thread / WN;
     const uint tile = workgroup_number();
@@ -381,8 +392,9 @@ void main()
     bool a_inside[A_LOADS];
     [[unroll]] for (uint i = 0u; i < A_LOADS; i++) {
         uint m = min(m0 + (thread + i * THREADS) / PK, rows - 1u);
-        a_sample[i] = divide(m, a.pixels_magic, a.pixels_shift);
-        a_pixel[i] = m - a_sample[i] * a.pixels;
+        const Row row = row_of(a, m);
+        a_sample[i] = row.s;
+        a_pixel[i] = row.p;
         if (CONV != 0u) {
             a_y[i] = divide(a_pixel[i], a.out_w_magic, a.out_w_shift);
             a_x[i] = (a_pixel[i] - a_y[i] * a.out_w) * a.stride;
@@ -411,7 +423,7 @@ void main()
             [[unroll]] for (uint i = 0u; i < A_LOADS; i++) {
                 va[i] = fetch_a(source, a_at[i]);
                 a_at[i] = advance(a_at[i], BK, X_BYTES);
-                va[i] = prepared(va[i], min(V, 4u), a_sample[i] * a.norm_stride, (second ? a.norm_second : 0u) + k + a_k, a.norm_pitch);
+                va[i] = prepared(va[i], min(V, 4u), a_sample[WHOLE ? 0u : i] * a.norm_stride, (second ? a.norm_second : 0u) + k + a_k, a.norm_pitch);
                 if (CONV != 0u)
                     va[i] = a_inside[i] ? va[i] : vec4(0.0);
             }
@@ -556,26 +568,40 @@ void main()
     }
 #endif
 
-    // When broadcasting, the sums leave in blocks of ROWS rows: the next block's move into the first rows, so that this
-    // code exists once per block size and not once per row.
-    uint m = m0 + (BROADCAST ? 0u : ty * 4u);
 #ifdef SHUFFLED
-    uint left = TM;
+    // The sums leave in blocks of ROWS rows: the next block's move into the first rows, so that this code exists once per
+    // block size and not once per row.
+    const uint end = tile < tiles ? rows : 0u;
+    const Row first = row_of(a, m0);
+    uint m = m0, left = TM;
+    vec4 column_bias[TN / 4u], frame_bias[TN / 4u];
+    [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
+        const uint n = panel * BN + j * WN + tx * 4u;
+        column_bias[j / 4u] = load_float4(bias, n);
+        if (SAMPLE_BIAS && WHOLE)
+            frame_bias[j / 4u] = load_sample_bias(a, first.s, n);
+    }
     vec4 base[TN / 4u], sum[TN / 4u], squares[TN / 4u]; // the first row; sums of distances from it
     [[dont_unroll]] do {
-        [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
-            const uint n = panel * BN + j * WN + tx * 4u;
-            const vec4 column_bias = load_float4(bias, n);
-            [[unroll]] for (uint i = 0u; i < ROWS; i++) {
-                vec4 v = vec4(acc[i][j], acc[i][j + 1u], acc[i][j + 2u], acc[i][j + 3u]) + column_bias;
-                if (m + i < rows && tile < tiles)
-                    v = finish(a, m + i, n, v);
+        Row row = row_of(a, m);
+        [[unroll]] for (uint i = 0u; i < ROWS; i++) {
+            [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
+                const uint n = panel * BN + j * WN + tx * 4u;
+                vec4 v = vec4(acc[i][j], acc[i][j + 1u], acc[i][j + 2u], acc[i][j + 3u]) + column_bias[j / 4u];
+                if (m + i < end) {
+                    if (SAMPLE_BIAS)
+                        v += WHOLE ? frame_bias[j / 4u] : load_sample_bias(a, row.s, n);
+                    v = finish(a, row, n, v);
+                }
                 if (i == 0u && left == TM)
                     base[j / 4u] = v, sum[j / 4u] = squares[j / 4u] = vec4(0.0);
                 v -= base[j / 4u];
                 sum[j / 4u] += v;
                 squares[j / 4u] += v * v;
             }
+            row.p++;
+            row.s += row.p == a.pixels ? 1u : 0u;
+            row.p = row.p == a.pixels ? 0u : row.p;
         }
         [[unroll]] for (uint i = 0u; i < TM - ROWS; i++)
             [[unroll]] for (uint j = 0u; j < TN; j++)
@@ -583,23 +609,28 @@ void main()
         m += ROWS;
         left -= min(left, ROWS);
     } while (left != 0u);
-    if (STATS && m0 < rows && tile < tiles) // a block is TM rows: whole or not there
+    if (STATS && m0 < end) // a block is TM rows: whole or not there
         [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
             const uint n = panel * BN + j * WN + tx * 4u;
             const vec4 offset = sum[j / 4u] / float(TM);
             if (n < a.result_pitch)
-                store_stats(a, m0, TM, n, base[j / 4u] + offset, max(squares[j / 4u] - sum[j / 4u] * offset, vec4(0.0)));
+                store_stats(a, first, TM, n, base[j / 4u] + offset, max(squares[j / 4u] - sum[j / 4u] * offset, vec4(0.0)));
         }
 #else
+    const uint m = m0 + ty * 4u;
     vec4 column_bias[TN / 4u];
     [[unroll]] for (uint j = 0u; j < TN; j += 4u)
         column_bias[j / 4u] = load_float4(bias, panel * BN + j * WN + tx * 4u);
     [[unroll]] for (uint i = 0u; i < TM; i++) {
-        const uint row = m + i / 4u * (WM * 4u) + i % 4u;
-        if (row < rows)
+        const uint at = m + i / 4u * (WM * 4u) + i % 4u;
+        if (at < rows)
             [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
-                const vec4 v = vec4(acc[i][j], acc[i][j + 1u], acc[i][j + 2u], acc[i][j + 3u]) + column_bias[j / 4u];
-                const vec4 y = finish(a, row, panel * BN + j * WN + tx * 4u, v);
+                const uint n = panel * BN + j * WN + tx * 4u;
+                const Row row = row_of(a, at);
+                vec4 v = vec4(acc[i][j], acc[i][j + 1u], acc[i][j + 2u], acc[i][j + 3u]) + column_bias[j / 4u];
+                if (SAMPLE_BIAS)
+                    v += load_sample_bias(a, row.s, n);
+                const vec4 y = finish(a, row, n, v);
                 if (STATS)
                     [[unroll]] for (uint e = 0u; e < 4u; e++)
                         acc[i][j + e] = y[e];
@@ -630,7 +661,7 @@ void main()
                         apart += d * d;
                         within += moments(WM * WN + t * WN + tx);
                     }
-                    store_stats(a, row, WM * 4u, n, all, within + 4.0 * apart);
+                    store_stats(a, row_of(a, row), WM * 4u, n, all, within + 4.0 * apart);
                 }
             }
 #endif

@@ -29,11 +29,7 @@ void store_quad_f32(uvec2 address, uint i, vec4 x) { store_f32x4(address, i, x);
 
 #if defined(STORAGE_F16) && defined(WIDE_LOADS)
 #include "halves.glsl"
-vec4 load_quad(uvec2 address, uint i)
-{
-    uvec2 v = unpackUint2x32(RefPair(address).v[i >> 2]);
-    return vec4(unpackHalf2x16(v.x), unpackHalf2x16(v.y));
-}
+vec4 load_quad(uvec2 address, uint i) { return four_halves(RefPair(address).v[i >> 2]); }
 void store_quad(uvec2 address, uint i, vec4 x) { RefPair(address).v[i >> 2] = packUint2x32(halves(x)); }
 #elif defined(STORAGE_F16)
 vec4 load_quad(uvec2 address, uint i) { return load_storage4(address, i); }

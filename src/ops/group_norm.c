@@ -247,10 +247,10 @@ static void apply_record(const struct vka_node *node, struct vka_recorder *r)
               .c2 = two ? x2->c : 0,
               .rows = out->pixels};
     _Static_assert(sizeof push == 72, "the push block of shaders/norm_apply.comp");
-    uint32_t constants[3] = {vka_elementwise_lanes(r->table), r->table->cpu ? 8 : 4, p->act};
+    uint32_t constants[] = {vka_elementwise_lanes(r->table), r->table->cpu ? 8 : 4, p->act, two && x->c % 4 != 0};
     uint64_t items = (uint64_t)vka_div_up(out->pixels, constants[1]) * (out->pitch / 4);
-    vka_launch(r, VKA_WIDE_VARIANT(r->table, x->dtype, VKA_SHADER_NORM_APPLY), constants, 3, &push, sizeof push,
-               (items + constants[0] - 1) / constants[0], out->n);
+    vka_launch(r, VKA_WIDE_VARIANT(r->table, x->dtype, VKA_SHADER_NORM_APPLY), constants,
+               sizeof constants / sizeof *constants, &push, sizeof push, (items + constants[0] - 1) / constants[0], out->n);
 }
 
 static const struct vka_op vka_op_norm_apply = {"norm_apply", apply_cost, apply_axes, apply_record};

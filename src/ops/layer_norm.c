@@ -44,9 +44,10 @@ static void layer_norm_record(const struct vka_node *node, struct vka_recorder *
     /* On a CPU device one lane takes whole rows, four of them: a load costs the same wherever it falls, gamma and
      * beta are shared, and there is no barrier. */
     bool cpu = r->table->cpu;
-    uint32_t constants[3] = {cpu ? r->table->subgroup_size : 128, cpu ? 1 : 32, cpu ? 4 : 1};
+    uint32_t constants[] = {cpu ? r->table->subgroup_size : 128, cpu ? 1 : 32, cpu ? 4 : 1, x->c % 8 == 0};
     uint32_t rows = constants[0] / constants[1] * constants[2];
-    vka_launch(r, VKA_WIDE_VARIANT(r->table, x->dtype, VKA_SHADER_LAYER_NORM), constants, 3, &push, sizeof push,
+    vka_launch(r, VKA_WIDE_VARIANT(r->table, x->dtype, VKA_SHADER_LAYER_NORM), constants, sizeof constants / sizeof *constants, &push,
+               sizeof push,
                (push.total + rows - 1) / rows, 1);
 }
 

@@ -15,7 +15,8 @@ enum {
     FLAG_W_F16 = 128,
     FLAG_NORM_ODD = 256,
     FLAG_EXTRA = 512, /* a convolution with x2, and perhaps x3 */
-    FLAG_STATS = 1024
+    FLAG_STATS = 1024,
+    FLAG_WHOLE = 2048 /* where it helps a shuffled kernel: no tile has rows of two samples */
 };
 
 /* As the push block of shaders/matmul.comp. */
@@ -171,6 +172,9 @@ static void matmul_record(const struct vka_node *node, struct vka_recorder *r)
                      (node->in[VKA_MATMUL_SAMPLE_BIAS].id ? FLAG_SAMPLE_BIAS : 0) | (node->in[VKA_MATMUL_ADD].id ? FLAG_ADD : 0) |
                      (p->kernel && node->in[VKA_MATMUL_X2].id && !t->shuffled ? FLAG_EXTRA : 0) |
                      (node->outputs > 1 && !t->shuffled ? FLAG_STATS : 0) |
+                     (t->shuffled && (node->in[VKA_MATMUL_NORM].id || node->in[VKA_MATMUL_SAMPLE_BIAS].id) && out->pixels % bm == 0
+                          ? FLAG_WHOLE
+                          : 0) |
                      (r->in[VKA_MATMUL_WEIGHT].dtype == VKA_F16 ? FLAG_W_F16 : 0);
     bool f16 = x->dtype == VKA_F16 || out->dtype == VKA_F16 || (node->in[VKA_MATMUL_ADD].id && add->dtype == VKA_F16);
     if (f16) /* with fp32 storage there is only one type */

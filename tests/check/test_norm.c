@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "../reference_c/ref_norm.h"
+#include "base/half.h"
 #include "harness.h"
 
 #include <math.h>
@@ -161,6 +162,64 @@ static void test_group_norm(void **state)
             check_group(&group_cases[i], mode & 1 ? VKA_F16 : VKA_F32, mode & 2);
 }
 
+/* ---- rounding to fp16 --------------------------------------------------------------------------------- */
+
+/* Numbers next to and between halves of every size, of both signs, with what has no half. */
+static float *awkward_numbers(uint32_t count)
+{
+    static const float edges[] = {0.0f,        0x1p-25f,      0x1.000002p-25f, 0x1.8p-24f, 0x1.8p-25f, 0x1.ffcp-15f, 0x1.ffep-15f,
+                                  0x1.fffp-15f, 0x1p-14f,      1.0f,            2049.0f,    2051.0f,    65504.0f,     65519.99f,
+                                  65520.0f,    65536.0f,      1e30f,           INFINITY};
+    const uint32_t fixed = sizeof edges / sizeof *edges;
+    float *v = malloc(count * sizeof *v), *noise = check_random(11, count, 1.0f);
+    assert_non_null(v);
+    for (uint32_t i = 0; i < count; i++) {
+        v[i] = i / 2 < fixed ? edges[i / 2] : ldexpf(1.0f + fabsf(noise[i]), (int)(i / 2 % 44) - 27);
+        if (i / 2 >= fixed && i % 3 == 0) /* in the middle between two halves */
+            v[i] = vka_half_to_float(vka_float_to_half(v[i])) * (1.0f + 0x1p-11f);
+        v[i] = i % 2 ? -v[i] : v[i];
+    }
+    free(noise);
+    return v;
+}
+
+/* x * scale + shift = 1 * scale + 0 is whatever one likes. */
+static void test_rounding(void **state)
+{
+    (void)state;
+    enum { C = 2048 };
+    float *ones = malloc(C * sizeof *ones), *norm = calloc(2 * C, sizeof *norm), *numbers = awkward_numbers(C);
+    assert_true(ones && norm);
+    for (uint32_t i = 0; i < C; i++) {
+        ones[i] = 1.0f;
+        norm[i] = numbers[i];
+    }
+    for (int cpu = 0; cpu < 2; cpu++) {
+        struct check *c = check_begin(gpu, VKA_F16, VKA_F16, 1, 1);
+        c->table.cpu = c->table.cpu && cpu;
+        c->table.wide_loads = c->table.wide_loads && cpu;
+        vka_tensor x = check_input(c, "x", VKA_SAMPLE, VKA_F16, 1, 1, 1, C, ones);
+        vka_tensor n = check_input(c, "norm", VKA_SAMPLE, VKA_F32, 1, 1, 1, 2 * C, norm);
+        vka_tensor y = vka_norm_apply(&c->build, x, (vka_tensor){0}, n, VKA_ACT_NONE);
+        check_run(c, NULL, 0);
+        float *got = check_output(c, y);
+        for (uint32_t i = 0; i < C; i++) {
+            float want = vka_half_to_float(vka_float_to_half(numbers[i]));
+            bool same = got[i] == want && (numbers[i] == 0 || signbit(got[i]) == signbit(want)); /* -0 + 0 is 0 */
+            if (!vka_gpu_describe(gpu)->cpu) { /* a GPU may round the other way and need not have subnormal halves */
+                float step = fmaxf(0x1p-24f, fabsf(want) * 0x1p-10f);
+                same = same || fabsf(got[i] - numbers[i]) <= step || (got[i] == 0 && fabsf(numbers[i]) < 0x1p-14f) ||
+                       fabsf(numbers[i]) > 65504.0f;
+            }
+            if (!same)
+                fail_msg("%a became %a, not %a", (double)numbers[i], (double)got[i], (double)want);
+        }
+        free(got);
+        check_end(&c);
+    }
+    free(ones), free(norm), free(numbers);
+}
+
 /* ---- layer norm ---------------------------------------------------------------------------------- */
 
 struct layer_case {
@@ -265,6 +324,7 @@ int main(void)
 {
     gpu = check_open_gpu();
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_group_norm), cmocka_unit_test(test_layer_norm),
+                                       cmocka_unit_test(test_rounding),
                                        cmocka_unit_test(test_refusals)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     check_close_gpu(&gpu);
