@@ -294,6 +294,9 @@ Row row_of(Args a, uint m)
     return Row(s, m - s * a.pixels);
 }
 
+// Whether column n is stored, and has a bias.
+bool stored(Args a, uint n) { return (ACT == ACT_GEGLU ? n / 2u : n) < a.result_pitch; }
+
 vec4 load_sample_bias(Args a, uint s, uint n)
 {
     uint row = s + a.first_frame; // a row per frame, or per sample: then `frames` is beyond all of them
@@ -301,12 +304,10 @@ vec4 load_sample_bias(Args a, uint s, uint n)
     return load_float4(sample_bias, row * a.sample_bias_stride + n);
 }
 
-// What follows the product and its biases: v are columns n .. n + 3 of a row.  Returns what they become.
+// What follows the product and its biases: v are columns n .. n + 3 of a row, which are stored.  Returns what they become.
 vec4 finish(Args a, Row row, uint n, vec4 v)
 {
     const uint c = ACT == ACT_GEGLU ? n / 2u : n; // output channel
-    if (c >= a.result_pitch)
-        return vec4(0.0);
     const uint at = row.s * a.result_stride + row.p * a.result_pitch + c;
     const uint from = row.s * a.add_stride + row.p * a.add_pitch + c;
     const uvec4 channel = uvec4(c, c + 1u, c + 2u, c + 3u);
@@ -572,13 +573,13 @@ void main()
     // The sums leave in blocks of ROWS rows: the next block's move into the first rows, so that this code exists once per
     // block size and not once per row.
     const uint end = tile < tiles ? rows : 0u;
-    const Row first = row_of(a, m0);
+    const Row first = row_of(a, min(m0, rows - 1u)); // of a group beyond the last tile too, whose sums go nowhere
     uint m = m0, left = TM;
     vec4 column_bias[TN / 4u], frame_bias[TN / 4u];
     [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
         const uint n = panel * BN + j * WN + tx * 4u;
         column_bias[j / 4u] = load_float4(bias, n);
-        if (SAMPLE_BIAS && WHOLE)
+        if (SAMPLE_BIAS && WHOLE && stored(a, n))
             frame_bias[j / 4u] = load_sample_bias(a, first.s, n);
     }
     vec4 base[TN / 4u], sum[TN / 4u], squares[TN / 4u]; // the first row; sums of distances from it
@@ -588,7 +589,7 @@ void main()
             [[unroll]] for (uint j = 0u; j < TN; j += 4u) {
                 const uint n = panel * BN + j * WN + tx * 4u;
                 vec4 v = vec4(acc[i][j], acc[i][j + 1u], acc[i][j + 2u], acc[i][j + 3u]) + column_bias[j / 4u];
-                if (m + i < end) {
+                if (m + i < end && stored(a, n)) {
                     if (SAMPLE_BIAS)
                         v += WHOLE ? frame_bias[j / 4u] : load_sample_bias(a, row.s, n);
                     v = finish(a, row, n, v);
@@ -628,9 +629,12 @@ void main()
                 const uint n = panel * BN + j * WN + tx * 4u;
                 const Row row = row_of(a, at);
                 vec4 v = vec4(acc[i][j], acc[i][j + 1u], acc[i][j + 2u], acc[i][j + 3u]) + column_bias[j / 4u];
-                if (SAMPLE_BIAS)
-                    v += load_sample_bias(a, row.s, n);
-                const vec4 y = finish(a, row, n, v);
+                vec4 y = vec4(0.0);
+                if (stored(a, n)) {
+                    if (SAMPLE_BIAS)
+                        v += load_sample_bias(a, row.s, n);
+                    y = finish(a, row, n, v);
+                }
                 if (STATS)
                     [[unroll]] for (uint e = 0u; e < 4u; e++)
                         acc[i][j + e] = y[e];
