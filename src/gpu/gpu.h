@@ -171,7 +171,10 @@ void vka_list_dispatch(vka_list *list, vka_pipeline *pipeline, const void *push,
  * `base`, only gl_NumWorkGroups is `groups`. */
 void vka_list_dispatch_part(vka_list *list, vka_pipeline *pipeline, const void *push, uint32_t push_bytes,
                             const uint32_t base[3], const uint32_t groups[3], const char *label);
-/* Compute writes before become visible to compute reads and writes after. */
+/* Copies bytes from one block to another; blocks outlive the list.  Like launches, copies need barriers between them and what
+ * they share bytes with. */
+void vka_list_copy(vka_list *list, vka_block *to, uint64_t to_offset, vka_block *from, uint64_t from_offset, uint64_t bytes);
+/* What was written before becomes visible to all after. */
 void vka_list_barrier(vka_list *list);
 vka_status vka_list_end(vka_list *list, vka_error *err);
 void vka_list_destroy(vka_gpu *gpu, vka_list **list);

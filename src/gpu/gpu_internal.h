@@ -184,7 +184,9 @@ void vka_cache_close(vka_gpu *gpu); /* saves first when it grew */
 void vka_pipelines_free(vka_gpu *gpu);
 
 struct vka_command {
-    vka_pipeline *pipeline; /* NULL: a barrier */
+    vka_pipeline *pipeline; /* NULL: a barrier, or a copy */
+    VkBuffer from, to;      /* of a copy */
+    VkBufferCopy region;
     const char *label;
     uint32_t base[3], groups[3];
     uint32_t push_bytes;

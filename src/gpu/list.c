@@ -91,6 +91,20 @@ void vka_list_dispatch_part(vka_list *list, vka_pipeline *pipeline, const void *
     list->dispatches++;
 }
 
+void vka_list_copy(vka_list *list, vka_block *to, uint64_t to_offset, vka_block *from, uint64_t from_offset, uint64_t bytes)
+{
+    if (to_offset > to->size || bytes > to->size - to_offset || from_offset > from->size || bytes > from->size - from_offset) {
+        vka_fail(&list->error, VKA_E_INTERNAL, "a copy of %llu bytes reaches beyond a block", (unsigned long long)bytes);
+        return;
+    }
+    struct vka_command *c = add(list);
+    if (!c)
+        return;
+    c->from = ((struct vka_block_full *)from)->buffer; /* the public part comes first */
+    c->to = ((struct vka_block_full *)to)->buffer;
+    c->region = (VkBufferCopy){from_offset, to_offset, bytes};
+}
+
 void vka_list_barrier(vka_list *list)
 {
     add(list);
@@ -130,6 +144,10 @@ static void record_commands(vka_list *list)
     stamp(list, &next);
     for (size_t i = 0; i < list->count; i++) {
         const struct vka_command *c = &list->commands[i];
+        if (c->to) {
+            gpu->vk.vkCmdCopyBuffer(list->cmd, c->from, c->to, 1, &c->region);
+            continue;
+        }
         if (!c->pipeline) {
             if (!gpu->timers) /* with timers there is one behind every dispatch */
                 vka_cmd_barrier(gpu, list->cmd);
@@ -189,7 +207,7 @@ vka_status vka_list_end(vka_list *list, vka_error *err)
     }
     if (list->ended)
         return vka_fail(err, VKA_E_INTERNAL, "the list '%s' is ended twice", list->label);
-    list->labels = vka_calloc(list->dispatches, sizeof *list->labels);
+    list->labels = vka_calloc((size_t)list->dispatches + 1, sizeof *list->labels);
     if (!list->labels)
         return vka_fail(err, VKA_E_MEMORY, "out of memory");
     s = make_queries(list, err);

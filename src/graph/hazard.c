@@ -165,7 +165,8 @@ static vka_status walk_step(const struct vka_program *p, struct map *m, const st
     for (int writes = 0; writes < 2; writes++)
         for (uint32_t r = s->range; r < s->range + s->ranges; r++) {
             const struct vka_range *x = &p->ranges[r];
-            if (p->plan->places[x->tensor].space != VKA_SPACE_ARENA || x->write != (writes == 1))
+            const struct vka_place *at = &p->plan->places[x->tensor];
+            if ((at->space != VKA_SPACE_ARENA && !at->streamed) || x->write != (writes == 1))
                 continue;
             bool dense = x->runs == 1 || x->run == x->stride;
             uint64_t run = dense ? x->end - x->begin : x->run, runs = dense ? 1 : x->runs;
@@ -182,6 +183,14 @@ static vka_status walk_step(const struct vka_program *p, struct map *m, const st
     return VKA_OK;
 }
 
+/* A streamed weight comes into the ring. */
+static bool walk_copy(const struct vka_program *p, struct map *m, uint32_t tensor)
+{
+    const struct vka_place *at = &p->plan->places[tensor];
+    uint64_t begin = p->ring + at->offset;
+    return map_write(m, begin, begin + vka_tensor_bytes(&p->plan->graph->tensors[tensor]), tensor);
+}
+
 static vka_status check_owners(const struct vka_program *p, vka_error *err)
 {
     struct map m = {0};
@@ -193,6 +202,9 @@ static vka_status check_owners(const struct vka_program *p, vka_error *err)
                 continue;
             for (uint32_t i = list->step; i < list->step + list->steps && status == VKA_OK; i++)
                 status = walk_step(p, &m, &p->steps[i], err);
+            for (uint32_t i = list->copy; i < list->copy + list->copies && status == VKA_OK; i++)
+                if (!walk_copy(p, &m, p->plan->copies[i]))
+                    status = vka_fail(err, VKA_E_MEMORY, "out of memory proving a plan");
         }
     free(m.spans);
     return status;

@@ -87,16 +87,12 @@ void vka_set_places(struct vka_planning *w)
     for (uint32_t t = 1; t < g->tensor_count; t++) {
         const struct vka_tensor_info *info = &g->tensors[t];
         struct vka_place *at = &p->places[t];
-        uint32_t block = at->block;
-        uint64_t offset = at->offset;
+        const struct vka_place before = *at;
         *at = (struct vka_place){.space = VKA_SPACE_BOUND,
                                  .sample_stride = info->h * info->w * info->pitch,
                                  .bytes = vka_tensor_bytes(info)};
         if (info->role == VKA_WEIGHT) { /* placed once and for all */
-            at->space = VKA_SPACE_WEIGHT;
-            at->block = block;
-            at->offset = offset;
-            at->bytes = vka_round_up(at->bytes, VKA_PLAN_ALIGN);
+            *at = before;
         } else if (vka_is_planned(info)) {
             at->space = VKA_SPACE_ARENA;
             set_place(w, t);
@@ -236,31 +232,4 @@ bool vka_place_arena(struct vka_plan *p)
     free(slots);
     free(slot_of);
     return p->arena_blocks != NULL;
-}
-
-bool vka_place_weights(struct vka_plan *p)
-{
-    const struct vka_graph *g = p->graph;
-    size_t capacity = 0;
-    p->weight_bytes = 0;
-    for (uint32_t t = 1; t < g->tensor_count; t++) {
-        if (g->tensors[t].role != VKA_WEIGHT)
-            continue;
-        struct vka_place *at = &p->places[t];
-        uint64_t bytes = vka_round_up(vka_tensor_bytes(&g->tensors[t]), VKA_PLAN_ALIGN);
-        uint64_t *last = p->weight_block_count ? &p->weight_blocks[p->weight_block_count - 1] : NULL;
-        if (!last || *last + bytes > VKA_BLOCK_LIMIT) {
-            uint64_t *more = vka_grow(p->weight_blocks, &capacity, (size_t)p->weight_block_count + 1, sizeof *more);
-            if (!more)
-                return false;
-            p->weight_blocks = more;
-            last = &more[p->weight_block_count++];
-            *last = 0;
-        }
-        at->block = p->weight_block_count - 1;
-        at->offset = *last;
-        *last += bytes;
-        p->weight_bytes += bytes;
-    }
-    return true;
 }

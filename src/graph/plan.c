@@ -106,12 +106,12 @@ static bool choose_cuts(struct vka_planning *w, uint64_t limit)
     return ok && placed;
 }
 
-static vka_status make(struct vka_planning *w, uint32_t branches_per_pass, uint64_t limit, vka_error *err)
+static vka_status make(struct vka_planning *w, const struct vka_knobs *knobs, vka_error *err)
 {
     struct vka_plan *p = w->plan;
     const struct vka_graph *g = p->graph;
     uint32_t branches = g->samples / g->frames, n = g->node_count;
-    p->branches_per_pass = vka_min_u32(branches_per_pass ? branches_per_pass : branches, branches);
+    p->branches_per_pass = vka_min_u32(knobs->branches_per_pass ? knobs->branches_per_pass : branches, branches);
     p->passes = vka_div_up(branches, p->branches_per_pass);
     p->pass_samples = p->branches_per_pass * g->frames;
     p->places = vka_calloc(g->tensor_count, sizeof *p->places);
@@ -127,10 +127,10 @@ static vka_status make(struct vka_planning *w, uint32_t branches_per_pass, uint6
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < g->nodes[i].inputs; k++)
             w->last[g->nodes[i].in[k].id] = (int32_t)i;
-    if (!vka_make_segments(w) || !vka_place_weights(p))
+    if (!vka_make_segments(w) || !vka_place_weights(w, knobs))
         return vka_fail(err, VKA_E_MEMORY, memory, g->name);
     vka_status s = vka_cut_too_large(w, err);
-    if (s == VKA_OK && !choose_cuts(w, limit))
+    if (s == VKA_OK && !choose_cuts(w, knobs->arena_limit))
         s = vka_fail(err, VKA_E_MEMORY, memory, g->name);
     fullest(w->live, 0, n, &p->peak_node);
     for (uint32_t i = 0; i < n; i++) {
@@ -144,8 +144,12 @@ static vka_status make(struct vka_planning *w, uint32_t branches_per_pass, uint6
     return s;
 }
 
-struct vka_plan *vka_plan_make(const struct vka_graph *graph, uint32_t branches_per_pass, uint64_t limit,
-                               vka_error *err)
+struct vka_knobs vka_knobs_free(void)
+{
+    return (struct vka_knobs){.arena_limit = UINT64_MAX, .weight_limit = UINT64_MAX};
+}
+
+struct vka_plan *vka_plan_make(const struct vka_graph *graph, const struct vka_knobs *knobs, vka_error *err)
 {
     struct vka_planning w = {.plan = vka_calloc(1, sizeof *w.plan)};
     if (!w.plan) {
@@ -153,7 +157,7 @@ struct vka_plan *vka_plan_make(const struct vka_graph *graph, uint32_t branches_
         return NULL;
     }
     w.plan->graph = graph;
-    if (make(&w, branches_per_pass, limit, err) != VKA_OK)
+    if (make(&w, knobs, err) != VKA_OK)
         vka_plan_destroy(&w.plan);
     free(w.last);
     free(w.segment_of);
@@ -170,6 +174,9 @@ void vka_plan_destroy(struct vka_plan **plan)
     free((*plan)->places);
     free((*plan)->arena_blocks);
     free((*plan)->weight_blocks);
+    free((*plan)->units);
+    free((*plan)->copies);
+    free((*plan)->host_blocks);
     free(*plan);
     *plan = NULL;
 }

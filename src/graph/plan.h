@@ -31,8 +31,27 @@ struct vka_place {
     uint64_t offset, bytes; /* in the block */
     uint32_t sample_stride; /* elements */
     bool local;             /* holds one part of its segment only */
+    bool streamed;          /* a weight in the ring: there while its unit runs */
+    uint32_t host_block;    /* where a streamed weight comes from */
+    uint64_t host_offset;
     uint32_t shares;        /* the tensor whose bytes it takes over in place; 0: none */
     int32_t born, dies;     /* first and last node index at which the bytes are taken */
+};
+
+/* A run of nodes whose streamed weights are in the ring together: they are copied there before the first of the nodes.  A
+ * unit is a segment, or a node of one that can never be cut. */
+struct vka_unit {
+    uint32_t first, end;   /* nodes */
+    uint32_t copy, copies; /* in vka_plan.copies */
+    uint64_t bytes;        /* of the copies */
+    bool once;
+};
+
+/* What a plan may take; a smaller budget means finer cuts, fewer branches at a time, or fewer weights on the device. */
+struct vka_knobs {
+    uint32_t branches_per_pass; /* 0: all */
+    uint64_t arena_limit;       /* bytes */
+    uint64_t weight_limit;      /* bytes of resident weights and the ring */
 };
 
 struct vka_plan {
@@ -44,16 +63,24 @@ struct vka_plan {
     uint64_t *arena_blocks, *weight_blocks; /* sizes */
     uint32_t arena_block_count, weight_block_count;
     uint64_t arena_bytes, weight_bytes; /* sums of the blocks */
+    struct vka_unit *units;             /* that have streamed weights, in order of their nodes */
+    uint32_t *copies;                   /* weights, by id */
+    uint64_t *host_blocks;              /* sizes: where streamed weights wait */
+    uint32_t unit_count, copy_count, host_block_count;
+    uint32_t ring_block;   /* the weight block that is the ring, where units are */
+    uint64_t host_bytes;   /* sum of the host blocks */
+    uint64_t stream_bytes; /* copied per evaluation, without what runs once */
     uint32_t peak_node;                 /* the node at which the arena is fullest */
     double flop, bytes;                 /* of one run without the nodes that run once */
 };
 
-/* Plans `graph` with an arena of at most `limit` bytes, `branches_per_pass` branches at a time (0: all), cutting
- * each segment into as few parts as that needs.  When it cannot be kept the plan is the smallest there is: compare
- * arena_bytes with the limit.  A smaller limit never makes a larger arena.  NULL when memory is short, or a part of
- * a tensor would have more than 2^31 - 1 elements however it is cut (fewer branches at a time may help). */
-struct vka_plan *vka_plan_make(const struct vka_graph *graph, uint32_t branches_per_pass, uint64_t limit,
-                               vka_error *err);
+/* Plans `graph` within the knobs, cutting each segment into as few parts and streaming as few weights as the limits need.
+ * Where a limit cannot be kept the plan is the smallest there is: compare arena_bytes and weight_bytes.  A smaller limit
+ * never makes a larger arena.  NULL when memory is short, or a part of a tensor would have more than 2^31 - 1 elements however
+ * it is cut (fewer branches at a time may help). */
+struct vka_plan *vka_plan_make(const struct vka_graph *graph, const struct vka_knobs *knobs, vka_error *err);
+/* Without limits: nothing cut, all weights resident. */
+struct vka_knobs vka_knobs_free(void);
 void vka_plan_destroy(struct vka_plan **plan);
 
 /* ---- a plan as launches ---------------------------------------------------------------------------- */
@@ -76,8 +103,10 @@ struct vka_step {
     double seconds; /* estimate */
 };
 
+/* A list holds steps, or the copies of a unit. */
 struct vka_program_list {
     uint32_t step, steps;
+    uint32_t copy, copies; /* in vka_plan.copies */
     bool once;
     double seconds; /* estimate */
     char label[96];
@@ -91,6 +120,7 @@ struct vka_program {
     struct vka_program_list *lists;
     uint32_t launch_count, step_count, range_count, list_count;
     size_t launch_capacity, step_capacity, range_capacity, list_capacity;
+    uint64_t ring; /* address of the ring */
     uint8_t *args; /* argument bytes, to lie at args_address */
     size_t args_bytes, args_capacity;
 };
@@ -105,7 +135,11 @@ struct vka_addresses {
 struct vka_rates {
     double flop_per_second, bytes_per_second;
     double list_seconds; /* a list is closed when its estimate passes this */
+    double copy_bytes_per_second; /* from the host's memory to the device's */
 };
+
+/* Estimated seconds of one evaluation, without what runs once per prompt. */
+double vka_program_seconds(const struct vka_program *program);
 
 /* Records every part of the plan.  Barriers are put where a step touches bytes that an earlier step of the list,
  * since the last barrier, wrote, or writes bytes it read; what lies between a range's runs counts as touched.  A
@@ -135,7 +169,8 @@ vka_status vka_addresses_fake(const struct vka_plan *plan, struct vka_addresses 
 /* Proves a program free of hazards: (1) of any two steps of a list that touch a common byte, one of them writing, a
  * barrier lies between; lists begin with a barrier; (2) no step writes bytes that it touches otherwise, but for an
  * output that takes an input's bytes in place; (3) every byte of a planned tensor that a step reads was last written
- * by the producer of that very tensor, in a first evaluation and in the next, which leaves out what runs once.
+ * by the producer of that very tensor (of a streamed weight: its copy), in a first evaluation and in the next, which leaves out
+ * what runs once.
  * VKA_E_INTERNAL names the steps at fault.  Shares no code with the recorder. */
 vka_status vka_hazard_check(const struct vka_program *program, vka_error *err);
 

@@ -37,6 +37,10 @@ vka_status vka_cut_too_large(struct vka_planning *w, vka_error *err);
 void vka_set_places(struct vka_planning *w);
 /* Offsets and blocks of the arena for the present places.  False when memory is short. */
 bool vka_place_arena(struct vka_plan *p);
-bool vka_place_weights(struct vka_plan *p);
+
+/* ---- stream.c ---- */
+
+/* Which weights are resident and which are streamed, and where all lie; after vka_make_segments.  False when memory is short. */
+bool vka_place_weights(struct vka_planning *w, const struct vka_knobs *knobs);
 
 #endif

@@ -22,6 +22,8 @@ struct recording {
     struct known *known;
     size_t known_capacity;
     uint32_t since; /* step of the last barrier, or the first of the list */
+    uint32_t unit; /* under way, or next */
+    bool close;           /* the next step opens a list */
     bool failed;
 };
 
@@ -157,8 +159,8 @@ static struct vka_view view(const struct recording *rec, vka_tensor t, const str
 
 static bool add_range(struct vka_program *p, uint32_t tensor, const struct vka_view *v, bool write)
 {
-    if (!tensor || p->plan->graph->tensors[tensor].role == VKA_WEIGHT)
-        return true; /* weights are never written */
+    if (!tensor || (p->plan->graph->tensors[tensor].role == VKA_WEIGHT && !p->plan->places[tensor].streamed))
+        return true; /* never written */
     struct vka_range *r = vka_grow(p->ranges, &p->range_capacity, (size_t)p->range_count + 1, sizeof *r);
     if (!r)
         return false;
@@ -194,11 +196,15 @@ static double estimate(const struct vka_graph *g, const struct vka_node *n, cons
 {
     struct vka_cost c = {0};
     n->op->cost(g, n, &c);
-    double share = 1;
+    double share = 1, weights = 0; /* which every part reads again */
     if (g->tensors[n->out[0].id].domain == VKA_SAMPLE)
         share = (double)part->sn / g->samples * (part->pn ? (double)part->pn / s->extent : 1);
-    double compute = c.flop / rates->flop_per_second, memory = c.bytes / rates->bytes_per_second;
-    return 2e-6 + share * (compute > memory ? compute : memory);
+    for (uint32_t i = 0; i < n->inputs; i++)
+        if (n->in[i].id && g->tensors[n->in[i].id].role == VKA_WEIGHT)
+            weights += (double)vka_tensor_bytes(&g->tensors[n->in[i].id]);
+    double compute = share * c.flop / rates->flop_per_second;
+    double memory = (share * (c.bytes - weights) + weights) / rates->bytes_per_second;
+    return 2e-6 + (compute > memory ? compute : memory);
 }
 
 static bool open_list(struct vka_program *p, const struct vka_node *n, uint32_t pass)
@@ -221,10 +227,11 @@ static bool record_step(struct recording *rec, const struct vka_kernel_table *ta
     struct vka_program *p = rec->out;
     const struct vka_plan *plan = rec->plan;
     struct vka_program_list *list = p->list_count ? &p->lists[p->list_count - 1] : NULL;
-    if (!list || list->once != n->once || list->seconds > rates->list_seconds) {
+    if (!list || rec->close || list->once != n->once || list->seconds > rates->list_seconds) {
         if (!open_list(p, n, pass))
             return false;
         rec->since = p->step_count;
+        rec->close = false;
         list = &p->lists[p->list_count - 1];
     }
     struct vka_step *steps = vka_grow(p->steps, &p->step_capacity, (size_t)p->step_count + 1, sizeof *steps);
@@ -259,6 +266,30 @@ static bool record_step(struct recording *rec, const struct vka_kernel_table *ta
     return !rec->failed;
 }
 
+/* A list with the copies of a unit. */
+static bool record_unit(struct recording *rec, const struct vka_unit *u, const struct vka_rates *rates, uint32_t pass)
+{
+    struct vka_program *p = rec->out;
+    if (!open_list(p, &p->plan->graph->nodes[u->first], pass))
+        return false;
+    struct vka_program_list *l = &p->lists[p->list_count - 1];
+    l->copy = u->copy;
+    l->copies = u->copies;
+    l->seconds = 2e-6 + (double)u->bytes / rates->copy_bytes_per_second;
+    rec->close = true;
+    return true;
+}
+
+/* Before the first node of a unit: its weights. */
+static bool enter_units(struct recording *rec, uint32_t node, const struct vka_rates *rates, uint32_t pass)
+{
+    const struct vka_plan *p = rec->plan;
+    while (rec->unit < p->unit_count && p->units[rec->unit].end <= node)
+        rec->unit++;
+    bool enters = rec->unit < p->unit_count && p->units[rec->unit].first == node;
+    return !enters || record_unit(rec, &p->units[rec->unit], rates, pass);
+}
+
 /* Part number k of a segment in a pass of `samples` samples from pass_first on; false behind the last. */
 static bool part_of(const struct vka_segment *s, uint32_t k, uint32_t pass_first, uint32_t samples,
                     struct vka_cut *part)
@@ -286,19 +317,25 @@ struct vka_program *vka_program_record(const struct vka_plan *plan, const struct
     struct recording rec = {.out = p, .plan = plan, .at = at};
     const struct vka_graph *g = plan->graph;
     bool ok = p != NULL;
-    if (ok)
+    if (ok) {
         p->plan = plan;
+        p->ring = plan->unit_count ? at->weights[plan->ring_block] : 0;
+    }
     for (uint32_t pass = 0; ok && pass < plan->passes; pass++) {
         uint32_t pass_first = pass * plan->pass_samples;
         uint32_t samples = vka_min_u32(plan->pass_samples, g->samples - pass_first);
+        rec.unit = 0;
         for (uint32_t k = 0; k < plan->segment_count; k++) {
             const struct vka_segment *s = &plan->segments[k];
             struct vka_cut part;
             if (s->once && pass > 0)
                 continue;
             for (uint32_t part_index = 0; ok && part_of(s, part_index, pass_first, samples, &part); part_index++)
-                for (uint32_t i = s->first; ok && i < s->end; i++)
-                    ok = record_step(&rec, table, rates, s, &g->nodes[i], &part, pass);
+                for (uint32_t i = s->first; ok && i < s->end; i++) {
+                    if (part_index == 0)
+                        ok = enter_units(&rec, i, rates, pass);
+                    ok = ok && record_step(&rec, table, rates, s, &g->nodes[i], &part, pass);
+                }
         }
     }
     free(rec.buckets);
@@ -308,6 +345,14 @@ struct vka_program *vka_program_record(const struct vka_plan *plan, const struct
         vka_fail(err, VKA_E_MEMORY, "out of memory recording the %s", g->name);
     }
     return p;
+}
+
+double vka_program_seconds(const struct vka_program *program)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < program->list_count; i++)
+        sum += program->lists[i].once ? 0 : program->lists[i].seconds;
+    return sum;
 }
 
 void vka_program_destroy(struct vka_program **program)

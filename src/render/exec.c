@@ -10,11 +10,11 @@
 
 struct vka_rates vka_exec_rates(const vka_gpu_info *info, double measured)
 {
-    struct vka_rates r = {3e12, 150e9, 0.02};
+    struct vka_rates r = {3e12, 150e9, 0.02, 10e9};
     if (info && info->cpu) /* of one core, with AVX2 */
-        r = (struct vka_rates){12e9 * vka_machine_cores(), 4e9, 0.5};
+        r = (struct vka_rates){12e9 * vka_machine_cores(), 4e9, 0.5, 4e9};
     else if (info && info->integrated)
-        r = (struct vka_rates){4e11, 20e9, 0.02};
+        r = (struct vka_rates){4e11, 20e9, 0.02, 10e9};
     if (measured > 0) /* a small product, alone: a network reaches about half */
         r.flop_per_second = measured / 2;
     return r;
@@ -30,13 +30,13 @@ uint64_t vka_exec_footprint(const struct vka_plan *plan, uint64_t args_bytes)
     return sum;
 }
 
-/* The footprint of a plan: recorded with made-up addresses, to learn the size of the arguments. */
-static vka_status footprint(const struct vka_plan *plan, const struct vka_kernel_table *table, uint64_t *need,
-                            vka_error *err)
+/* What a plan takes and how long an evaluation lasts: recorded with made-up addresses, since arguments take memory too. */
+static vka_status judge(const struct vka_plan *plan, const struct vka_kernel_table *table, uint64_t *need, double *seconds,
+                        vka_error *err)
 {
     struct vka_addresses at;
     uint64_t *store;
-    struct vka_rates rates = vka_exec_rates(NULL, 0);
+    struct vka_rates rates = vka_exec_rates(NULL, table->flops);
     vka_status s = vka_addresses_fake(plan, &at, &store, err);
     if (s != VKA_OK)
         return s;
@@ -45,67 +45,96 @@ static vka_status footprint(const struct vka_plan *plan, const struct vka_kernel
     if (!p)
         return VKA_E_MEMORY;
     *need = vka_exec_footprint(plan, p->args_bytes);
+    *seconds = vka_program_seconds(p);
     vka_program_destroy(&p);
     return VKA_OK;
 }
 
-/* The first plan that needs at most `room` bytes, else the smallest, with `together` branches in a pass.  Plans come by
- * falling size of the arena; what else they need differs by little, so that few are made. */
-static vka_status choose_for(const struct vka_graph *graph, const struct vka_kernel_table *table, uint32_t together,
-                             uint64_t room, struct vka_plan **out, uint64_t *need, vka_error *err)
+/* The best plan so far: the fastest of those that fit, else the smallest. */
+struct choice {
+    const struct vka_graph *graph;
+    const struct vka_kernel_table *table;
+    uint64_t room;
+    struct vka_plan *plan;
+    uint64_t need;
+    double seconds;
+    bool impossible; /* the last try could not be planned at all */
+};
+
+/* Keeps the plan where it is better; returns its size. */
+static uint64_t consider(struct choice *c, struct vka_plan *p, uint64_t need, double seconds)
 {
-    uint64_t limit = UINT64_MAX;
-    for (struct vka_plan *p = NULL;;) {
+    bool fits = need <= c->room, fitted = c->plan && c->need <= c->room;
+    if (!c->plan || (fits ? !fitted || seconds < c->seconds : !fitted && need < c->need)) {
+        vka_plan_destroy(&c->plan);
+        c->plan = p;
+        c->need = need;
+        c->seconds = seconds;
+    } else
+        vka_plan_destroy(&p);
+    return need;
+}
+
+/* The first plan that fits with these knobs, else the smallest.  Plans come by falling size of the arena; what else they need
+ * differs by little, so that few are made. */
+static vka_status try_knobs(struct choice *c, struct vka_knobs knobs, vka_error *err)
+{
+    knobs.arena_limit = UINT64_MAX;
+    for (;;) {
+        struct vka_plan *p = vka_plan_make(c->graph, &knobs, err);
         uint64_t bytes = 0;
-        p = vka_plan_make(graph, together, limit, err);
-        vka_status s = p ? footprint(p, table, &bytes, err) : VKA_E_MEMORY;
+        double seconds = 0;
+        vka_status s = p ? judge(p, c->table, &bytes, &seconds, err) : VKA_E_MEMORY;
         if (s != VKA_OK) {
             vka_plan_destroy(&p);
-            vka_plan_destroy(out);
+            c->impossible = true;
             return s;
         }
         uint64_t arena = p->arena_bytes, fixed = bytes - arena;
-        if (!*out || bytes < *need) {
-            vka_plan_destroy(out);
-            *out = p;
-            *need = bytes;
-        } else
-            vka_plan_destroy(&p);
-        if (*need <= room || arena > limit || arena == 0)
+        if (consider(c, p, bytes, seconds) <= c->room || arena > knobs.arena_limit || arena == 0)
             return VKA_OK;
         /* what this plan leaves to the arena; the next one's arguments may still be a little larger */
-        uint64_t next = fixed < room ? room - fixed : 0;
-        limit = next < arena ? next : arena - 1;
+        uint64_t next = fixed < c->room ? c->room - fixed : 0;
+        knobs.arena_limit = next < arena ? next : arena - 1;
     }
 }
 
 vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kernel_table *table, uint64_t budget,
                            uint64_t other, struct vka_plan **out, uint64_t *need, vka_error *err)
 {
+    enum { SHARES = 4 }; /* of the room that weights may take */
     uint32_t branches = graph->samples / graph->frames;
-    uint64_t room = other < budget ? budget - other : 0;
+    struct choice c = {.graph = graph, .table = table, .room = other < budget ? budget - other : 0};
     vka_error why = {0};
     *out = NULL;
     *need = UINT64_MAX;
     for (uint32_t together = branches; together >= 1; together = together > 1 ? 1 : 0) {
-        struct vka_plan *p = NULL;
-        uint64_t bytes = 0;
+        struct vka_knobs knobs = vka_knobs_free();
         vka_error e = {0};
-        if (choose_for(graph, table, together, room, &p, &bytes, &e) != VKA_OK) {
+        knobs.branches_per_pass = together;
+        if (try_knobs(&c, knobs, &e) != VKA_OK) {
             why = e; /* fewer branches may be small enough */
             continue;
         }
-        if (bytes < *need) {
-            vka_plan_destroy(out);
-            *out = p;
-            *need = bytes;
-        } else
-            vka_plan_destroy(&p);
-        if (*need <= room)
+        /* nothing is faster than all branches and all weights at once, uncut */
+        bool uncut = c.need <= c.room && c.plan->passes == 1;
+        for (uint32_t k = 0; uncut && k < c.plan->segment_count; k++)
+            uncut = c.plan->segments[k].parts == 1;
+        if (uncut)
             break;
+        for (uint32_t share = SHARES; share-- > 0;) {
+            knobs.weight_limit = c.room / SHARES * share;
+            if (try_knobs(&c, knobs, &e) != VKA_OK) {
+                why = e;
+                break;
+            }
+        }
     }
-    if (*out)
+    *out = c.plan;
+    if (c.plan) {
+        *need = c.need;
         return VKA_OK;
+    }
     if (err && err->status == VKA_OK)
         *err = why;
     return why.status;
@@ -129,9 +158,12 @@ void vka_exec_destroy(struct vka_exec **exec)
         vka_block_destroy(e->gpu, &e->arena[i]);
     for (uint32_t i = 0; e->weights && i < e->plan->weight_block_count; i++)
         vka_block_destroy(e->gpu, &e->weights[i]);
+    for (uint32_t i = 0; e->host && i < e->plan->host_block_count; i++)
+        vka_block_destroy(e->gpu, &e->host[i]);
     vka_plan_destroy(&e->plan);
     free(e->arena);
     free(e->weights);
+    free(e->host);
     free(e->addresses);
     free(e);
     *exec = NULL;
@@ -152,10 +184,11 @@ static vka_status pack_all(struct vka_exec *e, const vka_ticker *ticker, vka_err
         if (g->tensors[t].role != VKA_WEIGHT)
             continue;
         const struct vka_place *at = &e->plan->places[t];
-        vka_block *block = e->weights[at->block];
+        vka_block *block = at->streamed ? e->host[at->host_block] : e->weights[at->block];
+        uint64_t to = at->streamed ? at->host_offset : at->offset;
         uint64_t bytes = vka_tensor_bytes(&g->tensors[t]);
         if (block->map)
-            s = vka_pack_weight(&g->tensors[t], (char *)block->map + at->offset, err);
+            s = vka_pack_weight(&g->tensors[t], (char *)block->map + to, err);
         else {
             void *room = vka_grow(staging, &capacity, bytes, 1);
             if (!room) {
@@ -165,7 +198,7 @@ static vka_status pack_all(struct vka_exec *e, const vka_ticker *ticker, vka_err
             staging = room;
             s = vka_pack_weight(&g->tensors[t], staging, err);
             if (s == VKA_OK)
-                s = vka_block_write(e->gpu, block, at->offset, staging, bytes, err);
+                s = vka_block_write(e->gpu, block, to, staging, bytes, err);
         }
         if (s == VKA_OK && stopped(ticker))
             s = vka_fail(err, VKA_E_STOPPED, "stopped");
@@ -189,14 +222,17 @@ vka_status vka_exec_create(struct vka_exec **out, vka_gpu *gpu, struct vka_plan 
     e->limits = vka_limits_for(vka_gpu_describe(gpu));
     e->arena = vka_calloc(plan->arena_block_count, sizeof *e->arena);
     e->weights = vka_calloc(plan->weight_block_count, sizeof *e->weights);
+    e->host = vka_calloc((size_t)plan->host_block_count + 1, sizeof *e->host);
     e->addresses = vka_calloc((size_t)plan->arena_block_count + plan->weight_block_count + plan->graph->tensor_count,
                               sizeof *e->addresses);
-    vka_status s = e->arena && e->weights && e->addresses ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    vka_status s = e->arena && e->weights && e->host && e->addresses ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
     for (uint32_t i = 0; s == VKA_OK && i < plan->weight_block_count; i++) {
         s = vka_block_create(gpu, plan->weight_blocks[i], VKA_MEMORY_DEVICE, false, &e->weights[i], err);
         if (s == VKA_OK)
             e->addresses[plan->arena_block_count + i] = e->weights[i]->address;
     }
+    for (uint32_t i = 0; s == VKA_OK && i < plan->host_block_count; i++)
+        s = vka_block_create(gpu, plan->host_blocks[i], VKA_MEMORY_HOST, false, &e->host[i], err);
     for (uint32_t i = 0; s == VKA_OK && i < plan->arena_block_count; i++) {
         s = vka_block_create(gpu, plan->arena_blocks[i], VKA_MEMORY_DEVICE, false, &e->arena[i], err);
         if (s == VKA_OK)
@@ -240,7 +276,7 @@ vka_status vka_exec_record(struct vka_exec *e, vka_error *err)
     if (s == VKA_OK)
         s = vka_hazard_check(e->program, err);
     if (s == VKA_OK)
-        s = vka_lists_begin(&e->lists, e->gpu, e->program, &e->limits, err);
+        s = vka_lists_begin(&e->lists, e->gpu, e->program, &(struct vka_list_blocks){e->weights, e->host}, &e->limits, err);
     return s;
 }
 

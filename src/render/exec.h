@@ -21,7 +21,7 @@ struct vka_exec {
     vka_gpu *gpu;
     struct vka_plan *plan; /* owned */
     struct vka_kernel_table table;
-    vka_block **arena, **weights, *args;
+    vka_block **arena, **weights, **host, *args; /* host: of streamed weights */
     uint64_t *addresses; /* arena blocks, weight blocks, then per tensor */
     struct vka_program *program;
     struct vka_limits limits; /* from the device; may be set before recording */
@@ -33,9 +33,10 @@ struct vka_exec {
  * what a device of its kind reaches; info NULL: a GPU. */
 struct vka_rates vka_exec_rates(const vka_gpu_info *info, double measured);
 
-/* The plan that fits `budget` bytes of device memory together with `other` bytes that the caller takes: branches
- * together if that fits, else one at a time; segments cut as far as needed.  *need is its footprint (without `other`).
- * When nothing fits, the smallest plan is returned all the same: compare. */
+/* The plan that is estimated to be fastest among those that fit `budget` bytes of device memory together with `other` bytes that
+ * the caller takes: branches together or one at a time, weights resident or streamed from the host's memory, segments cut as
+ * far as needed.  *need is its footprint (without `other`).  When nothing fits, the smallest plan is returned all the same:
+ * compare. */
 vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kernel_table *table, uint64_t budget,
                            uint64_t other, struct vka_plan **plan, uint64_t *need, vka_error *err);
 

@@ -110,6 +110,23 @@ static vka_status record_launch(struct vka_lists *l, uint32_t of, uint32_t step,
     return VKA_OK;
 }
 
+/* One weight on its way into the ring; nothing in a unit's copies shares bytes. */
+static vka_status record_copy(struct vka_lists *l, uint32_t of, uint32_t tensor, double share, vka_error *err)
+{
+    const struct vka_plan *plan = l->program->plan;
+    const struct vka_place *at = &plan->places[tensor];
+    double seconds = l->program->lists[of].seconds * share, scaled = seconds * l->scale[of];
+    struct vka_device_list *list = list_for(l, of, scaled, err);
+    if (!list)
+        return err->status;
+    vka_list_copy(list->list, l->blocks.weights[at->block], at->offset, l->blocks.host[at->host_block], at->host_offset,
+                  vka_tensor_bytes(&plan->graph->tensors[tensor]));
+    list->estimate += seconds;
+    list->longest = fmax(list->longest, seconds);
+    list->seconds += scaled;
+    return VKA_OK;
+}
+
 static vka_status record_list(struct vka_lists *l, uint32_t of, vka_error *err)
 {
     const struct vka_program_list *source = &l->program->lists[of];
@@ -123,6 +140,13 @@ static vka_status record_list(struct vka_lists *l, uint32_t of, vka_error *err)
             const struct vka_dispatch *d = &l->program->launches[step->launch + k];
             s = record_launch(l, of, i, d, step->barrier && k == 0, step->seconds * workgroups(d) / all, err);
         }
+    }
+    double bytes = 0;
+    for (uint32_t i = source->copy; i < source->copy + source->copies; i++)
+        bytes += (double)vka_tensor_bytes(&l->program->plan->graph->tensors[l->program->plan->copies[i]]);
+    for (uint32_t i = source->copy; s == VKA_OK && i < source->copy + source->copies; i++) {
+        uint32_t t = l->program->plan->copies[i];
+        s = record_copy(l, of, t, (double)vka_tensor_bytes(&l->program->plan->graph->tensors[t]) / bytes, err);
     }
     struct vka_device_list *last = l->count ? &l->items[l->count - 1] : NULL;
     return s == VKA_OK && last && last->of == of ? vka_list_end(last->list, err) : s;
@@ -146,9 +170,9 @@ static vka_status record_all(struct vka_lists *l, vka_error *err)
 }
 
 vka_status vka_lists_begin(struct vka_lists *l, vka_gpu *gpu, const struct vka_program *program,
-                           const struct vka_limits *limits, vka_error *err)
+                           const struct vka_list_blocks *blocks, const struct vka_limits *limits, vka_error *err)
 {
-    *l = (struct vka_lists){.gpu = gpu, .program = program, .limits = *limits};
+    *l = (struct vka_lists){.gpu = gpu, .blocks = *blocks, .program = program, .limits = *limits};
     l->scale = vka_calloc(program->list_count, sizeof *l->scale);
     if (!l->scale)
         return vka_fail(err, VKA_E_MEMORY, "out of memory");

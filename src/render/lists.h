@@ -29,8 +29,14 @@ struct vka_device_list {
     double seconds;  /* of the last run, or a cautious estimate */
 };
 
+/* Where a plan's streamed weights lie: blocks of the device and of the host. */
+struct vka_list_blocks {
+    vka_block *const *weights, *const *host;
+};
+
 struct vka_lists {
     vka_gpu *gpu;
+    struct vka_list_blocks blocks;
     const struct vka_program *program;
     struct vka_limits limits;
     struct vka_device_list *items;
@@ -42,9 +48,9 @@ struct vka_lists {
     double *scale; /* per list of the program: how many times its estimate it takes */
 };
 
-/* Records `program`, which must live as long.  `lists` is zeroed or ended. */
+/* Records `program`, which must live as long, as must the blocks.  `lists` is zeroed or ended. */
 vka_status vka_lists_begin(struct vka_lists *lists, vka_gpu *gpu, const struct vka_program *program,
-                           const struct vka_limits *limits, vka_error *err);
+                           const struct vka_list_blocks *blocks, const struct vka_limits *limits, vka_error *err);
 /* Takes in the times of a run that is over (`first`: with what runs once).  Where they ask for other cuts (after the
  * first runs, and later where a dispatch took longer than it may) the lists are recorded anew. */
 vka_status vka_lists_measure(struct vka_lists *lists, bool first, uint64_t runs, vka_error *err);

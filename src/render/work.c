@@ -181,10 +181,11 @@ static json_t *knobs(const struct vka_work *w)
         if (s->axis == VKA_AXIS_PIXEL)
             most_pixels = vka_max_u32(most_pixels, s->parts);
     }
-    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s}", "guidance",
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:I}", "guidance",
                      w->branches == 1 ? "off" : p->passes == 1 ? "together" : "apart", "segments", (int)p->segment_count,
                      "segments_cut", (int)cut, "frame_parts", (int)most_samples, "row_parts", (int)most_pixels, "peak_node",
-                     p->graph->nodes[p->peak_node].label);
+                     p->graph->nodes[p->peak_node].label, "weights", p->unit_count ? "streamed" : "resident",
+                     "streamed_bytes_per_step", (json_int_t)p->stream_bytes);
 }
 
 static json_t *operators(const struct vka_traffic *lines, uint32_t count)
@@ -230,9 +231,10 @@ vka_status vka_plan(vka_context *cx, const vka_job *job, char **report, vka_erro
         bool fits = w.planned <= w.budget;
         json_t *r = vka_report_begin("plan");
         json_object_set_new(r, "fits", json_boolean(fits));
-        json_object_set_new(r, "memory", json_pack("{s:I, s:I, s:I, s:I}", "budget_bytes", (json_int_t)w.budget, "planned_bytes",
+        json_object_set_new(r, "memory", json_pack("{s:I, s:I, s:I, s:I, s:I}", "budget_bytes", (json_int_t)w.budget, "planned_bytes",
                                                    (json_int_t)w.planned, "weights_bytes", (json_int_t)p->weight_bytes,
-                                                   "activations_bytes", (json_int_t)p->arena_bytes));
+                                                   "activations_bytes", (json_int_t)p->arena_bytes, "host_bytes",
+                                                   (json_int_t)p->host_bytes));
         json_object_set_new(r, "stages", json_pack("{s:I, s:I, s:I}", "text_bytes", (json_int_t)w.need[0], "unet_bytes",
                                                    (json_int_t)w.need[1], "vae_bytes", (json_int_t)w.need[2]));
         json_object_set_new(r, "plan", knobs(&w));

@@ -1,5 +1,6 @@
 /* test_lists.c - launches cut by time give the bits of whole ones: a UNet on the device with its own kernels and with those
- * of a GPU, with launches along x, y and folded into z; cuts that follow the measured times. */
+ * of a GPU, with launches along x, y and folded into z; cuts that follow the measured times; and so do budgets, down to weights
+ * that are streamed unit by unit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,8 +36,8 @@ static void ok(vka_status s, const vka_error *err)
         fail_msg("%s: %s", err->what, err->why);
 }
 
-/* The network on the device, run once in whole launches: n->whole. */
-static void start(struct network *n, const struct vka_kernel_table *table, bool f16)
+/* The network on the device within a budget, run once in whole launches: n->whole.  Returns what was planned. */
+static uint64_t start(struct network *n, const struct vka_kernel_table *table, bool f16, uint64_t budget)
 {
     const struct networks_numbers numbers = {halves, NUMBERS};
     vka_error err = {0};
@@ -58,11 +59,13 @@ static void start(struct network *n, const struct vka_kernel_table *table, bool 
     n->eps = calloc(n->elements, sizeof *n->eps);
     assert_true(n->whole && n->eps);
     ok(vka_unet_stage_build(&n->stage, &p, &err), &err);
-    ok(vka_unet_stage_plan(&n->stage, UINT64_MAX, &need, &err), &err);
+    ok(vka_unet_stage_plan(&n->stage, budget, &need, &err), &err);
+    vka_gpu_reset_peak(gpu);
     ok(vka_unet_stage_start(&n->stage, gpu, NULL, &err), &err);
     ok(vka_unet_stage_prompt(&n->stage, context, index, &err), &err);
     ok(vka_unet_stage_once(&n->stage, n->sample, 501, n->whole, NULL, &err), &err);
     free(context);
+    return need;
 }
 
 static void end(struct network *n)
@@ -108,7 +111,7 @@ static void cuts_change_no_bit(void **state)
             t.max_groups[0] = 3;
         struct network n;
         uint32_t before = 0;
-        start(&n, &t, k == 1 && t.storage_f16);
+        start(&n, &t, k == 1 && t.storage_f16, UINT64_MAX);
         for (int i = 0; i < 3; i++) {
             run_with(&n, &(struct vka_limits){seconds[i], i == 2 ? 1e-2 : seconds[i], i == 2 ? 1e-1 : 2 * seconds[i], 1, false});
             const struct vka_lists *l = &n.stage.unet.exec->lists;
@@ -126,7 +129,7 @@ static void cuts_follow_the_times(void **state)
         skip();
     struct vka_kernel_table t = own_kernels();
     struct network n;
-    start(&n, &t, false);
+    start(&n, &t, false, UINT64_MAX);
     const struct vka_lists *l = &n.stage.unet.exec->lists;
     /* far too cautious at first: the first run shows that nothing needs a cut */
     run_with(&n, &(struct vka_limits){10, 20, 40, 1e9, true});
@@ -144,6 +147,37 @@ static void cuts_follow_the_times(void **state)
     run_with(&n, NULL);
     assert_true(l->dispatches >= settled);
     end(&n);
+}
+
+static void budgets_change_no_bit(void **state)
+{
+    (void)state;
+    enum { BUDGETS = 6 };
+    for (int f16 = 0; f16 < 2; f16++) {
+        struct vka_kernel_table t = own_kernels();
+        if (f16 && !t.storage_f16)
+            continue;
+        struct network whole, n;
+        uint32_t streamed = 0, apart = 0, parts = 0;
+        uint64_t most = start(&whole, &t, f16, UINT64_MAX), least = start(&n, &t, f16, 0);
+        end(&n);
+        for (int b = 0; b <= BUDGETS; b++) {
+            uint64_t budget = least + (most - least) / BUDGETS * (uint64_t)b, peak, need = start(&n, &t, f16, budget);
+            const struct vka_plan *p = n.stage.unet.exec->plan;
+            vka_gpu_device_bytes(gpu, &peak);
+            assert_true(need <= budget);
+            assert_true(peak == need + most); /* both networks are there, and nothing else */
+            check_same("within a budget", n.whole, whole.whole, n.elements);
+            run_with(&n, NULL); /* again, without what runs once */
+            streamed += p->unit_count > 0;
+            apart += p->passes > 1;
+            for (uint32_t i = 0; i < p->segment_count; i++)
+                parts = p->segments[i].parts > parts ? p->segments[i].parts : parts;
+            end(&n);
+        }
+        end(&whole);
+        assert_true(streamed >= 2 && parts >= 2);
+    }
 }
 
 static int set_up(void **state)
@@ -168,6 +202,7 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(cuts_change_no_bit), cmocka_unit_test(cuts_follow_the_times)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(cuts_change_no_bit), cmocka_unit_test(cuts_follow_the_times),
+                                       cmocka_unit_test(budgets_change_no_bit)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -226,7 +226,7 @@ static void look_at(const struct vka_kernel_table *table, bool parts)
     struct vka_addresses at;
     uint64_t *store;
     vka_error err = {0};
-    const struct vka_rates rates = {1e14, 1e12, 0.05};
+    const struct vka_rates rates = {1e14, 1e12, 0.05, 1e10};
     begin(&n, table, parts);
     const struct vka_plan *plan = n.stage.unet.plan;
     assert_int_equal(vka_addresses_fake(plan, &at, &store, &err), VKA_OK);

@@ -7,12 +7,12 @@
 #include <cmocka.h>
 #include <stdio.h>
 
-static const struct vka_rates rates = {1e9, 1e9, 2e-5}; /* so that lists are short */
+static const struct vka_rates rates = {1e9, 1e9, 2e-5, 1e9}; /* so that lists are short */
 
 static inline struct vka_plan *plan(const struct vka_graph *g, uint32_t branches, uint64_t limit)
 {
     vka_error err = {0};
-    struct vka_plan *p = vka_plan_make(g, branches, limit, &err);
+    struct vka_plan *p = vka_plan_make(g, &(struct vka_knobs){branches, limit, UINT64_MAX}, &err);
     if (!p)
         fail_msg("%s", err.what);
     return p;
