@@ -90,7 +90,8 @@ enum { /* commands that an option belongs to */
     VKA_FOR_PLAN = 2,
     VKA_FOR_NET = 4,
     VKA_FOR_DEVICES = 8,
-    VKA_FOR_INSPECT = 16
+    VKA_FOR_INSPECT = 16,
+    VKA_FOR_RESUME = 32
 };
 
 enum { /* what else there is to say about an option */
@@ -137,6 +138,13 @@ VKA_API char *vka_job_write(const vka_job *job);
 /* ---- work ------------------------------------------------------------------------------------------------ */
 
 VKA_API vka_status vka_render(vka_context *cx, const vka_job *job, char **report, vka_error *err);
+/* Goes on with a render that a failure, a signal or a kill has ended; `name` is its id or its folder's path.  The clip has
+ * the bits that it would have had.  `changes` may be NULL or give this machine's options, those of VKA_FOR_RESUME.
+ * VKA_E_INPUT: no such job, a damaged folder, other model files.  VKA_E_USAGE: another process is at it, or device, driver
+ * or version are not those that it began with. */
+VKA_API vka_status vka_resume(vka_context *cx, const char *name, const vka_job *changes, char **report, vka_error *err);
+/* The jobs that can be resumed, and those running. */
+VKA_API vka_status vka_jobs(vka_context *cx, char **report, vka_error *err);
 /* The memory plan and estimate of the same job.  With --device-memory no device is touched.  The report is set for
  * VKA_E_MEMORY (does not fit) too. */
 VKA_API vka_status vka_plan(vka_context *cx, const vka_job *job, char **report, vka_error *err);

@@ -15,10 +15,12 @@ const struct cli_command_info cli_commands[CLI_COMMANDS] = {
     {"inspect", VKA_FOR_INSPECT, "[OPTION]... FILE...", "Say what model files and animations are."},
     {"net", VKA_FOR_NET, "NAME [OPTION]...",
      "Run one network alone, tensors in, tensors out: text, unet, vae-decode or vae-encode."},
+    {"resume", VKA_FOR_RESUME, "[OPTION]... [JOB]",
+     "Continue a render that was stopped or killed, by its id or its folder; without one, list those there are."},
     {"bench", 0, "[OPTION]...", "Measure operators, stages and clips on this device: see 'vkanim bench --help'."},
     {"help", 0, "[COMMAND]", "Print the options of a command."},
 };
-static const char *const later_commands[] = {"resume", "convert"};
+static const char *const later_commands[] = {"convert"};
 
 static const vka_option *find_long(const char *name, size_t length)
 {
@@ -165,13 +167,13 @@ static vka_status take_command(struct cli_args *a, const char *word, vka_error *
     if (strchr(word, ' '))
         cli_hint(err, "vkanim -p '%.100s'", word);
     else
-        cli_hint(err, "one of: render plan devices inspect net bench help");
+        cli_hint(err, "one of: render plan devices inspect net resume bench help");
     return VKA_E_USAGE;
 }
 
 static vka_status check_words(const struct cli_args *a, vka_error *err)
 {
-    size_t most = a->command == CLI_INSPECT ? (size_t)-1 : a->command == CLI_NET || a->command == CLI_HELP;
+    size_t most = a->command == CLI_INSPECT ? (size_t)-1 : a->command == CLI_NET || a->command == CLI_RESUME || a->command == CLI_HELP;
     if (a->word_count > most) {
         const char *word = a->words[most];
         cli_fail(err, VKA_E_USAGE, "unexpected argument '%.100s'", word);

@@ -12,7 +12,7 @@
 
 /* ---- commands (args.c) --------------------------------------------------------------------------------- */
 
-enum cli_command { CLI_RENDER, CLI_PLAN, CLI_DEVICES, CLI_INSPECT, CLI_NET, CLI_BENCH, CLI_HELP, CLI_COMMANDS };
+enum cli_command { CLI_RENDER, CLI_PLAN, CLI_DEVICES, CLI_INSPECT, CLI_NET, CLI_RESUME, CLI_BENCH, CLI_HELP, CLI_COMMANDS };
 
 struct cli_command_info {
     const char *name;
@@ -66,6 +66,7 @@ void cli_print_inspect(FILE *to, json_t *report);
 void cli_print_plan(FILE *to, json_t *report);
 void cli_print_plan_verbose(FILE *to, json_t *report); /* with a step's operators */
 void cli_print_render(FILE *to, json_t *report);
+void cli_print_jobs(FILE *to, json_t *report);
 /* "1.5 GiB", in place. */
 const char *cli_size_text(char out[32], double bytes);
 

@@ -155,6 +155,21 @@ static vka_status run_plan(struct run *r, vka_error *err)
     return status;
 }
 
+/* What a finished render says: its object with --json, its files and figures on standard error. */
+static vka_status put_render(struct run *r, const char *report, vka_error *err)
+{
+    cli_progress_end(&r->progress);
+    vka_status status = r->args.json ? put_json(report, err) : VKA_OK;
+    if (status != VKA_OK)
+        return status;
+    json_t *object = json_loads(report, 0, NULL);
+    if (object && !r->args.quiet && r->progress.form != CLI_NDJSON)
+        cli_print_render(stderr, object);
+    cli_progress_done(&r->progress, object);
+    json_decref(object);
+    return VKA_OK;
+}
+
 static vka_status run_render(struct run *r, vka_error *err)
 {
     char *report = NULL;
@@ -163,14 +178,26 @@ static vka_status run_render(struct run *r, vka_error *err)
     if (status == VKA_OK)
         status = vka_render(r->context, r->job, &report, err);
     cli_progress_end(&r->progress);
-    if (status == VKA_OK && r->args.json)
-        status = put_json(report, err);
-    if (status == VKA_OK) {
-        json_t *object = json_loads(report, 0, NULL);
-        if (object && !r->args.quiet && r->progress.form != CLI_NDJSON)
-            cli_print_render(stderr, object);
-        cli_progress_done(&r->progress, object);
-        json_decref(object);
+    if (status == VKA_OK)
+        status = put_render(r, report, err);
+    vka_free(report);
+    return status;
+}
+
+static vka_status run_resume(struct run *r, vka_error *err)
+{
+    char *report = NULL;
+    vka_status status;
+    cli_signals_ignore_pipe();
+    if (r->args.word_count) {
+        status = vka_resume(r->context, r->args.words[0], r->job, &report, err);
+        if (status == VKA_OK)
+            status = put_render(r, report, err);
+        cli_progress_end(&r->progress);
+    } else {
+        status = vka_jobs(r->context, &report, err);
+        if (status == VKA_OK)
+            status = put_report(r, report, cli_print_jobs, stdout, err);
     }
     vka_free(report);
     return status;
@@ -257,7 +284,7 @@ static vka_status run_command(struct run *r, vka_error *err)
 {
     enum cli_command c = r->args.command;
     vka_status status = VKA_OK;
-    if (c == CLI_RENDER || c == CLI_PLAN || c == CLI_NET)
+    if (c == CLI_RENDER || c == CLI_PLAN || c == CLI_NET || c == CLI_RESUME)
         status = make_job(r, err);
     if (status == VKA_OK)
         status = open_context(r, err);
@@ -274,6 +301,8 @@ static vka_status run_command(struct run *r, vka_error *err)
         return run_devices(r, err);
     case CLI_INSPECT:
         return run_inspect(r, err);
+    case CLI_RESUME:
+        return run_resume(r, err);
     case CLI_BENCH:
     case CLI_HELP:
     case CLI_COMMANDS:

@@ -222,6 +222,18 @@ void cli_print_plan_verbose(FILE *to, json_t *report)
     put_members(to, report, "schema command", 0);
 }
 
+void cli_print_jobs(FILE *to, json_t *report)
+{
+    json_t *list = json_object_get(report, "jobs");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t *job = json_array_get(list, i);
+        put_line(to, "", text_of(job, "id"));
+        put_members(to, job, "id", 2);
+    }
+    if (!json_array_size(list))
+        fputs("no job to resume\n", to);
+}
+
 void cli_print_render(FILE *to, json_t *report)
 {
     char text[32];

@@ -145,7 +145,7 @@ void vka_gpu_save_cache(vka_gpu *gpu)
 void vka_cache_close(vka_gpu *gpu)
 {
     vka_gpu_save_cache(gpu);
-    if (gpu->cache)
+    if (gpu->cache && !gpu->abandoned)
         gpu->vk.vkDestroyPipelineCache(gpu->device, gpu->cache, NULL);
     gpu->cache = VK_NULL_HANDLE;
     free(gpu->cache_path);

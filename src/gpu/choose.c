@@ -201,13 +201,19 @@ static vka_status describe(const struct vka_instance *in, struct vka_physical *p
     }
     uint32_t n = 0;
     VkResult r = in->vk.EnumerateDeviceExtensionProperties(p->handle, NULL, &n, NULL);
-    VkExtensionProperties *exts = vka_calloc(n, sizeof *exts);
-    if (!exts)
-        return vka_fail(err, VKA_E_MEMORY, "out of memory describing the Vulkan devices");
-    if (r >= VK_SUCCESS)
+    VkExtensionProperties *exts = r >= VK_SUCCESS ? vka_calloc(n, sizeof *exts) : NULL;
+    if (exts)
         r = in->vk.EnumerateDeviceExtensionProperties(p->handle, NULL, &n, exts);
-    if (r < VK_SUCCESS)
-        n = 0;
+    if ((!exts && r >= VK_SUCCESS) || r == VK_ERROR_OUT_OF_HOST_MEMORY || r == VK_ERROR_OUT_OF_DEVICE_MEMORY) {
+        free(exts);
+        return vka_fail(err, VKA_E_MEMORY, "out of memory describing the Vulkan devices");
+    }
+    if (r < VK_SUCCESS) { /* without its extensions other kernels would be chosen: not the same device any more */
+        free(exts);
+        describe_memory(in, p);
+        snprintf(info->reason, sizeof info->reason, "asked for its extensions its driver answered %s", vka_result_name(r));
+        return VKA_OK;
+    }
     p->ext_budget = listed(exts, n, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     p->ext_subgroup_control = listed(exts, n, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME);
     p->ext_fault = listed(exts, n, VK_EXT_DEVICE_FAULT_EXTENSION_NAME);
@@ -235,13 +241,15 @@ vka_status vka_physical_list(struct vka_instance *in, struct vka_physical **list
     *count = 0;
     uint32_t n = 0;
     VkResult r = in->vk.EnumeratePhysicalDevices(in->handle, &n, NULL);
+    if (r < VK_SUCCESS)
+        n = 0; /* it may be anything */
     VkPhysicalDevice *handles = vka_calloc(n, sizeof *handles);
     struct vka_physical *p = vka_calloc(n, sizeof *p);
     vka_status s = VKA_OK;
-    if (!handles || !p)
-        s = vka_fail(err, VKA_E_MEMORY, "out of memory describing the Vulkan devices");
-    else if (r >= VK_SUCCESS && n)
+    if (handles && p && n)
         r = in->vk.EnumeratePhysicalDevices(in->handle, &n, handles);
+    if (!handles || !p || r == VK_ERROR_OUT_OF_HOST_MEMORY || r == VK_ERROR_OUT_OF_DEVICE_MEMORY)
+        s = vka_fail(err, VKA_E_MEMORY, "out of memory describing the Vulkan devices");
     if (s == VKA_OK && (r < VK_SUCCESS || !n)) {
         s = vka_fail(err, VKA_E_DEVICE, "no Vulkan device was found");
         if (r < VK_SUCCESS)

@@ -6,9 +6,13 @@
 
 #include "base/mem.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Submissions are made for 250 ms at most, so this is far beyond a busy machine. */
+static const double patience_s = 60;
 
 struct VolkDeviceTable *vka_gpu_table(vka_gpu *gpu)
 {
@@ -96,42 +100,84 @@ static void describe_flights(const vka_gpu *gpu, char *text, size_t size)
             append(text, size, last ? ")" : "");
         }
     }
+    size_t length = strlen(text);
+    if (length + 1 == size) /* cut: at a name's end */ {
+        while (length > 0 && (length > size - 5 || (text[length] != ',' && text[length] != ';' && text[length] != '(')))
+            length--;
+        text[length] = '\0';
+        append(text, size, " ...");
+    }
     char rest[40] = "";
     if (more)
         snprintf(rest, sizeof rest, "; and %u lists more", more);
     append(text, size, rest);
 }
 
-/* The driver's own word on the fault, where VK_EXT_device_fault gives one. */
-static void log_fault(vka_gpu *gpu)
+/* The driver's own word on the fault, where VK_EXT_device_fault gives one: what it was, and the first address of it. */
+static void describe_fault(vka_gpu *gpu, char *text, size_t size)
 {
-    if (!gpu->fault_info || !gpu->vk.vkGetDeviceFaultInfoEXT)
-        return;
+    enum { ADDRESSES = 4, VENDOR = 2 };
+    VkDeviceFaultAddressInfoEXT addresses[ADDRESSES];
+    VkDeviceFaultVendorInfoEXT vendor[VENDOR];
     VkDeviceFaultInfoEXT info = {.sType = VK_STRUCTURE_TYPE_DEVICE_FAULT_INFO_EXT};
     VkDeviceFaultCountsEXT counts = {.sType = VK_STRUCTURE_TYPE_DEVICE_FAULT_COUNTS_EXT};
-    if (gpu->vk.vkGetDeviceFaultInfoEXT(gpu->device, &counts, &info) >= VK_SUCCESS)
-        vka_logf(&gpu->log, VKA_LOG_ERROR, "the driver says about the fault: %.255s", info.description);
+    if (!gpu->fault_info || !gpu->vk.vkGetDeviceFaultInfoEXT ||
+        gpu->vk.vkGetDeviceFaultInfoEXT(gpu->device, &counts, NULL) < VK_SUCCESS)
+        return;
+    counts.addressInfoCount = counts.addressInfoCount < ADDRESSES ? counts.addressInfoCount : ADDRESSES;
+    counts.vendorInfoCount = counts.vendorInfoCount < VENDOR ? counts.vendorInfoCount : VENDOR;
+    counts.vendorBinarySize = 0;
+    info.pAddressInfos = addresses;
+    info.pVendorInfos = vendor;
+    if (gpu->vk.vkGetDeviceFaultInfoEXT(gpu->device, &counts, &info) < VK_SUCCESS)
+        return;
+    snprintf(text, size, "the driver says: %.120s", info.description);
+    for (uint32_t i = 0; i < counts.addressInfoCount; i++) {
+        const char *access = addresses[i].addressType == VK_DEVICE_FAULT_ADDRESS_TYPE_READ_INVALID_EXT    ? "read"
+                             : addresses[i].addressType == VK_DEVICE_FAULT_ADDRESS_TYPE_WRITE_INVALID_EXT ? "write"
+                                                                                                         : NULL;
+        char part[64];
+        if (!access)
+            continue;
+        snprintf(part, sizeof part, " (a %s of 0x%llx)", access, (unsigned long long)addresses[i].reportedAddress);
+        append(text, size, part);
+        break;
+    }
 }
 
 /* The only place that marks a device as lost. */
-static vka_status set_lost(vka_gpu *gpu, const char *file, int line, vka_error *err)
+static vka_status set_lost(vka_gpu *gpu, bool hung, const char *file, int line, vka_error *err)
 {
     if (atomic_exchange(&gpu->lost, true))
         return vka_gpu_alive(gpu, err);
+    gpu->abandoned = hung;
     gpu->lost_file = file;
     gpu->lost_line = line;
-    char flights[400] = "";
+    char flights[300] = "", fault[190] = "";
     describe_flights(gpu, flights, sizeof flights);
-    vka_logf(&gpu->log, VKA_LOG_ERROR, "device lost, seen at %s:%d; in flight: %s", file, line,
+    if (!hung)
+        describe_fault(gpu, fault, sizeof fault);
+    vka_logf(&gpu->log, VKA_LOG_INFO, "device %s, seen at %s:%d; in flight: %s", hung ? "hung" : "lost", file, line,
              flights[0] ? flights : "nothing");
-    log_fault(gpu);
-    vka_fail(err, VKA_E_LOST, "the device '%.200s' was lost (%s:%d)", gpu->physical.info.name, file, line);
-    if (flights[0])
-        vka_error_why(err, "it was running: %s", flights);
+    vka_fail(err, VKA_E_LOST, "the device '%.200s' %s (%s:%d)", gpu->physical.info.name,
+             hung ? "does not answer any more" : "was lost", file, line);
+    if (flights[0] || fault[0])
+        vka_error_why(err, "%s%s%s%s", fault, fault[0] && flights[0] ? "; " : "", flights[0] ? "it was running: " : "",
+                      flights);
     vka_error_hint(err,
                    "the driver's time limit or a full host memory are the usual reasons; dmesg may tell; a smaller "
                    "--vram makes shorter dispatches");
     return VKA_E_LOST;
+}
+
+vka_status vka_gpu_hung(vka_gpu *gpu, const char *file, int line, vka_error *err)
+{
+    return set_lost(gpu, true, file, line, err);
+}
+
+void vka_gpu_abandon(vka_gpu *gpu)
+{
+    set_lost(gpu, true, __FILE__, __LINE__, NULL);
 }
 
 vka_status vka_gpu_alive(const vka_gpu *gpu, vka_error *err)
@@ -147,8 +193,10 @@ vka_status vka_gpu_check(vka_gpu *gpu, VkResult r, const char *what, const char 
     if (r >= VK_SUCCESS)
         return VKA_OK;
     if (r == VK_ERROR_DEVICE_LOST)
-        return set_lost(gpu, file, line, err);
-    vka_status s = r == VK_ERROR_OUT_OF_HOST_MEMORY || r == VK_ERROR_OUT_OF_DEVICE_MEMORY ? VKA_E_MEMORY : VKA_E_DEVICE;
+        return set_lost(gpu, false, file, line, err);
+    bool memory = r == VK_ERROR_OUT_OF_HOST_MEMORY || r == VK_ERROR_OUT_OF_DEVICE_MEMORY ||
+                  r == VK_ERROR_MEMORY_MAP_FAILED || r == VK_ERROR_FRAGMENTATION;
+    vka_status s = memory ? VKA_E_MEMORY : VKA_E_DEVICE;
     vka_fail(err, s, "cannot %s", what);
     vka_error_why(err, "the driver of '%.200s' answered %s", gpu->physical.info.name, vka_result_name(r));
     return s;
@@ -255,22 +303,31 @@ static vka_status open_objects(vka_gpu *gpu, vka_error *err)
     VkSemaphoreTypeCreateInfo type = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
                                       .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
     VkSemaphoreCreateInfo semaphore = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type};
-    vka_status s = VKA_CHECK(gpu, gpu->vk.vkCreateSemaphore(gpu->device, &semaphore, NULL, &gpu->timeline),
+    /* What a call that failed leaves in its result parameters is anybody's guess. */
+    VkSemaphore made_semaphore;
+    VkCommandPool made_pool;
+    VkPipelineLayout made_layout;
+    vka_status s = VKA_CHECK(gpu, gpu->vk.vkCreateSemaphore(gpu->device, &semaphore, NULL, &made_semaphore),
                              "make a timeline semaphore", err);
     if (s != VKA_OK)
         return s;
+    gpu->timeline = made_semaphore;
     VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
                                     .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
                                     .queueFamilyIndex = gpu->physical.queue_family};
-    s = VKA_CHECK(gpu, gpu->vk.vkCreateCommandPool(gpu->device, &pool, NULL, &gpu->pool), "make a command pool", err);
+    s = VKA_CHECK(gpu, gpu->vk.vkCreateCommandPool(gpu->device, &pool, NULL, &made_pool), "make a command pool", err);
     if (s != VKA_OK)
         return s;
+    gpu->pool = made_pool;
     VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = VKA_PUSH_BYTES};
     VkPipelineLayoutCreateInfo layout = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
                                          .pushConstantRangeCount = 1,
                                          .pPushConstantRanges = &range};
-    return VKA_CHECK(gpu, gpu->vk.vkCreatePipelineLayout(gpu->device, &layout, NULL, &gpu->layout),
-                     "make a pipeline layout", err);
+    s = VKA_CHECK(gpu, gpu->vk.vkCreatePipelineLayout(gpu->device, &layout, NULL, &made_layout), "make a pipeline layout",
+                  err);
+    if (s == VKA_OK)
+        gpu->layout = made_layout;
+    return s;
 }
 
 vka_status vka_gpu_create(vka_gpu **out, const vka_gpu_params *params, vka_error *err)
@@ -291,6 +348,7 @@ vka_status vka_gpu_create(vka_gpu **out, const vka_gpu_params *params, vka_error
         s = vka_physical_choose(list, count, params->device, &gpu->log, &chosen, err);
     if (s == VKA_OK) {
         gpu->physical = list[chosen];
+        gpu->patience_s = gpu->physical.info.cpu ? INFINITY : patience_s;
         s = open_device(gpu, err);
     }
     free(list);
@@ -325,6 +383,8 @@ void vka_gpu_destroy(vka_gpu **pgpu)
         vka_cache_close(gpu);
         vka_pipelines_free(gpu);
         vka_flights_free(gpu);
+    }
+    if (gpu->device && !gpu->abandoned) {
         if (gpu->layout)
             gpu->vk.vkDestroyPipelineLayout(gpu->device, gpu->layout, NULL);
         if (gpu->pool)
@@ -333,7 +393,9 @@ void vka_gpu_destroy(vka_gpu **pgpu)
             gpu->vk.vkDestroySemaphore(gpu->device, gpu->timeline, NULL);
         gpu->vk.vkDestroyDevice(gpu->device, NULL);
     }
-    vka_instance_close(&gpu->instance);
-    free(gpu);
+    if (!gpu->abandoned)
+        vka_instance_close(&gpu->instance);
+    if (!gpu->abandoned || !gpu->instance.messenger) /* it may still be called, and writes here */
+        free(gpu);
     *pgpu = NULL;
 }

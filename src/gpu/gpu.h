@@ -7,7 +7,8 @@
  * but vka_gpu_is_lost.
  *
  * Device loss is sticky: the first call that sees it returns VKA_E_LOST and names the operators that
- * were in flight; every later call returns VKA_E_LOST at once. */
+ * were in flight; every later call returns VKA_E_LOST at once.  A GPU that ends no submission for a
+ * minute has hung and counts as lost too; software devices may take as long as they want. */
 #ifndef VKA_GPU_GPU_H
 #define VKA_GPU_GPU_H
 
@@ -91,6 +92,9 @@ vka_status vka_gpu_create(vka_gpu **out, const vka_gpu_params *params, vka_error
 void vka_gpu_destroy(vka_gpu **gpu); /* waits for the device, saves the pipeline cache; NULL and &NULL are fine */
 const vka_gpu_info *vka_gpu_describe(const vka_gpu *gpu);
 bool vka_gpu_is_lost(const vka_gpu *gpu);
+/* For a caller that must stop and whose submission does not end: the device counts as lost from here on, and what was
+ * made of it is left to the end of the process, since a driver would wait for the work, or worse, on destroying it. */
+void vka_gpu_abandon(vka_gpu *gpu);
 /* Messages of the validation layers so far (0 without them). */
 uint32_t vka_gpu_validation_messages(const vka_gpu *gpu);
 

@@ -135,6 +135,7 @@ struct vka_gpu {
     vka_log log;
 
     _Atomic bool lost;
+    bool abandoned; /* lost with work that may still run: nothing of it is destroyed */
     const char *lost_file; /* where the loss was seen first */
     int lost_line;
 
@@ -152,6 +153,8 @@ struct vka_gpu {
     uint32_t pipelines;
 
     uint64_t last_ticket, done_ticket;
+    double progress_s;   /* when a submission ended last, or was made with none before it; vka_now() */
+    double patience_s;   /* without progress for so long a device has hung */
     struct vka_flight *flights; /* oldest first */
     size_t flight_count, flight_capacity;
 };
@@ -162,6 +165,8 @@ struct VolkDeviceTable *vka_gpu_table(vka_gpu *gpu);
 /* Turns a result into a status; loss becomes sticky here.  `what` completes "cannot ...". */
 vka_status vka_gpu_check(vka_gpu *gpu, VkResult result, const char *what, const char *file, int line, vka_error *err);
 #define VKA_CHECK(gpu, result, what, err) vka_gpu_check(gpu, result, what, __FILE__, __LINE__, err)
+/* Marks the device as lost and abandoned, since a submission does not end. */
+vka_status vka_gpu_hung(vka_gpu *gpu, const char *file, int line, vka_error *err);
 /* VKA_E_LOST with the story when the device was lost before, else VKA_OK. */
 vka_status vka_gpu_alive(const vka_gpu *gpu, vka_error *err);
 const char *vka_result_name(VkResult result);

@@ -246,9 +246,10 @@ void vka_list_destroy(vka_gpu *gpu, vka_list **plist)
                 f->lists[kept++] = f->lists[j];
         f->count = kept;
     }
-    if (list->queries)
+    if (list->queries && !gpu->abandoned)
         gpu->vk.vkDestroyQueryPool(gpu->device, list->queries, NULL);
-    gpu->vk.vkFreeCommandBuffers(gpu->device, gpu->pool, 1, &list->cmd);
+    if (!gpu->abandoned)
+        gpu->vk.vkFreeCommandBuffers(gpu->device, gpu->pool, 1, &list->cmd);
     gpu->lists--;
     free(list->commands);
     free(list->labels);

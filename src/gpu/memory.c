@@ -141,9 +141,9 @@ static vka_status back_buffer(vka_gpu *gpu, struct vka_block_full *b, vka_error 
 
 static void release(vka_gpu *gpu, struct vka_block_full *b)
 {
-    if (b->buffer)
+    if (b->buffer && !gpu->abandoned)
         gpu->vk.vkDestroyBuffer(gpu->device, b->buffer, NULL);
-    if (b->memory)
+    if (b->memory && !gpu->abandoned)
         gpu->vk.vkFreeMemory(gpu->device, b->memory, NULL); /* unmaps it */
     free(b);
 }
@@ -166,9 +166,12 @@ static vka_status create(vka_gpu *gpu, uint64_t bytes, enum vka_memory kind, str
                                .size = footprint,
                                .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
                                         VK_BUFFER_USAGE_TRANSFER_DST_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT};
-    vka_status s = VKA_CHECK(gpu, gpu->vk.vkCreateBuffer(gpu->device, &info, NULL, &b->buffer), "make a buffer", err);
-    if (s == VKA_OK)
+    VkBuffer buffer; /* what a call that failed leaves in its result parameters is anybody's guess */
+    vka_status s = VKA_CHECK(gpu, gpu->vk.vkCreateBuffer(gpu->device, &info, NULL, &buffer), "make a buffer", err);
+    if (s == VKA_OK) {
+        b->buffer = buffer;
         s = back_buffer(gpu, b, err);
+    }
     if (s != VKA_OK) {
         release(gpu, b);
         return s;

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "shaders/shaders.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,9 +103,9 @@ static vka_status make(vka_gpu *gpu, vka_pipeline *p, vka_error *err)
     gpu->vk.vkDestroyShaderModule(gpu->device, module, NULL);
     if (r != VK_SUCCESS) {
         p->handle = VK_NULL_HANDLE;
-        s = VKA_CHECK(gpu, r < VK_SUCCESS ? r : VK_ERROR_UNKNOWN, "make a pipeline", err);
-        vka_logf(&gpu->log, VKA_LOG_ERROR, "the kernel '%s' could not be compiled", shader->name);
-        return s;
+        char what[96];
+        snprintf(what, sizeof what, "compile the kernel '%.64s'", shader->name);
+        return VKA_CHECK(gpu, r < VK_SUCCESS ? r : VK_ERROR_UNKNOWN, what, err);
     }
     p->name = shader->name;
     vka_logf(&gpu->log, VKA_LOG_DEBUG, "pipeline %u: %s, %.0f ms", gpu->pipelines, shader->name,
@@ -201,10 +202,9 @@ uint32_t vka_gpu_pipeline_count(const vka_gpu *gpu)
 void vka_pipelines_free(vka_gpu *gpu)
 {
     for (size_t i = 0; i < gpu->table_size; i++) {
-        if (gpu->table[i]) {
+        if (gpu->table[i] && !gpu->abandoned)
             gpu->vk.vkDestroyPipeline(gpu->device, gpu->table[i]->handle, NULL);
-            free(gpu->table[i]);
-        }
+        free(gpu->table[i]);
     }
     free(gpu->table);
     gpu->table = NULL;

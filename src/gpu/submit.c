@@ -31,8 +31,10 @@ void vka_flights_free(vka_gpu *gpu)
 static void retire(vka_gpu *gpu, uint64_t value)
 {
     size_t n = 0;
-    if (value > gpu->done_ticket)
+    if (value > gpu->done_ticket) {
         gpu->done_ticket = value;
+        gpu->progress_s = vka_now();
+    }
     while (n < gpu->flight_count && gpu->flights[n].ticket <= value) {
         struct vka_flight *f = &gpu->flights[n++];
         for (uint32_t i = 0; i < f->count; i++)
@@ -60,6 +62,8 @@ vka_status vka_submit_raw(vka_gpu *gpu, const VkCommandBuffer *cmds, uint32_t co
     vka_status s = VKA_CHECK(gpu, gpu->vk.vkQueueSubmit(gpu->queue, 1, &info, VK_NULL_HANDLE), "submit work", err);
     if (s != VKA_OK)
         return s;
+    if (gpu->last_ticket == gpu->done_ticket)
+        gpu->progress_s = vka_now();
     gpu->last_ticket = value;
     *ticket = value;
     return VKA_OK;
@@ -83,7 +87,8 @@ vka_status vka_gpu_wait(vka_gpu *gpu, uint64_t ticket, double seconds, bool *don
                                     .pSemaphores = &gpu->timeline,
                                     .pValues = &ticket};
         VkResult r = gpu->vk.vkWaitSemaphores(gpu->device, &info, slice);
-        if (r == VK_TIMEOUT) {
+        bool hung = r == VK_TIMEOUT && vka_now() - gpu->progress_s > gpu->patience_s;
+        if (r == VK_TIMEOUT && !hung) {
             if (slice == 0)
                 return VKA_OK;
             continue;
@@ -95,7 +100,9 @@ vka_status vka_gpu_wait(vka_gpu *gpu, uint64_t ticket, double seconds, bool *don
                           "ask the device how far it is", err);
         if (s != VKA_OK)
             return s;
-        retire(gpu, value < ticket ? ticket : value);
+        if (hung && value <= gpu->done_ticket) /* it was asked last: this process may have been the one that slept */
+            return vka_gpu_hung(gpu, __FILE__, __LINE__, err);
+        retire(gpu, value < ticket && !hung ? ticket : value);
     }
     *done = true;
     return VKA_OK;

@@ -2,7 +2,7 @@
  *
  * One file: open the part, let the format's writer fill it, hash it, rename.  Frames: each goes to NAME.part first
  * (whole and synchronised); only when all are there do they get their names, so a full disk leaves an earlier clip in
- * the same folder as it was. */
+ * the same folder as it was; while they get them, what was there waits as NAME.part.old. */
 #include "media/media_int.h"
 
 #include "base/mem.h"
@@ -140,20 +140,22 @@ static char *folder_of(const char *path)
     return dir;
 }
 
-/* The name of one frame.  Only the last component is a pattern; a folder's frames are %05d.png. */
-static char *frame_path(const char *path, uint32_t frame)
+static size_t frame_room(const char *path)
+{
+    return strlen(path) + MAX_DIGITS + 32;
+}
+
+/* The name of one frame, into frame_room(path) bytes.  Only the last component is a pattern; a folder's frames are
+ * %05d.png. */
+static void put_frame_path(char *out, const char *path, uint32_t frame)
 {
     const char *base = vka_path_base(path);
     uint32_t digits = 0;
+    size_t room = frame_room(path), n = (size_t)(base - path);
     if (!*base || vka_path_is_dir(path) || !count_places(base, &digits)) {
-        char name[32];
-        snprintf(name, sizeof name, "%05u.png", (unsigned)frame);
-        return vka_path_join(path, name);
+        snprintf(out, room, "%s%s%05u.png", path, *base ? "/" : "", (unsigned)frame);
+        return;
     }
-    size_t room = strlen(path) + MAX_DIGITS + 12, n = (size_t)(base - path);
-    char *out = malloc(room);
-    if (!out)
-        return NULL;
     memcpy(out, path, n);
     for (const char *p = base; *p;) {
         size_t len = p[0] == '%' && p[1] == '%' ? 2 : number_place(p, &digits);
@@ -164,6 +166,13 @@ static char *frame_path(const char *path, uint32_t frame)
         p += len ? len : 1;
     }
     out[n] = '\0';
+}
+
+static char *frame_path(const char *path, uint32_t frame)
+{
+    char *out = malloc(frame_room(path));
+    if (out)
+        put_frame_path(out, path, frame);
     return out;
 }
 
@@ -470,46 +479,89 @@ static vka_status stage_frame(const char *name, const char *part, const vka_clip
     return s == VKA_OK ? result_add(result, part, name, err) : s;
 }
 
+/* A frame's name, and those of its part and of what was in its place before; allocated once, so that cleaning up does
+ * not depend on memory. */
+struct frame_names {
+    const char *path;
+    char *name, *part, *old;
+};
+
+static bool names_open(struct frame_names *n, const char *path)
+{
+    size_t room = frame_room(path) + 16;
+    n->path = path;
+    n->name = malloc(3 * room);
+    n->part = n->name ? n->name + room : NULL;
+    n->old = n->name ? n->part + room : NULL;
+    return n->name != NULL;
+}
+
+static void names_set(struct frame_names *n, uint32_t frame)
+{
+    put_frame_path(n->name, n->path, frame);
+    size_t length = strlen(n->name);
+    memcpy(n->part, n->name, length);
+    memcpy(n->part + length, ".part", 6);
+    memcpy(n->old, n->name, length);
+    memcpy(n->old + length, ".part.old", 10);
+}
+
+/* A file in the frame's place goes aside while the new ones get their names; *aside says that it did. */
+static vka_status name_frame(const struct frame_names *n, bool *aside, vka_error *err)
+{
+    if (vka_path_exists(n->name) && !vka_path_is_dir(n->name) && rename(n->name, n->old) == 0)
+        *aside = true;
+    if (rename(n->part, n->name) == 0)
+        return VKA_OK;
+    int e = errno;
+    vka_fail(err, VKA_E_OUTPUT, "cannot write '%s'", n->name);
+    vka_error_why(err, "%s", strerror(e));
+    return VKA_E_OUTPUT;
+}
+
+/* Takes back a frame, named already or not. */
+static void undo_frame(const struct frame_names *n, bool named)
+{
+    (void)remove(named ? n->name : n->part);
+    if (vka_path_exists(n->old))
+        (void)rename(n->old, n->name);
+}
+
 static vka_status write_frames(const char *path, const vka_clip *clip, vka_media_result *result, vka_error *err)
 {
     size_t before = result ? result->count : 0, keep = 0;
     uint32_t staged = 0, named = 0;
+    struct frame_names names = {0};
     char *first = frame_path(path, 0), *dir = first ? folder_of(first) : NULL;
-    vka_status s = dir ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
-    bool made = s == VKA_OK && !vka_path_exists(dir);
-    if (made) {
+    bool made = dir && !vka_path_exists(dir), aside = false;
+    vka_status s = dir && names_open(&names, path) ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    if (s == VKA_OK && made) {
         keep = existing_prefix(dir);
         s = vka_make_dirs(dir, err);
     }
-    for (int pass = 0; pass < 2 && s == VKA_OK; pass++)
-        for (uint32_t i = 0; i < clip->frames && s == VKA_OK; i++) {
-            char *name = frame_path(path, i), *part = name ? vka_asprintf("%s.part", name) : NULL;
-            if (!part)
-                s = vka_fail(err, VKA_E_MEMORY, "out of memory");
-            else if (pass == 0) {
-                staged = i + 1; /* also when it fails half-way: the part may be there */
-                s = stage_frame(name, part, clip, i, result, err);
-            } else if (rename(part, name) != 0) {
-                int e = errno;
-                s = vka_fail(err, VKA_E_OUTPUT, "cannot write '%s'", name);
-                vka_error_why(err, "%s", strerror(e));
-            } else
-                named = i + 1;
-            free(part);
-            free(name);
-        }
+    for (; s == VKA_OK && staged < clip->frames; staged += s == VKA_OK) {
+        names_set(&names, staged);
+        s = stage_frame(names.name, names.part, clip, staged, result, err);
+        if (s != VKA_OK)
+            (void)remove(names.part);
+    }
+    for (; s == VKA_OK && named < clip->frames; named += s == VKA_OK) {
+        names_set(&names, named);
+        s = name_frame(&names, &aside, err);
+    }
+    for (uint32_t i = 0; i < staged && (s != VKA_OK || aside); i++) {
+        names_set(&names, i);
+        if (s != VKA_OK)
+            undo_frame(&names, i < named);
+        else
+            (void)remove(names.old);
+    }
     if (s != VKA_OK) {
-        for (uint32_t i = 0; i < staged; i++) {
-            char *name = frame_path(path, i), *part = name ? vka_asprintf("%s.part", name) : NULL;
-            if (part)
-                (void)remove(i < named ? name : part);
-            free(part);
-            free(name);
-        }
-        if (made)
+        if (made && dir)
             remove_folders(dir, keep);
         result_cut(result, before);
     }
+    free(names.name);
     free(dir);
     free(first);
     return s;
@@ -530,12 +582,11 @@ vka_status vka_media_write(const char *path, const vka_clip *clip, vka_media_res
         return vka_fail(err, VKA_E_USAGE, "%g frames per second cannot be written (0.01 to 1000 can)", c.fps);
     if (c.metadata && !*c.metadata)
         c.metadata = NULL;
-    if (c.metadata) {
-        char *copy = vka_json_copy(c.metadata, strlen(c.metadata));
-        if (!copy)
-            return vka_fail(err, VKA_E_INTERNAL, "the metadata for '%s' is not a JSON object", path);
-        free(copy);
-    }
+    s = c.metadata ? vka_json_check(c.metadata, strlen(c.metadata)) : VKA_OK;
+    if (s == VKA_E_MEMORY)
+        return vka_fail(err, s, "out of memory writing '%s'", path);
+    if (s != VKA_OK)
+        return vka_fail(err, VKA_E_INTERNAL, "the metadata for '%s' is not a JSON object", path);
     return format == VKA_MEDIA_FRAMES ? write_frames(path, &c, result, err) : write_one(path, format, &c, result, err);
 }
 

@@ -37,6 +37,8 @@ uint32_t vka_crc32(uint32_t crc, const void *data, size_t size);
 /* The metadata as XMP packet (WebP), and back: NULL when the packet does not hold it.  malloc'ed. */
 char *vka_xmp_wrap(const char *json);
 char *vka_xmp_unwrap(const uint8_t *xmp, size_t size);
+/* VKA_OK if the bytes are one JSON object, VKA_E_INPUT if not, VKA_E_MEMORY when that could not be found out. */
+vka_status vka_json_check(const void *text, size_t size);
 /* A copy if the bytes are one JSON object, else NULL. */
 char *vka_json_copy(const void *text, size_t size);
 

@@ -49,12 +49,14 @@ uint32_t vka_crc32(uint32_t crc, const void *data, size_t size)
 
 /* ---- one image --------------------------------------------------------------------------------------------- */
 
+static const char no_memory[] = "out of memory";
+
 static void png_write_bytes(png_structp png, png_bytep data, size_t size)
 {
     vka_bytes *b = png_get_io_ptr(png);
     vka_bytes_add(b, data, size);
     if (b->failed)
-        png_error(png, "out of memory");
+        png_error(png, no_memory);
 }
 
 static void png_flush_bytes(png_structp png)
@@ -65,8 +67,10 @@ static void png_flush_bytes(png_structp png)
 static void png_failed(png_structp png, png_const_charp text)
 {
     vka_error *err = png_get_error_ptr(png);
-    vka_fail(err, VKA_E_OUTPUT, "cannot write a PNG image");
-    vka_error_why(err, "%s", text);
+    if (strstr(text, "emory")) /* ours, libpng's and zlib's words for it */
+        vka_fail(err, VKA_E_MEMORY, "out of memory writing a PNG image");
+    else if (vka_fail(err, VKA_E_OUTPUT, "cannot write a PNG image"))
+        vka_error_why(err, "%s", text);
     png_longjmp(png, 1);
 }
 

@@ -104,10 +104,16 @@ vka_status vka_webp_write(vka_outfile *out, const vka_clip *clip, vka_error *err
     /* The colour behind the frames is never seen, since every frame covers the canvas. */
     WebPMuxAnimParams params = {.bgcolor = 0xff000000u, .loop_count = clip->plays > 65535 ? 65535 : (int)clip->plays};
     WebPData chunk = {(const uint8_t *)xmp, xmp ? strlen(xmp) : 0};
-    if (s == VKA_OK &&
-        ((clip->frames > 1 && WebPMuxSetAnimationParams(mux, &params) != WEBP_MUX_OK) ||
-         (xmp && WebPMuxSetChunk(mux, "XMP ", &chunk, 0) != WEBP_MUX_OK) || WebPMuxAssemble(mux, &data) != WEBP_MUX_OK))
-        s = failed(out, "libwebp could not put the file together", err);
+    WebPMuxError e = WEBP_MUX_OK;
+    if (s == VKA_OK && clip->frames > 1)
+        e = WebPMuxSetAnimationParams(mux, &params);
+    if (s == VKA_OK && e == WEBP_MUX_OK && xmp)
+        e = WebPMuxSetChunk(mux, "XMP ", &chunk, 0);
+    if (s == VKA_OK && e == WEBP_MUX_OK)
+        e = WebPMuxAssemble(mux, &data);
+    if (e != WEBP_MUX_OK)
+        s = e == WEBP_MUX_MEMORY_ERROR ? out_of_memory(out, err)
+                                       : failed(out, "libwebp could not put the file together", err);
     if (s == VKA_OK)
         s = vka_out_write(out, data.bytes, data.size, err);
     WebPDataClear(&data);

@@ -16,13 +16,20 @@ static const char before[] = "<?xpacket begin=\"\xef\xbb\xbf\" id=\"W5M0MpCehiHz
                              "<vkanim:metadata>";
 static const char after[] = "</vkanim:metadata>\n</rdf:Description>\n</rdf:RDF>\n</x:xmpmeta>\n<?xpacket end=\"r\"?>";
 
-char *vka_json_copy(const void *text, size_t size)
+vka_status vka_json_check(const void *text, size_t size)
 {
-    /* A NUL in the middle would cut the copy short; jansson refuses it outside of escapes. */
-    json_t *root = json_loadb(text, size, JSON_ALLOW_NUL, NULL);
+    json_error_t e;
+    /* A NUL in the middle would cut a copy short; jansson refuses it outside of escapes. */
+    json_t *root = json_loadb(text, size, JSON_ALLOW_NUL, &e);
+    bool memory = !root && (json_error_code(&e) == json_error_out_of_memory || !e.text[0]);
     bool object = json_is_object(root);
     json_decref(root);
-    char *copy = object ? malloc(size + 1) : NULL;
+    return memory ? VKA_E_MEMORY : object ? VKA_OK : VKA_E_INPUT;
+}
+
+char *vka_json_copy(const void *text, size_t size)
+{
+    char *copy = vka_json_check(text, size) == VKA_OK ? malloc(size + 1) : NULL;
     if (copy) {
         memcpy(copy, text, size);
         copy[size] = '\0';

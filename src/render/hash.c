@@ -27,7 +27,7 @@ struct vka_model_hashes {
         char sha256[65];
     } files[MOST_FILES];
     size_t count;
-    atomic_bool stop;
+    atomic_bool stop, done; /* done: hashes and status may be read beside the thread */
     vka_thread *thread;
     vka_status status;
     vka_error err;
@@ -81,6 +81,7 @@ static void hash_all(void *arg)
     }
     json_decref(cache);
     free(path);
+    atomic_store(&h->done, true);
 }
 
 static void add_file(struct vka_model_hashes *h, const char *path, const char *kind, const char *family, const char *variant)
@@ -102,6 +103,7 @@ void vka_setup_hash_begin(struct vka_setup *s)
         return;
     }
     atomic_init(&h->stop, false);
+    atomic_init(&h->done, false);
     for (size_t i = 0; (file = vka_model_file(s->model, i)); i++)
         add_file(h, file, "checkpoint", family, NULL);
     if (s->vae_model != s->model)
@@ -153,6 +155,26 @@ json_t *vka_setup_models_json(struct vka_setup *s, bool paths, vka_error *err)
     return list;
 }
 
+json_t *vka_setup_identities_json(struct vka_setup *s, bool *all)
+{
+    vka_setup_hash_begin(s);
+    struct vka_model_hashes *h = s->hashes;
+    json_t *list = h ? json_array() : NULL;
+    *all = h && atomic_load(&h->done) && h->status == VKA_OK;
+    for (size_t i = 0; list && i < h->count; i++) {
+        char id[96], *full = vka_file_identity(h->files[i].path, id);
+        json_t *entry = json_pack("{s:s, s:s}", "path", full ? full : h->files[i].path, "id", full ? id : "missing");
+        if (entry && *all)
+            json_object_set_new(entry, "sha256", json_string(h->files[i].sha256));
+        free(full);
+        if (json_array_append_new(list, entry) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
 json_t *vka_setup_settings_json(const struct vka_setup *s, uint64_t seed, bool f16)
 {
     const vka_sampler_params *p = &s->sampling;
@@ -168,6 +190,13 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint64_t seed, bool f
     json_object_set_new(o, "width", json_integer(s->width));
     json_object_set_new(o, "height", json_integer(s->height));
     json_object_set_new(o, "frames", json_integer(s->frames));
+    if (s->windows.length) {
+        json_object_set_new(o, "context-length", json_integer(s->windows.length));
+        json_object_set_new(o, "context-stride", json_integer(s->windows.stride));
+        json_object_set_new(o, "context-overlap", json_integer(s->windows.overlap));
+        json_object_set_new(o, "context-schedule", json_string(vka_window_schedule_name(s->window_schedule)));
+        json_object_set_new(o, "context-fuse", json_string(vka_window_fuse_name(s->window_fuse)));
+    }
     json_object_set_new(o, "fps", json_real(s->fps));
     json_object_set_new(o, "seed", json_integer((json_int_t)seed));
     json_object_set_new(o, "rng", json_string(vka_rng_kind_name(s->rng)));

@@ -4,6 +4,7 @@
  * table's checks before it is stored, whatever way it came. */
 #include "render/job.h"
 
+#include "base/folder.h"
 #include "base/mem.h"
 #include "media/media.h"
 #include "render/options.h"
@@ -37,6 +38,11 @@ static const struct field {
     FIELD("fps", fps),
     FIELD("seed", seed),
     FIELD("count", count),
+    FIELD("context-length", context_length),
+    FIELD("context-stride", context_stride),
+    FIELD("context-overlap", context_overlap),
+    FIELD("context-schedule", context_schedule),
+    FIELD("context-fuse", context_fuse),
     FIELD("steps", steps),
     FIELD("cfg", cfg),
     FIELD("sampler", sampler),
@@ -301,6 +307,39 @@ bool vka_job_has(const vka_job *job, const char *name)
 {
     const vka_option *o = vka_option_find(name);
     return o && (job->set & bit_of(o));
+}
+
+void vka_job_mark(struct vka_job *job, const char *name)
+{
+    const vka_option *o = vka_option_find(name);
+    if (o)
+        job->set |= bit_of(o);
+}
+
+static bool make_absolute(char **path)
+{
+    char *full = vka_path_absolute(*path);
+    if (!full)
+        return false;
+    free(*path);
+    *path = full;
+    return true;
+}
+
+bool vka_job_absolute(struct vka_job *job)
+{
+    size_t count;
+    const vka_option *options = vka_options(&count);
+    bool good = true;
+    for (size_t i = 0; good && i < count; i++) {
+        char **text = field_of(job, &options[i]);
+        if (options[i].kind == VKA_OPTION_PATH && text && *text && **text &&
+            !(strcmp(options[i].name, "motion") == 0 && strcmp(*text, "none") == 0))
+            good = make_absolute(text);
+    }
+    for (size_t i = 0; good && i < job->output.count; i++)
+        good = make_absolute(&job->output.items[i]);
+    return good;
 }
 
 vka_status vka_job_set(vka_job *job, const char *name, const char *value, vka_error *err)

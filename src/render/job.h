@@ -23,6 +23,8 @@ struct vka_job {
     vka_text_list lora, motion_lora, embedding;
     /* the clip */
     int64_t width, height, frames, count;
+    int64_t context_length, context_stride, context_overlap;
+    char *context_schedule, *context_fuse;
     double fps;
     /* sampling */
     int64_t seed, steps, clip_skip;
@@ -48,6 +50,11 @@ bool vka_job_has(const vka_job *job, const char *name);
 vka_job *vka_job_copy(const vka_job *job);
 /* Writes a text field of a job (&job->sampler ...); false when memory is short, the old text stays. */
 bool vka_job_text(char **field, const char *value);
+/* Marks an option as given, for a field that a render has filled in. */
+void vka_job_mark(struct vka_job *job, const char *name);
+/* Makes every path of a job absolute, outputs included; a --motion of "none" is no path.  False when memory
+ * is short. */
+bool vka_job_absolute(struct vka_job *job);
 /* A job's options as a new JSON object: those given, or all that have a value (0, NULL and empty lists have none where
  * the table has no default); without VKA_MARK_LOCAL ones when `portable`, as in an animation's settings.  NULL when
  * memory is short. */

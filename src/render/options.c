@@ -14,7 +14,8 @@
 
 #define RENDER (VKA_FOR_RENDER | VKA_FOR_PLAN)
 #define NET    VKA_FOR_NET
-#define EVERY  (RENDER | NET | VKA_FOR_DEVICES | VKA_FOR_INSPECT)
+#define RESUME VKA_FOR_RESUME
+#define EVERY  (RENDER | NET | VKA_FOR_DEVICES | VKA_FOR_INSPECT | RESUME)
 #define LOCAL  VKA_MARK_LOCAL
 
 static const char g_prompt[] = "What to draw", g_models[] = "Models", g_clip[] = "The clip", g_sampling[] = "Sampling",
@@ -51,12 +52,26 @@ static const vka_option table[] = {
      "Width, a multiple of the VAE's factor (8 in Stable Diffusion); without it what the model was made for.", 0},
     {"height", 'H', VKA_OPTION_INT, "PIXELS", NULL, NULL, 1, 16384, RENDER, g_clip, "Height, likewise.", 0},
     {"frames", 'f', VKA_OPTION_INT, "N", "16", NULL, 1, 65535, RENDER, g_clip,
-     "Frames of the clip, up to what the motion module's table holds.", 0},
+     "Frames of the clip; beyond what the motion module's table holds it is made in context windows.", 0},
     {"fps", 0, VKA_OPTION_REAL, "RATE", "8", NULL, 0.01, 1000, RENDER, g_clip, "Frames per second of playback.", 0},
     {"seed", 's', VKA_OPTION_INT, "N", "-1", NULL, -1, 9223372036854775807.0, RENDER, g_clip,
      "Seed of the noise; -1 draws one and prints it.", 0},
     {"count", 0, VKA_OPTION_INT, "N", "1", NULL, 1, 1000000, RENDER, g_clip,
      "Clips to render, with the seeds s, s+1 and so on.", LOCAL},
+    {"context-length", 0, VKA_OPTION_INT, "N", NULL, NULL, 1, 65535, RENDER, g_clip,
+     "Frames of a context window; without it windows come only with clips that are longer than the motion module's table, and "
+     "have what the module was trained on, mostly 16.",
+     0},
+    {"context-stride", 0, VKA_OPTION_INT, "N", "1", NULL, 1, 64, RENDER, g_clip,
+     "Most spacings of frames in windows: every frame, every 2nd, every 4th and so on.", 0},
+    {"context-overlap", 0, VKA_OPTION_INT, "N", NULL, NULL, 0, 65535, RENDER, g_clip,
+     "Frames that neighbouring windows share; without it a quarter of the window.", 0},
+    {"context-schedule", 0, VKA_OPTION_CHOICE, "NAME", "uniform-standard",
+     "uniform-standard | uniform uniform-looped static-standard batched shuffle composite", 0, 0, RENDER, g_clip,
+     "Where the windows of a step lie.", 0},
+    {"context-fuse", 0, VKA_OPTION_CHOICE, "NAME", "flat",
+     "flat | relative pyramid overlap-linear delayed-reverse-sawtooth gauss-sigma pyramid-sigma", 0, 0, RENDER, g_clip,
+     "How what windows predict for a frame is merged.", 0},
 
     {"steps", 0, VKA_OPTION_INT, "N", "25", NULL, 1, 1000, RENDER, g_sampling, "Sampling steps.", 0},
     {"cfg", 0, VKA_OPTION_REAL, "SCALE", "7.5", NULL, 0, 1000, RENDER, g_sampling,
@@ -86,17 +101,17 @@ static const vka_option table[] = {
      "Where the clip goes, may be repeated: .webp .gif .mp4 .webm .png .apng .y4m, a folder or a %05d pattern for "
      "frames; without it vkanim-SEED.webp.",
      LOCAL},
-    {"overwrite", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER, g_output, "Replace files that exist.", LOCAL},
+    {"overwrite", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER | RESUME, g_output, "Replace files that exist.", LOCAL},
     {"no-overwrite", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER, g_output,
      "Never replace files; without either, a terminal is asked and anything else refused.", LOCAL},
     {"verify", 0, VKA_OPTION_TEXT, "SHA256", NULL, NULL, 0, 0, RENDER, g_output,
      "Fail unless the frames' bytes have this hash.", LOCAL},
 
-    {"device", 'd', VKA_OPTION_TEXT, "INDEX|NAME", NULL, NULL, 0, 0, RENDER | NET, g_device,
+    {"device", 'd', VKA_OPTION_TEXT, "INDEX|NAME", NULL, NULL, 0, 0, RENDER | NET | RESUME, g_device,
      "Device by its number or part of its name in 'vkanim devices'; without it the best GPU.", LOCAL},
     {"path", 0, VKA_OPTION_CHOICE, "NAME", "auto", "auto fp32 fp16 khr nv2", 0, 0, RENDER | NET, g_device,
      "Kernels to use: fp32, fp16, or with matrix units khr (of a subgroup) or nv2 (of a workgroup).", LOCAL},
-    {"vram", 0, VKA_OPTION_SIZE, "SIZE", NULL, NULL, 0, 0, RENDER | NET, g_device,
+    {"vram", 0, VKA_OPTION_SIZE, "SIZE", NULL, NULL, 0, 0, RENDER | NET | RESUME, g_device,
      "Hard budget of device memory, such as 6G or 512M; the picture does not depend on it.", LOCAL},
     {"device-memory", 0, VKA_OPTION_SIZE, "SIZE", NULL, NULL, 0, 0, VKA_FOR_PLAN, g_device,
      "Plan for a device with this much memory, without looking for one.", LOCAL},
@@ -122,7 +137,7 @@ static const vka_option table[] = {
 
     {"json", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages,
      "Print the result on standard output as one JSON object.", VKA_MARK_COMMAND},
-    {"progress", 0, VKA_OPTION_CHOICE, "FORM", "auto", "auto bar plain json none", 0, 0, RENDER | NET, g_messages,
+    {"progress", 0, VKA_OPTION_CHOICE, "FORM", "auto", "auto bar plain json none", 0, 0, RENDER | NET | RESUME, g_messages,
      "Progress on standard error: auto is a bar on a terminal and plain lines elsewhere.", VKA_MARK_COMMAND},
     {"quiet", 'q', VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages, "Errors only.", VKA_MARK_COMMAND},
     {"verbose", 'v', VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages,

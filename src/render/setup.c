@@ -135,6 +135,49 @@ static vka_status decide_sampling(struct vka_setup *s, vka_error *err)
 
 /* ---- the clip ------------------------------------------------------------------------------------------------ */
 
+enum { MADE_TABLE = 64 }; /* frames in one piece where no table says how many: what ComfyUI-AnimateDiff-Evolved makes */
+
+/* Frames that a module was trained on: what its windows have unless told otherwise. */
+static uint32_t trained_length(const vka_motion_info *m)
+{
+    uint32_t n = m && m->variant == VKA_MOTION_HOTSHOT_XL ? 8 : m && m->variant == VKA_MOTION_LONG ? 32 : 16;
+    return m && m->pe_length ? vka_min_u32(n, m->pe_length) : n;
+}
+
+/* In windows is made what is longer than the module's table, and what --context-length says.  Without a module frames
+ * know nothing of each other: windows, without overlap, change no bit and keep the memory small. */
+static vka_status decide_windows(struct vka_setup *s, vka_error *err)
+{
+    const struct vka_job *j = s->job;
+    const vka_motion_info *m = s->motion_info;
+    uint32_t most = m && m->pe_length ? m->pe_length : MADE_TABLE;
+    bool given = vka_job_has(j, "context-length");
+    struct vka_window_params w = {given ? (uint32_t)j->context_length : trained_length(m), (uint32_t)j->context_stride, 0};
+    vka_status st = vka_window_schedule_from_name(j->context_schedule ? j->context_schedule : "uniform-standard",
+                                                  &s->window_schedule, err);
+    if (st == VKA_OK)
+        st = vka_window_fuse_from_name(j->context_fuse ? j->context_fuse : "flat", &s->window_fuse, err);
+    if (st != VKA_OK)
+        return st;
+    if (m && w.length > most) {
+        vka_fail(err, VKA_E_USAGE,
+                 "--context-length %u is more than the %u frames of the motion module's positional table", w.length, most);
+        vka_error_hint(err, "--context-length %u would do", trained_length(m));
+        return VKA_E_USAGE;
+    }
+    w.overlap = vka_job_has(j, "context-overlap") ? (uint32_t)j->context_overlap : m ? w.length / 4 : 0;
+    if (s->frames <= w.length || (!given && s->frames <= most))
+        return VKA_OK;
+    if (w.overlap >= w.length) {
+        vka_fail(err, VKA_E_USAGE, "--context-overlap %u is not less than the %u frames of a context window", w.overlap,
+                 w.length);
+        vka_error_hint(err, "%u would do", w.length / 4);
+        return VKA_E_USAGE;
+    }
+    s->windows = w;
+    return VKA_OK;
+}
+
 static vka_status decide_size(struct vka_setup *s, vka_error *err)
 {
     const struct vka_job *j = s->job;
@@ -155,14 +198,7 @@ static vka_status decide_size(struct vka_setup *s, vka_error *err)
             return VKA_E_USAGE;
         }
     }
-    uint32_t most = s->motion_info ? s->motion_info->pe_length : 0;
-    if (most && s->frames > most) {
-        vka_fail(err, VKA_E_USAGE, "--frames %u is more than the %u frames of the motion module's positional table", s->frames,
-                 most);
-        vka_error_hint(err, "--frames %u or fewer", most);
-        return VKA_E_USAGE;
-    }
-    return VKA_OK;
+    return decide_windows(s, err);
 }
 
 vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned needs, const vka_log *log, vka_error *err)

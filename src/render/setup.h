@@ -7,6 +7,7 @@
 #include "render/context.h"
 #include "render/job.h"
 #include "sample/sample.h"
+#include "sample/windows.h"
 #include "text/tokenizer.h"
 #include "weights/weights.h"
 
@@ -25,6 +26,9 @@ struct vka_setup {
     struct vka_net_norms norms;
     uint32_t factor;                /* picture pixels per latent pixel */
     uint32_t width, height, frames; /* picture pixels */
+    struct vka_window_params windows; /* length 0: the clip is one piece */
+    vka_window_schedule window_schedule;
+    vka_window_fuse window_fuse;
     uint32_t count;
     double fps, cfg;
     uint64_t seed;
@@ -76,6 +80,9 @@ void vka_setup_hash_begin(struct vka_setup *s);
 void vka_setup_hash_end(struct vka_setup *s);
 /* {"path" (or "name"), "kind", "family", "sha256"} of every model file; begins the hashing where it has not been, and waits. */
 json_t *vka_setup_models_json(struct vka_setup *s, bool paths, vka_error *err);
+/* [{"path", "id", "sha256"}] of every model file: its absolute path, vka_file_identity's id, and the hash where it is known by
+ * now; *all says whether every hash is.  Begins the hashing where it has not been; NULL when memory is short. */
+json_t *vka_setup_identities_json(struct vka_setup *s, bool *all);
 /* Long option names with resolved values: what makes this clip; no paths, devices or budgets. */
 json_t *vka_setup_settings_json(const struct vka_setup *s, uint64_t seed, bool f16);
 

@@ -5,6 +5,7 @@
 
 #include "render/netrun.h"
 #include "sample/sample.h"
+#include "sample/windows.h"
 
 #include "nets/nets.h"
 
@@ -41,30 +42,47 @@ struct vka_unet_stage_params {
     bool f16;
     const vka_sampler *sampler;      /* NULL: single evaluations only */
     struct vka_kernel_table table;
+    /* A clip of more frames than a window goes through the network in windows; length 0: in one piece. */
+    struct vka_window_params window;
+    bool park;      /* clip state in host memory though the clip is one piece; in windows it always is */
+    uint32_t slice; /* frames that the sampler takes at a time from host memory; 0: those of a window.  No bit of any result
+                       depends on it, nor on `park` */
 };
 
 enum { VKA_MAX_PATTERNS = 8 };
 
 struct vka_unet_stage {
     struct vka_unet_stage_params p;
+    uint32_t length; /* frames of the network: of a window, or all */
+    bool parked;     /* the clip's state is in host memory */
     struct vka_netrun unet, begin, pattern[VKA_MAX_PATTERNS];
+    struct vka_netrun guide; /* where parked; else guidance is part of the patterns */
     uint32_t patterns;
     vka_tensor sample, timestep, context, index, eps;
     vka_tensor begin_x, begin_scale, begin_out[2];
+    vka_tensor guide_eps, guide_guidance, guide_out;
     struct {
         vka_tensor eps, guidance, coefficients, guided;
         vka_tensor in[VKA_SLOTS], out[VKA_SLOTS];
-    } state[VKA_MAX_PATTERNS];
+    } flow[VKA_MAX_PATTERNS];
     struct vka_io io;
     uint64_t sample_at, context_at, eps_at, slot_at[VKA_SLOTS];
     uint64_t slot_bytes;
     vka_gpu *gpu; /* set by the start */
     vka_block *block, *step;
     bool first;
+    /* where parked */
+    float *state[VKA_SLOTS]; /* planes [p.frames, c, h, w]; NULL where the sampler has no such slot */
+    float *pixels, *planes;  /* some frames on their way: as the device has them, as the state has them */
+    int32_t *prompt_of;      /* [branches * p.frames] prompts */
+    uint32_t *seen;          /* [p.frames] */
+    struct vka_windows windows; /* of the last evaluation */
 };
 
 vka_status vka_unet_stage_build(struct vka_unet_stage *s, const struct vka_unet_stage_params *p, vka_error *err);
 vka_status vka_unet_stage_plan(struct vka_unet_stage *s, uint64_t budget, uint64_t *need, vka_error *err);
+/* Bytes of host memory that the start takes for the clip's state; 0 where that is on the device. */
+uint64_t vka_unet_stage_host_bytes(const struct vka_unet_stage *s);
 /* What one step moves and launches as planned: the sampler's input, the network, the sampler; see vka_program_traffic. */
 vka_status vka_unet_stage_traffic(const struct vka_unet_stage *s, struct vka_traffic lines[VKA_TRAFFIC_LINES],
                                   uint32_t *count, vka_error *err);
@@ -77,6 +95,8 @@ vka_status vka_unet_stage_get(struct vka_unet_stage *s, enum vka_slot slot, floa
 /* One evaluation of the sampler: model, guidance, operations.  Slots X (and NOISE where drawn) must be set. */
 vka_status vka_unet_stage_eval(struct vka_unet_stage *s, const vka_sampler_eval *e, double cfg, const vka_ticker *ticker,
                                vka_error *err);
+/* The windows of the last evaluation; NULL where the clip is one piece. */
+const struct vka_windows *vka_unet_stage_windows(const struct vka_unet_stage *s);
 /* The network alone: sample [branches * frames, in_channels, h, w] -> eps of the same form with out_channels. */
 vka_status vka_unet_stage_once(struct vka_unet_stage *s, const float *sample, float timestep, float *eps,
                                const vka_ticker *ticker, vka_error *err);

@@ -1,9 +1,16 @@
 /* unet_stage.c - the UNet with its sampler as a stage.  See stages.h.
  *
  * One block holds the inputs and outputs: the model's input and output for all branches, the text context, and the
- * sampler's slots, each [frames, h, w, 4] fp32.  A host-visible step buffer holds what changes per evaluation: timestep,
- * scales and coefficients as floats, and each sample's prompt as an int.  An evaluation runs three graphs: `begin` (the
- * model's input from X, for each branch), `unet`, and the pattern of the sampler (guidance, then its operations). */
+ * sampler's slots, each [frames, h, w, 4] fp32.  A host-visible step buffer holds what changes per evaluation:
+ * timestep, scales and coefficients as floats, and each sample's prompt as an int.  An evaluation runs three graphs:
+ * `begin` (the model's input from X, for each branch), `unet`, and the pattern of the sampler (guidance, then its
+ * operations).
+ *
+ * A clip in windows has its state in host memory, so that the device holds no more than a window's frames.  An
+ * evaluation takes window by window: X of its frames to the device, `begin`, `unet`, `guide`, and the guided output
+ * into the sums; then the means are the clip's EPS, and the sampler's pattern goes over it slice by slice.  Kernels
+ * and operands of a frame are the same as in one piece, so where the state is and how it is sliced changes no bit;
+ * sums are the host's in both. */
 #include "render/stages.h"
 
 #include "ops/ops.h"
@@ -18,7 +25,7 @@ enum { STEP_TIMESTEP = 0, STEP_SCALE = 8, STEP_GUIDANCE = 16, STEP_OPS = 24, STE
 static vka_status build_unet(struct vka_unet_stage *s, vka_error *err)
 {
     const struct vka_unet_stage_params *p = &s->p;
-    vka_status st = vka_netrun_begin(&s->unet, "UNet", p->branches, p->frames, p->weights, p->motion_weights, p->f16,
+    vka_status st = vka_netrun_begin(&s->unet, "UNet", p->branches, s->length, p->weights, p->motion_weights, p->f16,
                                      &p->table, err);
     if (st != VKA_OK)
         return st;
@@ -30,8 +37,8 @@ static vka_status build_unet(struct vka_unet_stage *s, vka_error *err)
     struct vka_unet_inputs in = {s->sample, s->timestep, s->context, s->index};
     s->eps = vka_net_unet(b, p->config, p->motion, &p->norms, &in);
     vka_graph_output(b, s->eps);
-    vka_tensor changing[] = {s->sample, s->timestep};
-    return vka_netrun_finish(&s->unet, changing, 2, err);
+    vka_tensor changing[] = {s->sample, s->timestep, s->index};
+    return vka_netrun_finish(&s->unet, changing, 3, err);
 }
 
 static vka_tensor clip_tensor(struct vka_unet_stage *s, vka_build *b, const char *name, enum vka_role role, uint32_t c)
@@ -41,7 +48,7 @@ static vka_tensor clip_tensor(struct vka_unet_stage *s, vka_build *b, const char
 
 static vka_status build_begin(struct vka_unet_stage *s, vka_error *err)
 {
-    vka_status st = vka_netrun_begin(&s->begin, "sampler input", 1, s->p.frames, NULL, NULL, false, &s->p.table, err);
+    vka_status st = vka_netrun_begin(&s->begin, "sampler input", 1, s->length, NULL, NULL, false, &s->p.table, err);
     if (st != VKA_OK)
         return st;
     vka_build *b = &s->begin.build;
@@ -57,63 +64,90 @@ static vka_status build_begin(struct vka_unet_stage *s, vka_error *err)
     return vka_netrun_finish(&s->begin, changing, 2, err);
 }
 
-/* The graph of one pattern: guidance into EPS, then each operation; slots are followed from tensor to tensor. */
+/* Inputs eps [branches * length, h, w, c] and guidance -> what guidance makes of them, an output [length, h, w, c]. */
+static vka_tensor guide(struct vka_unet_stage *s, vka_build *b, vka_tensor *eps, vka_tensor *guidance)
+{
+    *eps = vka_graph_tensor(b, "eps", VKA_GLOBAL, VKA_INPUT, VKA_F32, s->p.branches * s->length, s->p.height,
+                            s->p.width, s->p.config->out_channels);
+    *guidance = vka_graph_tensor(b, "guidance", VKA_GLOBAL, VKA_INPUT, VKA_F32, 1, 1, 1, 2);
+    struct vka_combine_args a = {.x = {*eps, *eps},
+                                 .skip = {0, s->length},
+                                 .count = s->p.branches,
+                                 .coefficients = *guidance,
+                                 .label = vka_scope_root("guidance")};
+    vka_tensor out = vka_combine(b, &a);
+    vka_graph_output(b, out);
+    return out;
+}
+
+static vka_status build_guide(struct vka_unet_stage *s, vka_error *err)
+{
+    vka_status st = vka_netrun_begin(&s->guide, "guidance", 1, s->length, NULL, NULL, false, &s->p.table, err);
+    if (st != VKA_OK)
+        return st;
+    s->guide_out = guide(s, &s->guide.build, &s->guide_eps, &s->guide_guidance);
+    return vka_netrun_finish(&s->guide, (vka_tensor[]){s->guide_eps, s->guide_guidance}, 2, err);
+}
+
+/* The graph of one pattern: guidance into EPS where the state is on the device, then each operation; slots are followed
+ * from tensor to tensor. */
 static vka_status build_pattern(struct vka_unet_stage *s, uint32_t k, const vka_sampler_eval *e, vka_error *err)
 {
     char name[32];
     snprintf(name, sizeof name, "sampler %u", k);
-    vka_status st = vka_netrun_begin(&s->pattern[k], name, 1, s->p.frames, NULL, NULL, false, &s->p.table, err);
+    vka_status st = vka_netrun_begin(&s->pattern[k], name, 1, s->parked ? s->p.slice : s->length, NULL, NULL, false,
+                                     &s->p.table, err);
     if (st != VKA_OK)
         return st;
     vka_build *b = &s->pattern[k].build;
     uint32_t c = s->p.config->out_channels;
     vka_tensor now[VKA_SLOTS] = {{0}};
-    s->state[k].eps = vka_graph_tensor(b, "eps", VKA_GLOBAL, VKA_INPUT, VKA_F32, s->p.branches * s->p.frames, s->p.height,
-                                       s->p.width, c);
-    s->state[k].guidance = vka_graph_tensor(b, "guidance", VKA_GLOBAL, VKA_INPUT, VKA_F32, 1, 1, 1, 2);
-    s->state[k].coefficients = vka_graph_tensor(b, "coefficients", VKA_GLOBAL, VKA_INPUT, VKA_F32, 1, 1, 1,
+    if (!s->parked)
+        now[VKA_SLOT_EPS] = s->flow[k].guided = guide(s, b, &s->flow[k].eps, &s->flow[k].guidance);
+    s->flow[k].coefficients = vka_graph_tensor(b, "coefficients", VKA_GLOBAL, VKA_INPUT, VKA_F32, 1, 1, 1,
                                                 VKA_SAMPLER_OPS * VKA_SAMPLER_TERMS);
-    struct vka_combine_args guide = {.x = {s->state[k].eps, s->state[k].eps}, .skip = {0, s->p.frames},
-                                     .count = s->p.branches, .coefficients = s->state[k].guidance,
-                                     .label = vka_scope_root("guidance")};
-    now[VKA_SLOT_EPS] = s->state[k].guided = vka_combine(b, &guide);
-    vka_graph_output(b, now[VKA_SLOT_EPS]);
     for (uint32_t o = 0; o < e->ops; o++) {
         const vka_sampler_op *op = &e->op[o];
-        struct vka_combine_args a = {.count = op->terms, .coefficients = s->state[k].coefficients,
+        struct vka_combine_args a = {.count = op->terms, .coefficients = s->flow[k].coefficients,
                                      .first = o * VKA_SAMPLER_TERMS, .label = vka_scope_root("sampler")};
         for (uint32_t t = 0; t < op->terms; t++) {
             uint32_t slot = op->slot[t];
             if (!now[slot].id)
-                now[slot] = s->state[k].in[slot] = clip_tensor(s, b, "slot", VKA_INPUT, c);
+                now[slot] = s->flow[k].in[slot] = clip_tensor(s, b, "slot", VKA_INPUT, c);
             a.x[t] = now[slot];
         }
         now[op->out] = vka_combine(b, &a);
         vka_graph_output(b, now[op->out]);
-        s->state[k].out[op->out] = now[op->out];
+        s->flow[k].out[op->out] = now[op->out];
     }
-    vka_tensor changing[] = {s->state[k].eps, s->state[k].guidance, s->state[k].coefficients};
-    return vka_netrun_finish(&s->pattern[k], changing, 3, err);
+    vka_tensor changing[] = {s->flow[k].coefficients, s->flow[k].eps, s->flow[k].guidance};
+    return vka_netrun_finish(&s->pattern[k], changing, s->parked ? 1 : 3, err);
 }
 
 vka_status vka_unet_stage_build(struct vka_unet_stage *s, const struct vka_unet_stage_params *p, vka_error *err)
 {
-    *s = (struct vka_unet_stage){.p = *p, .first = true};
+    bool windows = p->window.length && p->window.length < p->frames;
+    *s = (struct vka_unet_stage){.p = *p, .first = true, .length = windows ? p->window.length : p->frames};
+    s->parked = p->sampler && (windows || p->park);
+    s->p.slice = vka_min_u32(p->slice ? p->slice : s->length, p->frames);
     vka_status st = build_unet(s, err);
     if (st != VKA_OK)
         return st;
     uint32_t c_in = p->config->in_channels, c_out = p->config->out_channels;
-    uint64_t pixels = (uint64_t)p->frames * p->height * p->width * sizeof(float);
+    uint64_t pixels = (uint64_t)s->length * p->height * p->width * sizeof(float);
     s->sample_at = vka_io_add(&s->io, p->branches * pixels * vka_pitch(c_in));
     s->eps_at = vka_io_add(&s->io, p->branches * pixels * vka_pitch(c_out));
     s->context_at = vka_io_add(&s->io, vka_tensor_bytes(vka_info(s->unet.graph, s->context)));
     if (!p->sampler)
         return VKA_OK;
-    s->slot_bytes = pixels * vka_pitch(c_out);
+    s->slot_bytes = s->parked && s->p.slice > s->length ? pixels / s->length * s->p.slice : pixels;
+    s->slot_bytes *= vka_pitch(c_out);
     for (uint32_t i = 0; i < VKA_SLOTS; i++)
         if ((vka_sampler_slots(p->sampler) | 1u << VKA_SLOT_X | 1u << VKA_SLOT_EPS) & 1u << i)
             s->slot_at[i] = vka_io_add(&s->io, s->slot_bytes);
     st = build_begin(s, err);
+    if (st == VKA_OK && s->parked)
+        st = build_guide(s, err);
     s->patterns = vka_sampler_patterns(p->sampler);
     if (s->patterns > VKA_MAX_PATTERNS)
         return vka_fail(err, VKA_E_INTERNAL, "the sampler has %u patterns", s->patterns);
@@ -134,6 +168,10 @@ vka_status vka_unet_stage_plan(struct vka_unet_stage *s, uint64_t budget, uint64
         st = vka_netrun_plan(&s->begin, UINT64_MAX, 0, err);
         other += s->begin.need;
     }
+    if (st == VKA_OK && s->parked) {
+        st = vka_netrun_plan(&s->guide, UINT64_MAX, 0, err);
+        other += s->guide.need;
+    }
     for (uint32_t k = 0; st == VKA_OK && k < s->patterns; k++) {
         st = vka_netrun_plan(&s->pattern[k], UINT64_MAX, 0, err);
         other += s->pattern[k].need;
@@ -142,6 +180,30 @@ vka_status vka_unet_stage_plan(struct vka_unet_stage *s, uint64_t budget, uint64
         st = vka_netrun_plan(&s->unet, budget, other, err);
     *need = s->unet.need + other;
     return st;
+}
+
+static uint64_t frame_elements(const struct vka_unet_stage *s)
+{
+    return (uint64_t)s->p.height * s->p.width * s->p.config->out_channels;
+}
+
+static uint32_t slots_used(const struct vka_unet_stage *s)
+{
+    return vka_sampler_slots(s->p.sampler) | 1u << VKA_SLOT_X | 1u << VKA_SLOT_EPS;
+}
+
+/* Frames that are on their way between host and device at most. */
+static uint32_t frames_moved(const struct vka_unet_stage *s) { return vka_max_u32(s->length, s->p.slice); }
+
+uint64_t vka_unet_stage_host_bytes(const struct vka_unet_stage *s)
+{
+    if (!s->parked)
+        return 0;
+    uint64_t frame = frame_elements(s) * sizeof(float), slots = 0;
+    for (uint32_t i = 0; i < VKA_SLOTS; i++)
+        slots += slots_used(s) >> i & 1;
+    return slots * s->p.frames * frame + frames_moved(s) * frame + s->slot_bytes +
+           (uint64_t)s->p.frames * (s->p.branches * sizeof *s->prompt_of + sizeof *s->seen);
 }
 
 /* Adds what a network's plan moves and launches, from its recording. */
@@ -163,23 +225,96 @@ static vka_status add_traffic(const struct vka_netrun *n, const struct vka_kerne
     return VKA_OK;
 }
 
+static void times(struct vka_traffic *lines, uint32_t count, uint32_t n)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        lines[i].dispatches *= n;
+        lines[i].flop *= n;
+        lines[i].bytes *= n;
+    }
+}
+
+/* Adds a line to that of the same operator, or behind the others; line 0 is the sum. */
+static void merge_line(struct vka_traffic lines[VKA_TRAFFIC_LINES], uint32_t *count, const struct vka_traffic *line,
+                       bool sum)
+{
+    uint32_t i = sum ? 0 : 1;
+    while (!sum && i < *count && strcmp(lines[i].op, line->op) != 0)
+        i++;
+    if (i == *count) {
+        if (i < VKA_TRAFFIC_LINES)
+            lines[(*count)++] = *line;
+        return;
+    }
+    lines[i].dispatches += line->dispatches;
+    lines[i].flop += line->flop;
+    lines[i].bytes += line->bytes;
+}
+
+/* The windows of a step; of a clip in one piece that is all frames.  Frames that no motion module joins need no
+ * windows that move from step to step: with those of step 0, and no overlap, a frame is in two windows at most, and
+ * the mean of two equal numbers is that number. */
+static vka_status make_windows(const struct vka_unet_stage *s, struct vka_windows *w, uint32_t step, vka_error *err)
+{
+    const struct vka_window_params all = {s->length, 1, 0};
+    return vka_windows_make(w, s->length < s->p.frames ? &s->p.window : &all, s->p.frames, s->p.motion ? step : 0, err);
+}
+
 vka_status vka_unet_stage_traffic(const struct vka_unet_stage *u, struct vka_traffic lines[VKA_TRAFFIC_LINES],
                                   uint32_t *count, vka_error *err)
 {
+    uint32_t windows = 1, slices = 1, sampler_count = 0;
+    struct vka_traffic sampler[VKA_TRAFFIC_LINES];
     *count = 0;
     vka_status s = add_traffic(&u->unet, &u->p.table, lines, count, err);
     if (s == VKA_OK && u->p.sampler)
         s = add_traffic(&u->begin, &u->p.table, lines, count, err);
+    if (s == VKA_OK && u->parked) {
+        struct vka_windows w = {0};
+        s = add_traffic(&u->guide, &u->p.table, lines, count, err);
+        if (s == VKA_OK)
+            s = make_windows(u, &w, 0, err);
+        windows = w.count;
+        slices = vka_div_up(u->p.frames, u->p.slice);
+        vka_windows_free(&w);
+    }
     if (s == VKA_OK && u->patterns)
-        s = add_traffic(&u->pattern[0], &u->p.table, lines, count, err);
+        s = add_traffic(&u->pattern[0], &u->p.table, sampler, &sampler_count, err);
+    times(lines, *count, windows);
+    times(sampler, sampler_count, slices);
+    for (uint32_t i = 0; i < sampler_count; i++)
+        merge_line(lines, count, &sampler[i], i == 0);
     return s;
+}
+
+/* Host memory of a parked clip. */
+static vka_status take_host_memory(struct vka_unet_stage *s, vka_error *err)
+{
+    bool ok = true;
+    for (uint32_t i = 0; i < VKA_SLOTS; i++)
+        if (slots_used(s) >> i & 1) {
+            s->state[i] = vka_calloc(s->p.frames, frame_elements(s) * sizeof(float));
+            ok = ok && s->state[i];
+        }
+    s->pixels = vka_calloc(s->slot_bytes, 1);
+    s->planes = vka_calloc(frames_moved(s), frame_elements(s) * sizeof(float));
+    s->prompt_of = vka_calloc((size_t)s->p.branches * s->p.frames, sizeof *s->prompt_of);
+    s->seen = vka_calloc(s->p.frames, sizeof *s->seen);
+    if (ok && s->pixels && s->planes && s->prompt_of && s->seen)
+        return VKA_OK;
+    vka_fail(err, VKA_E_MEMORY, "the %.0f MiB of host memory for the state of a clip of %u frames are not there",
+             (double)vka_unet_stage_host_bytes(s) / 1048576, s->p.frames);
+    vka_error_hint(err, "fewer frames, or a smaller picture");
+    return VKA_E_MEMORY;
 }
 
 vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err)
 {
-    uint32_t samples = s->p.branches * s->p.frames;
+    uint32_t samples = s->p.branches * s->length;
     s->gpu = gpu;
-    vka_status st = vka_block_create(gpu, s->io.bytes, VKA_MEMORY_DEVICE, true, &s->block, err);
+    vka_status st = s->parked ? take_host_memory(s, err) : VKA_OK;
+    if (st == VKA_OK)
+        st = vka_block_create(gpu, s->io.bytes, VKA_MEMORY_DEVICE, true, &s->block, err);
     if (st == VKA_OK)
         st = vka_block_create(gpu, STEP_FLOATS * sizeof(float) + samples * sizeof(int32_t), VKA_MEMORY_HOST, true, &s->step,
                               err);
@@ -205,29 +340,46 @@ vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vk
             vka_exec_bind(s->begin.exec, s->begin_out[i], io + s->sample_at + i * branch);
         st = vka_exec_record(s->begin.exec, err);
     }
+    if (st == VKA_OK && s->parked)
+        st = vka_netrun_start(&s->guide, gpu, ticker, err);
+    if (st == VKA_OK && s->parked) {
+        vka_exec_bind(s->guide.exec, s->guide_eps, io + s->eps_at);
+        vka_exec_bind(s->guide.exec, s->guide_guidance, step + STEP_GUIDANCE * sizeof(float));
+        vka_exec_bind(s->guide.exec, s->guide_out, io + s->slot_at[VKA_SLOT_EPS]);
+        st = vka_exec_record(s->guide.exec, err);
+    }
     for (uint32_t k = 0; st == VKA_OK && k < s->patterns; k++) {
         st = vka_netrun_start(&s->pattern[k], gpu, ticker, err);
         if (st != VKA_OK)
             break;
         struct vka_exec *x = s->pattern[k].exec;
-        vka_exec_bind(x, s->state[k].eps, io + s->eps_at);
-        vka_exec_bind(x, s->state[k].guidance, step + STEP_GUIDANCE * sizeof(float));
-        vka_exec_bind(x, s->state[k].coefficients, step + STEP_OPS * sizeof(float));
-        vka_exec_bind(x, s->state[k].guided, io + s->slot_at[VKA_SLOT_EPS]);
+        vka_exec_bind(x, s->flow[k].coefficients, step + STEP_OPS * sizeof(float));
+        if (!s->parked) {
+            vka_exec_bind(x, s->flow[k].eps, io + s->eps_at);
+            vka_exec_bind(x, s->flow[k].guidance, step + STEP_GUIDANCE * sizeof(float));
+            vka_exec_bind(x, s->flow[k].guided, io + s->slot_at[VKA_SLOT_EPS]);
+        }
         /* every tensor that ever stands for a slot lies at the slot */
         const struct vka_graph *g = s->pattern[k].graph;
         for (uint32_t slot = 0; slot < VKA_SLOTS; slot++)
-            if (s->state[k].in[slot].id)
-                vka_exec_bind(x, s->state[k].in[slot], io + s->slot_at[slot]);
+            if (s->flow[k].in[slot].id)
+                vka_exec_bind(x, s->flow[k].in[slot], io + s->slot_at[slot]);
         const vka_sampler_eval *e = NULL;
         for (uint32_t i = 0; !e; i++)
             if (vka_sampler_eval_at(s->p.sampler, i)->pattern == k)
                 e = vka_sampler_eval_at(s->p.sampler, i);
-        for (uint32_t o = 0; o < e->ops; o++) /* node 0 is the guidance */
-            vka_exec_bind(x, g->nodes[1 + o].out[0], io + s->slot_at[e->op[o].out]);
+        uint32_t before = s->parked ? 0 : 1; /* the guidance */
+        for (uint32_t o = 0; o < e->ops; o++)
+            vka_exec_bind(x, g->nodes[before + o].out[0], io + s->slot_at[e->op[o].out]);
         st = vka_exec_record(x, err);
     }
     return st;
+}
+
+/* Each sample's prompt in the step buffer, [branches * length]. */
+static int32_t *prompt_index(const struct vka_unet_stage *s)
+{
+    return (int32_t *)(void *)((float *)s->step->map + STEP_FLOATS);
 }
 
 vka_status vka_unet_stage_prompt(struct vka_unet_stage *s, const float *context, const int32_t *index, vka_error *err)
@@ -239,7 +391,7 @@ vka_status vka_unet_stage_prompt(struct vka_unet_stage *s, const float *context,
     for (size_t i = 0; i < rows; i++)
         memcpy(padded + i * pitch, context + i * width, width * sizeof *padded);
     vka_status st = vka_block_write(s->gpu, s->block, s->context_at, padded, rows * pitch * sizeof *padded, err);
-    memcpy((char *)s->step->map + STEP_FLOATS * sizeof(float), index, s->p.branches * s->p.frames * sizeof *index);
+    memcpy(s->parked ? s->prompt_of : prompt_index(s), index, (size_t)s->p.branches * s->p.frames * sizeof *index);
     s->first = true;
     free(padded);
     return st;
@@ -247,6 +399,10 @@ vka_status vka_unet_stage_prompt(struct vka_unet_stage *s, const float *context,
 
 vka_status vka_unet_stage_set(struct vka_unet_stage *s, enum vka_slot slot, const float *planes, vka_error *err)
 {
+    if (s->parked) {
+        memcpy(s->state[slot], planes, s->p.frames * frame_elements(s) * sizeof *planes);
+        return VKA_OK;
+    }
     float *pixels = malloc(s->slot_bytes);
     if (!pixels)
         return vka_fail(err, VKA_E_MEMORY, "out of memory");
@@ -258,6 +414,10 @@ vka_status vka_unet_stage_set(struct vka_unet_stage *s, enum vka_slot slot, cons
 
 vka_status vka_unet_stage_get(struct vka_unet_stage *s, enum vka_slot slot, float *planes, vka_error *err)
 {
+    if (s->parked) {
+        memcpy(planes, s->state[slot], s->p.frames * frame_elements(s) * sizeof *planes);
+        return VKA_OK;
+    }
     float *pixels = malloc(s->slot_bytes);
     if (!pixels)
         return vka_fail(err, VKA_E_MEMORY, "out of memory");
@@ -266,6 +426,83 @@ vka_status vka_unet_stage_get(struct vka_unet_stage *s, enum vka_slot slot, floa
         vka_pixels_to_planes(planes, pixels, s->p.frames, s->p.config->out_channels, s->p.height, s->p.width);
     free(pixels);
     return st;
+}
+
+/* The guided output of window k, added to the clip's EPS. */
+static vka_status eval_window(struct vka_unet_stage *s, uint32_t k, const vka_ticker *ticker, vka_error *err)
+{
+    const struct vka_windows *w = &s->windows;
+    const int32_t *frame = w->frame + (size_t)k * w->length;
+    uint32_t c = s->p.config->out_channels, h = s->p.height, wd = s->p.width;
+    size_t n = (size_t)frame_elements(s), pixels = (size_t)h * wd * vka_pitch(c);
+    int32_t *index = prompt_index(s);
+    for (uint32_t i = 0; i < w->length; i++) {
+        vka_planes_to_pixels(s->pixels + i * pixels, s->state[VKA_SLOT_X] + (size_t)frame[i] * n, 1, c, h, wd);
+        for (uint32_t b = 0; b < s->p.branches; b++)
+            index[b * w->length + i] = s->prompt_of[(size_t)b * s->p.frames + (uint32_t)frame[i]];
+    }
+    uint64_t bytes = w->length * pixels * sizeof(float);
+    vka_status st = vka_block_write(s->gpu, s->block, s->slot_at[VKA_SLOT_X], s->pixels, bytes, err);
+    if (st == VKA_OK)
+        st = vka_exec_run(s->begin.exec, true, ticker, err);
+    if (st == VKA_OK)
+        st = vka_exec_run(s->unet.exec, s->first, ticker, err);
+    if (st == VKA_OK)
+        st = vka_exec_run(s->guide.exec, true, ticker, err);
+    if (st == VKA_OK)
+        st = vka_block_read(s->gpu, s->block, s->slot_at[VKA_SLOT_EPS], s->pixels, bytes, err);
+    if (st == VKA_OK) {
+        s->first = false;
+        vka_pixels_to_planes(s->planes, s->pixels, w->length, c, h, wd);
+        vka_windows_add(w, k, s->planes, n, s->state[VKA_SLOT_EPS], s->seen);
+    }
+    return st;
+}
+
+/* The sampler's operations on frames first .. first + n - 1 of a parked clip.  What lies behind them on the device
+ * is some other frames', and nobody reads what becomes of it. */
+static vka_status eval_slice(struct vka_unet_stage *s, const vka_sampler_eval *e, uint32_t first, uint32_t n,
+                             const vka_ticker *ticker, vka_error *err)
+{
+    uint32_t c = s->p.config->out_channels, h = s->p.height, wd = s->p.width, written = 0;
+    size_t at = first * (size_t)frame_elements(s);
+    uint64_t bytes = (uint64_t)n * h * wd * vka_pitch(c) * sizeof(float);
+    vka_status st = VKA_OK;
+    for (uint32_t slot = 0; st == VKA_OK && slot < VKA_SLOTS; slot++)
+        if (s->flow[e->pattern].in[slot].id) {
+            vka_planes_to_pixels(s->pixels, s->state[slot] + at, n, c, h, wd);
+            st = vka_block_write(s->gpu, s->block, s->slot_at[slot], s->pixels, bytes, err);
+        }
+    if (st == VKA_OK)
+        st = vka_exec_run(s->pattern[e->pattern].exec, true, ticker, err);
+    for (uint32_t o = 0; o < e->ops; o++)
+        written |= 1u << e->op[o].out;
+    for (uint32_t slot = 0; st == VKA_OK && slot < VKA_SLOTS; slot++)
+        if (written >> slot & 1) {
+            st = vka_block_read(s->gpu, s->block, s->slot_at[slot], s->pixels, bytes, err);
+            if (st == VKA_OK)
+                vka_pixels_to_planes(s->state[slot] + at, s->pixels, n, c, h, wd);
+        }
+    return st;
+}
+
+static vka_status eval_parked(struct vka_unet_stage *s, const vka_sampler_eval *e, const vka_ticker *ticker,
+                              vka_error *err)
+{
+    vka_status st = make_windows(s, &s->windows, e->step, err);
+    memset(s->seen, 0, s->p.frames * sizeof *s->seen);
+    for (uint32_t k = 0; st == VKA_OK && k < s->windows.count; k++)
+        st = eval_window(s, k, ticker, err);
+    if (st == VKA_OK)
+        vka_windows_mean(&s->windows, (size_t)frame_elements(s), s->state[VKA_SLOT_EPS]);
+    for (uint32_t f = 0; st == VKA_OK && f < s->p.frames; f += s->p.slice)
+        st = eval_slice(s, e, f, vka_min_u32(s->p.slice, s->p.frames - f), ticker, err);
+    return st;
+}
+
+const struct vka_windows *vka_unet_stage_windows(const struct vka_unet_stage *s)
+{
+    return s->length < s->p.frames ? &s->windows : NULL;
 }
 
 vka_status vka_unet_stage_eval(struct vka_unet_stage *s, const vka_sampler_eval *e, double cfg, const vka_ticker *ticker,
@@ -279,6 +516,8 @@ vka_status vka_unet_stage_eval(struct vka_unet_stage *s, const vka_sampler_eval 
     for (uint32_t o = 0; o < e->ops; o++)
         for (uint32_t t = 0; t < e->op[o].terms; t++)
             step[STEP_OPS + o * VKA_SAMPLER_TERMS + t] = (float)e->op[o].coef[t];
+    if (s->parked)
+        return eval_parked(s, e, ticker, err);
     vka_status st = vka_exec_run(s->begin.exec, true, ticker, err);
     if (st == VKA_OK)
         st = vka_exec_run(s->unet.exec, s->first, ticker, err);
@@ -292,7 +531,7 @@ vka_status vka_unet_stage_eval(struct vka_unet_stage *s, const vka_sampler_eval 
 vka_status vka_unet_stage_once(struct vka_unet_stage *s, const float *sample, float timestep, float *eps,
                                const vka_ticker *ticker, vka_error *err)
 {
-    uint32_t n = s->p.branches * s->p.frames, h = s->p.height, w = s->p.width;
+    uint32_t n = s->p.branches * s->length, h = s->p.height, w = s->p.width;
     uint32_t c_in = s->p.config->in_channels, c_out = s->p.config->out_channels;
     size_t in_bytes = (size_t)n * h * w * vka_pitch(c_in) * sizeof(float);
     size_t out_bytes = (size_t)n * h * w * vka_pitch(c_out) * sizeof(float);
@@ -318,8 +557,16 @@ void vka_unet_stage_end(struct vka_unet_stage *s)
 {
     for (uint32_t k = 0; k < s->patterns; k++)
         vka_netrun_end(&s->pattern[k]);
+    vka_netrun_end(&s->guide);
     vka_netrun_end(&s->begin);
     vka_netrun_end(&s->unet);
+    for (uint32_t i = 0; i < VKA_SLOTS; i++)
+        free(s->state[i]);
+    free(s->pixels);
+    free(s->planes);
+    free(s->prompt_of);
+    free(s->seen);
+    vka_windows_free(&s->windows);
     if (s->gpu) {
         vka_block_destroy(s->gpu, &s->block);
         vka_block_destroy(s->gpu, &s->step);

@@ -110,6 +110,7 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
             .f16 = w->f16,
             .sampler = s->sampler,
             .table = w->table,
+            .window = s->windows,
         };
         st = vka_unet_stage_build(&w->unet, &p, err);
     }
@@ -234,7 +235,7 @@ vka_status vka_plan(vka_context *cx, const vka_job *job, char **report, vka_erro
         json_object_set_new(r, "memory", json_pack("{s:I, s:I, s:I, s:I, s:I}", "budget_bytes", (json_int_t)w.budget, "planned_bytes",
                                                    (json_int_t)w.planned, "weights_bytes", (json_int_t)p->weight_bytes,
                                                    "activations_bytes", (json_int_t)p->arena_bytes, "host_bytes",
-                                                   (json_int_t)p->host_bytes));
+                                                   (json_int_t)(p->host_bytes + vka_unet_stage_host_bytes(&w.unet))));
         json_object_set_new(r, "stages", json_pack("{s:I, s:I, s:I}", "text_bytes", (json_int_t)w.need[0], "unet_bytes",
                                                    (json_int_t)w.need[1], "vae_bytes", (json_int_t)w.need[2]));
         json_object_set_new(r, "plan", knobs(&w));

@@ -159,6 +159,8 @@ static vka_status parse(json_t **root, const vka_text_file *file, vka_error *err
     *root = json_loadb(file->data, file->size, JSON_REJECT_DUPLICATES, &why);
     if (*root)
         return VKA_OK;
+    if (json_error_code(&why) == json_error_out_of_memory || !why.text[0])
+        return vka_fail(err, VKA_E_MEMORY, "out of memory reading '%s'", file->name);
     for (char *p = why.text; *p; p++)
         if (*p < ' ' || *p > '~')
             *p = '?';

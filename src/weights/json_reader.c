@@ -11,6 +11,11 @@
 
 enum { CONFIG_LIMIT = 16 * 1024 * 1024 };
 
+bool vka_json_no_memory(const json_error_t *e)
+{
+    return json_error_code(e) == json_error_out_of_memory || !e->text[0]; /* not every path in jansson says why */
+}
+
 json_t *vka_json_parse(const char *text, size_t size, const char *path, vka_error *err)
 {
     json_error_t je;
@@ -19,7 +24,9 @@ json_t *vka_json_parse(const char *text, size_t size, const char *path, vka_erro
         return NULL;
     }
     json_t *j = json_loadb(text, size, JSON_REJECT_DUPLICATES, &je);
-    if (!j) {
+    if (!j && vka_json_no_memory(&je)) {
+        vka_fail(err, VKA_E_MEMORY, "out of memory reading '%s'", path);
+    } else if (!j) {
         vka_fail(err, VKA_E_INPUT, "'%s' is not valid JSON", path);
         vka_error_why(err, "line %d: %s", je.line, je.text);
     } else if (!json_is_object(j)) {

@@ -15,6 +15,8 @@ typedef struct vka_json_reader {
     vka_status status; /* of the first failure */
 } vka_json_reader;
 
+/* Whether jansson failed for want of memory, not because of the text. */
+bool vka_json_no_memory(const json_error_t *e);
 /* NULL when the key is absent or null. */
 const json_t *vka_json_get(const vka_json_reader *r, const char *key);
 /* "'PATH': KEY TEXT" as the error. */

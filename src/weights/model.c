@@ -81,42 +81,50 @@ static vka_safetensors *open_file(vka_model *m, const char *path, vka_error *err
 
 /* ---- finding the parts ---- */
 
-static bool is_dir_at(const char *dir, const char *name, char **joined)
+enum { PATH_SIZE = 4096 }; /* no system call takes more */
+
+/* Looking for a file allocates nothing: a model must not turn into another one because memory is short. */
+static bool is_dir_at(const char *dir, const char *name)
 {
-    *joined = vka_path_join(dir, name);
-    if (*joined && vka_path_is_dir(*joined))
-        return true;
-    free(*joined);
-    *joined = NULL;
-    return false;
+    char path[PATH_SIZE];
+    return snprintf(path, sizeof path, "%s/%s", dir, name) < PATH_SIZE && vka_path_is_dir(path);
 }
 
 static bool is_file_at(const char *dir, const char *name)
 {
-    char *p = vka_path_join(dir, name);
-    bool there = p && vka_path_exists(p) && !vka_path_is_dir(p);
-    free(p);
-    return there;
+    char path[PATH_SIZE];
+    return snprintf(path, sizeof path, "%s/%s", dir, name) < PATH_SIZE && vka_path_exists(path) && !vka_path_is_dir(path);
+}
+
+/* The folder's path where it is there, else NULL; false when memory is short. */
+static bool take_dir(const char *dir, const char *name, char **path)
+{
+    *path = is_dir_at(dir, name) ? vka_path_join(dir, name) : NULL;
+    return *path || !is_dir_at(dir, name);
 }
 
 static vka_status open_folder(vka_model *m, vka_error *err)
 {
     static const char *const dirs[VKA_PARTS] = {"unet", "vae", "text_encoder"};
-    char *second = NULL;
-    bool any = false;
-    for (int p = 0; p < VKA_PARTS; p++)
-        any |= is_dir_at(m->path, dirs[p], &m->part[p].dir);
-    is_dir_at(m->path, "scheduler", &m->scheduler_dir);
-    is_dir_at(m->path, "tokenizer", &m->tokenizer_dir);
-    if (is_dir_at(m->path, "text_encoder_2", &second))
+    bool any = false, memory = true;
+    for (int p = 0; p < VKA_PARTS; p++) {
+        memory = take_dir(m->path, dirs[p], &m->part[p].dir) && memory;
+        any = any || m->part[p].dir;
+    }
+    memory = take_dir(m->path, "scheduler", &m->scheduler_dir) && memory;
+    memory = take_dir(m->path, "tokenizer", &m->tokenizer_dir) && memory;
+    if (is_dir_at(m->path, "text_encoder_2"))
         m->family = "sdxl";
-    free(second);
+    if (!memory)
+        return no_memory(m, err);
     if (any || m->tokenizer_dir)
         return VKA_OK;
     /* One part's own folder? */
     char *config = vka_path_join(m->path, "config.json");
     vka_status s = VKA_OK;
-    if (config && vka_path_exists(config)) {
+    if (!config)
+        return no_memory(m, err);
+    if (vka_path_exists(config)) {
         json_t *json = vka_json_load(config, err);
         const char *class = json_string_value(json_object_get(json, "_class_name")),
                    *type = json_string_value(json_object_get(json, "model_type"));
@@ -249,7 +257,7 @@ vka_status vka_model_open(vka_model **out, const char *path, vka_error *err)
         return VKA_E_MEMORY;
     vka_status s = vka_path_is_dir(path) ? open_folder(m, &own) : open_single(m, open_file(m, path, &own), &own);
     copy_error(err, &own);
-    return hand_over(out, m, s);
+    return hand_over(out, m, s != VKA_OK && own.status != VKA_OK ? own.status : s);
 }
 
 vka_status vka_model_open_parsed(vka_model **out, const vka_safetensors *st, vka_error *err)
@@ -555,6 +563,8 @@ const vka_scheduler_config *vka_model_scheduler(vka_model *m, vka_error *err)
         m->scheduler_tried = true;
         vka_scheduler_config_default(&m->scheduler);
         char *path = m->scheduler_dir ? vka_path_join(m->scheduler_dir, "scheduler_config.json") : NULL;
+        if (m->scheduler_dir && !path)
+            no_memory(m, &m->scheduler_error);
         if (path && vka_path_exists(path)) {
             json_t *json = vka_json_load(path, &m->scheduler_error);
             if (json)

@@ -5,6 +5,8 @@
  * [data, data + bytes) lies inside the mapped bytes. */
 #include "weights/safetensors.h"
 
+#include "weights/json_reader.h"
+
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -241,7 +243,8 @@ vka_status vka_safetensors_parse(vka_safetensors *st, const void *bytes, size_t 
         json_t *header = json_loadb((const char *)p + 8, (size_t)length, JSON_REJECT_DUPLICATES, &je);
         if (!header) {
             bool twice = json_error_code(&je) == json_error_duplicate_key;
-            s = twice ? vka_fail(err, VKA_E_INPUT, "the header of '%s' has the same name twice", path)
+            s = vka_json_no_memory(&je) ? vka_fail(err, VKA_E_MEMORY, "out of memory reading '%s'", path)
+                : twice ? vka_fail(err, VKA_E_INPUT, "the header of '%s' has the same name twice", path)
                       : vka_fail(err, VKA_E_INPUT, "the header of '%s' is damaged: it is not valid JSON", path);
             vka_error_why(err, "byte %d of the header: %s", je.position, je.text);
         } else {

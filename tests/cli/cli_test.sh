@@ -64,7 +64,17 @@ fails 2 "unknown command 'renders'" renders
 fails 2 "vkanim -p 'a red ball'" 'a red ball'
 fails 2 "unexpected argument 'red'" -p a red ball
 fails 2 'put the command first: vkanim devices' -q devices
-for command in resume convert; do fails 2 'not in this version' "$command"; done
+fails 2 'not in this version' convert
+fails 2 'unexpected' resume one two
+fails 2 'takes no --steps' resume --steps 5
+fails 3 'there is no job' resume nope
+fails 3 'there is no job' resume /nonexistent
+fails 3 'there is no job' resume ''
+run 0 resume
+says 'no job to resume'
+run 0 resume --json
+object
+says '"jobs": *\[\]'
 for option in --lora --motion-lora --embedding; do fails 2 'not in this version' "$option" x; done
 for sampler in heun lms dpm2 dpm2-a dpmpp-2m dpmpp-2m-sde dpmpp-2s-a dpmpp-sde dpmpp-3m-sde unipc pndm deis lcm tcd \
     ddpm; do
@@ -95,7 +105,10 @@ fails 2 "unknown command" help nonsense
 
 # ---- sizes are checked once the model is known ----
 fails 2 'not a multiple of 8' plan -W 7 --device-memory 4G
-fails 2 'positional table' plan -f 33 --device-memory 4G
+fails 2 'positional table' plan -f 99 --context-length 33 --device-memory 4G
+fails 2 'less than the 8 frames' plan -f 99 --context-length 8 --context-overlap 8 --device-memory 4G
+fails 2 'not in this version' plan --context-schedule batched --device-memory 4G
+fails 2 'does not know' plan --context-fuse round --device-memory 4G
 
 # ---- files ----
 fails 3 'nonexistent' -p x -m /nonexistent
@@ -200,6 +213,12 @@ run 0 plan --json --device-memory 4G
 object
 silent
 says '"fits": *true'
+# a clip in context windows needs no more of the device for being longer
+run 0 plan --json -f 64 --device-memory 4G
+grep -o '"planned_bytes": *[0-9]*' out >planned.64
+run 0 plan --json -f 10000 --device-memory 4G
+grep -o '"planned_bytes": *[0-9]*' out >planned.10000
+[ -s planned.64 ] && cmp -s planned.64 planned.10000 || bad 'device memory that grows with the frames'
 run 0 --dry-run --json --device-memory 4G
 object
 says '"command": *"plan"'
@@ -244,13 +263,14 @@ fails 2 'not in this version' --job=job.json
 run 0 --version
 silent
 says '^vkanim [0-9]*\.[0-9]*\.[0-9]*$'
-for help in --help -h 'help render' 'help plan' 'plan --help' 'devices --help' 'inspect -h' 'net --help' 'help net'; do
+for help in --help -h 'help render' 'help plan' 'plan --help' 'devices --help' 'inspect -h' 'net --help' 'help net' \
+    'resume --help' 'help resume'; do
     # shellcheck disable=SC2086
     run 0 $help
     silent
     says '^usage: vkanim'
     [ "$(awk 'length > 80' out)" ] && bad "'vkanim $help' has lines over 80 columns"
-    grep -qe '--lora\|heun\|karras\|resume' out && bad "'vkanim $help' lists what does not work"
+    grep -qe '--lora\|heun\|karras\|convert' out && bad "'vkanim $help' lists what does not work"
 done
 run 0 --help
 for option in --prompt --output --sampler --vram --json; do says "^ .*$option "; done
@@ -264,7 +284,7 @@ for kind in man bash zsh fish; do
     silent
     # roff writes hyphens as \-
     grep -qe 'noise..\?layout' out || bad "$kind lacks --noise-layout"
-    grep -qe 'heun\|karras\|motion-lora \|resume' out && bad "$kind lists what does not work"
+    grep -qe 'heun\|karras\|motion-lora ' out && bad "$kind lists what does not work"
     cp out "text.$kind"
 done
 bash -n text.bash 2>err || bad 'the bash completion'
@@ -291,6 +311,8 @@ completion vkanim --device-m
 [ "$(cat out)" = '' ] || bad 'completion of an option that render does not have'
 completion vkanim net une
 [ "$(cat out)" = 'unet' ] || bad 'completion of a network'
+completion vkanim resume --v
+[ "$(cat out)" = '--vram --verbose --version' ] || bad 'completion of an option of resume'
 
 # ---- the example in vkanim.h is the one that is compiled ----
 sed -n '2,/^ \* vkanim does not/s/^ \*     //p' "$sources/include/vkanim/vkanim.h" >out

@@ -3,6 +3,7 @@
 #include "render/job.h"
 #include "render/options.h"
 #include "sample/sample.h"
+#include "sample/windows.h"
 
 #include <jansson.h>
 #include <locale.h>
@@ -29,6 +30,8 @@ static const struct {
     {"motion-lora", 0, true, true},   {"embedding", 0, true, true},      {"width", 'W', true, false},
     {"height", 'H', true, false},     {"frames", 'f', true, false},      {"fps", 0, true, false},
     {"seed", 's', true, false},       {"count", 0, true, false},         {"rng", 0, true, false},
+    {"context-length", 0, true, false},   {"context-stride", 0, true, false}, {"context-overlap", 0, true, false},
+    {"context-schedule", 0, true, false}, {"context-fuse", 0, true, false},
     {"noise-layout", 0, true, false}, {"steps", 0, true, false},         {"cfg", 0, true, false},
     {"sampler", 0, true, false},      {"schedule", 0, true, false},      {"beta", 0, true, false},
     {"norm", 0, true, false},         {"precision", 0, true, false},     {"clip-skip", 0, true, false},
@@ -114,6 +117,20 @@ static void choices_are_what_the_rooms_know(void **state)
         assert_int_equal(built[i], other);
     }
     assert_int_equal(i, n);
+    vka_window_schedule schedule;
+    n = words_of(vka_option_find("context-schedule")->choices, words, built);
+    for (i = 0; i < n; i++) { /* known, and built or not as the table says */
+        vka_error err = {0};
+        assert_int_equal(vka_window_schedule_from_name(words[i], &schedule, &err) == VKA_OK, built[i]);
+        assert_true(built[i] || strstr(err.what, "not built"));
+    }
+    vka_window_fuse fuse;
+    n = words_of(vka_option_find("context-fuse")->choices, words, built);
+    for (i = 0; i < n; i++) {
+        vka_error err = {0};
+        assert_int_equal(vka_window_fuse_from_name(words[i], &fuse, &err) == VKA_OK, built[i]);
+        assert_true(built[i] || strstr(err.what, "not built"));
+    }
     n = words_of(vka_option_find("rng")->choices, words, built);
     vka_rng_kind kind;
     for (i = 0; i < n; i++)

@@ -1,0 +1,335 @@
+/* frames.c - from latents to files: the VAE frame by frame into the clip's spool, the writers out of it.
+ *
+ * The spool is a file of [F,H,W,3] bytes in the job folder, or without a name where there is none; memory holds one
+ * frame at a time, however long the clip.  Its count of frames advances only once their bytes are on the disk, and
+ * comes with their SHA-256.  An output is entered in the clip's record before it is begun and when it has its name. */
+#include "render/run.h"
+
+#include "base/clock.h"
+#include "media/media.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- outputs -------------------------------------------------------------------------------------------- */
+
+/* The name of an output for a seed: as given for one clip; with --count "-SEED" before the extension, the pattern's
+ * number, or behind a folder's name. */
+static char *output_name(const struct vka_job *job, size_t i, uint64_t seed, uint32_t count)
+{
+    unsigned long long s = seed;
+    if (!job->output.count)
+        return vka_asprintf("vkanim-%llu.webp", s);
+    const char *name = job->output.items[i];
+    if (count == 1)
+        return vka_strdup(name);
+    const char *percent = strchr(vka_path_base(name), '%'), *dot = vka_path_extension(name);
+    size_t n = strlen(name);
+    if (percent)
+        return vka_asprintf("%.*s%llu-%s", (int)(percent - name), name, s, percent);
+    if (*dot)
+        return vka_asprintf("%.*s-%llu%s", (int)(dot - name), name, s, dot);
+    while (n > 1 && name[n - 1] == '/')
+        n--;
+    return vka_asprintf("%.*s-%llu/", (int)n, name, s);
+}
+
+size_t vka_run_outputs(const struct vka_run *r)
+{
+    return r->job->output.count ? r->job->output.count : 1;
+}
+
+bool vka_run_output_is(const struct vka_run_clip *c, size_t i, const char *state)
+{
+    const char *is =
+        json_string_value(json_object_get(json_array_get(json_object_get(c->record, "outputs"), i), "state"));
+    return is && strcmp(is, state) == 0;
+}
+
+vka_status vka_run_check_outputs(const struct vka_run *r, vka_error *err)
+{
+    const struct vka_setup *s = &r->w.setup;
+    vka_status st = VKA_OK;
+    for (uint32_t k = 0; st == VKA_OK && k < r->count; k++)
+        for (size_t i = 0; st == VKA_OK && i < vka_run_outputs(r); i++) {
+            const struct vka_run_clip *c = &r->clips[k];
+            if (vka_run_output_is(c, i, "written"))
+                continue;
+            char *name = output_name(r->job, i, c->seed, r->count);
+            st = name ? vka_media_check(name, s->width, s->height, s->frames, err)
+                      : vka_fail(err, VKA_E_MEMORY, "out of memory");
+            /* one that this job had begun is its own, even where it got its name just before a kill */
+            if (st == VKA_OK && !r->job->overwrite && !vka_run_output_is(c, i, "begun") &&
+                vka_media_would_overwrite(name, s->frames)) {
+                st = vka_fail(err, VKA_E_OUTPUT, "'%s' is there already", name);
+                vka_error_hint(err, "--overwrite replaces it");
+            }
+            free(name);
+        }
+    if (st == VKA_OK && r->job->trace && r->count > 1)
+        st = vka_fail(err, VKA_E_USAGE, "--trace records one clip; it cannot be had with --count %u", r->count);
+    return st;
+}
+
+struct frame_source {
+    struct vka_run *r;
+    struct vka_run_clip *c;
+};
+
+static const uint8_t *get_frame(void *user, uint32_t index, vka_error *err)
+{
+    struct frame_source *u = user;
+    size_t n = vka_run_picture(u->r);
+    if (vka_context_cancelled(u->r->cx)) {
+        vka_fail(err, VKA_E_STOPPED, "stopped");
+        return NULL;
+    }
+    return vka_disk_read(&u->c->spool, (uint64_t)index * n, u->r->picture, n, err) == VKA_OK ? u->r->picture : NULL;
+}
+
+static char *metadata(struct vka_run *r, const struct vka_run_clip *c, vka_error *err)
+{
+    json_t *models = vka_setup_models_json(&r->w.setup, false, err);
+    if (!models)
+        return NULL;
+    json_t *o = json_pack("{s:i, s:s, s:o, s:o}", "schema", 1, "vkanim", vka_version(), "settings",
+                          vka_setup_settings_json(&r->w.setup, c->seed, r->w.f16), "models", models);
+    char *text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(10));
+    json_decref(o);
+    if (!text)
+        vka_fail(err, VKA_E_MEMORY, "out of memory");
+    return text;
+}
+
+/* Puts a clip's record into the folder; `files` NULL: output `i` is begun. */
+static void record_output(struct vka_run *r, uint32_t k, size_t i, json_t *files)
+{
+    struct vka_run_clip *c = &r->clips[k];
+    json_t *list = json_object_get(c->record, "outputs");
+    while (json_array_size(list) <= i && json_array_append_new(list, json_object()) == 0)
+        ;
+    json_array_set_new(list, i, json_pack("{s:s, s:O*}", "state", files ? "written" : "begun", "files", files));
+    vka_state_keep_json(r->state, "outputs-%u.json", k, c->record);
+}
+
+static vka_status write_output(struct vka_run *r, uint32_t k, size_t i, const vka_clip *clip, vka_error *err)
+{
+    struct vka_run_clip *c = &r->clips[k];
+    char *name = output_name(r->job, i, c->seed, r->count);
+    vka_media_result result = {0};
+    json_t *files = json_array();
+    record_output(r, k, i, NULL);
+    vka_status st =
+        name && files ? vka_media_write(name, clip, &result, err) : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    for (size_t f = 0; st == VKA_OK && f < result.count; f++)
+        json_array_append_new(files, json_pack("{s:s, s:I, s:s, s:I, s:s}", "path", result.files[f].path, "bytes",
+                                               (json_int_t)result.files[f].bytes, "sha256", result.files[f].sha256,
+                                               "seed", (json_int_t)c->seed, "frames_sha256", c->sha256));
+    if (st == VKA_OK)
+        record_output(r, k, i, files);
+    vka_media_result_free(&result);
+    json_decref(files);
+    free(name);
+    return st;
+}
+
+static vka_status write_outputs(struct vka_run *r, uint32_t k, vka_error *err)
+{
+    const struct vka_setup *s = &r->w.setup;
+    struct vka_run_clip *c = &r->clips[k];
+    double began = vka_now();
+    vka_status st = VKA_OK;
+    vka_context_stage(r->cx, "encode", (unsigned)vka_run_outputs(r));
+    struct frame_source user = {r, c};
+    char *meta = metadata(r, c, err);
+    if (!meta)
+        return err ? err->status : VKA_E_MEMORY;
+    vka_clip clip = {.width = s->width,
+                     .height = s->height,
+                     .frames = s->frames,
+                     .fps = s->fps,
+                     .metadata = meta,
+                     .get = get_frame,
+                     .user = &user};
+    if (r->job->verify && strcmp(r->job->verify, c->sha256) != 0) {
+        st = vka_fail(err, VKA_E_VERIFY, "the frames are not those that --verify asks for");
+        vka_error_why(err, "their SHA-256 is %s", c->sha256);
+        r->hopeless = true;
+    }
+    json_t *steps = json_array();
+    for (uint32_t i = 0; i < c->steps_done; i++)
+        json_array_append_new(steps, json_real(c->step_s[i]));
+    if (!c->record)
+        c->record = json_pack("{s:s, s:[]}", "frames_sha256", c->sha256, "outputs");
+    if (json_object_set_new(c->record, "steps_s", steps) != 0)
+        st = vka_fail(err, VKA_E_MEMORY, "out of memory");
+    for (size_t i = 0; st == VKA_OK && i < vka_run_outputs(r); i++) {
+        if (!vka_run_output_is(c, i, "written"))
+            st = write_output(r, k, i, &clip, err);
+        vka_context_done(r->cx, (unsigned)i + 1);
+    }
+    free(meta);
+    r->encode_s += vka_now() - began;
+    return st;
+}
+
+/* What the outputs have made needless. */
+static void forget_frames(struct vka_run *r, uint32_t k)
+{
+    struct vka_run_clip *c = &r->clips[k];
+    vka_disk_close(&c->spool);
+    free(c->latents);
+    c->latents = NULL;
+    vka_state_remove(r->state, "frames-%u.json", k);
+    vka_state_remove(r->state, "frames-%u.raw", k);
+    vka_state_remove(r->state, "latents-%u", k);
+}
+
+/* ---- frames --------------------------------------------------------------------------------------------- */
+
+/* The frames that earlier runs have put on the disk, as far as they are what was written there. */
+static vka_status open_spool(struct vka_run *r, uint32_t k, vka_error *err)
+{
+    struct vka_run_clip *c = &r->clips[k];
+    char *path = vka_state_path(r->state, "frames-%u.raw", k);
+    vka_status st = vka_disk_open(&c->spool, path, err);
+    free(path);
+    vka_sha256_init(&c->sha);
+    json_t *says = st == VKA_OK && vka_run_keeps(r) ? vka_state_json(r->state, "frames-%u.json", k) : NULL;
+    json_int_t frames = json_integer_value(json_object_get(says, "frames"));
+    const char *want = json_string_value(json_object_get(says, "sha256"));
+    if (want && frames > 0 && frames <= r->w.setup.frames) {
+        size_t n = vka_run_picture(r);
+        bool good = true;
+        char hex[65];
+        for (json_int_t f = 0; good && f < frames; f++) {
+            good = vka_disk_read(&c->spool, (uint64_t)f * n, r->picture, n, NULL) == VKA_OK;
+            if (good)
+                vka_sha256_add(&c->sha, r->picture, n);
+        }
+        vka_sha256 copy = c->sha;
+        vka_sha256_hex(&copy, hex);
+        if (good && strcmp(hex, want) == 0)
+            c->decoded = (uint32_t)frames;
+        else {
+            vka_logf(&r->cx->log, VKA_LOG_WARN,
+                     "the frames kept in the job's folder are damaged: they are decoded again");
+            vka_sha256_init(&c->sha);
+        }
+    }
+    json_decref(says);
+    return st;
+}
+
+/* Counts the frames that are there, once they are on the disk. */
+static vka_status keep_frames(struct vka_run *r, uint32_t k, vka_error *err)
+{
+    struct vka_run_clip *c = &r->clips[k];
+    char hex[65];
+    if (!r->state->folder || !vka_run_keeps(r))
+        return VKA_OK;
+    double began = vka_now();
+    vka_status st = vka_disk_sync(&c->spool, err);
+    vka_sha256 copy = c->sha;
+    vka_sha256_hex(&copy, hex);
+    json_t *says = json_pack("{s:i, s:s}", "frames", (int)c->decoded, "sha256", hex);
+    if (st == VKA_OK && says && vka_state_keep_json(r->state, "frames-%u.json", k, says))
+        r->state->worth = true;
+    json_decref(says);
+    vka_pace_wrote(&r->state->pace, began, vka_now());
+    return st;
+}
+
+static vka_status latents_of(struct vka_run *r, uint32_t k, vka_error *err)
+{
+    struct vka_run_clip *c = &r->clips[k];
+    vka_checkpoint at;
+    if (c->latents)
+        return VKA_OK;
+    if (!vka_state_latents(r->state, k, &at))
+        return vka_fail(err, VKA_E_INPUT, "the latents kept in the job's folder are gone or damaged");
+    c->latents = at.slot[VKA_SLOT_X];
+    at.slot[VKA_SLOT_X] = NULL;
+    vka_checkpoint_free(&at);
+    return VKA_OK;
+}
+
+static vka_status decode_clip(struct vka_run *r, uint32_t k, vka_error *err)
+{
+    const struct vka_setup *s = &r->w.setup;
+    struct vka_run_clip *c = &r->clips[k];
+    size_t latent = (size_t)s->unet->out_channels * (s->height / s->factor) * (s->width / s->factor);
+    size_t picture = vka_run_picture(r);
+    double began = vka_now();
+    uint32_t kept = c->decoded;
+    vka_context_stage(r->cx, "decode", s->frames);
+    vka_status st = c->decoded < s->frames ? latents_of(r, k, err) : VKA_OK;
+    while (st == VKA_OK && c->decoded < s->frames) {
+        uint32_t f = c->decoded;
+        bool bad = false;
+        double start = vka_now();
+        st = vka_vae_stage_run(&r->w.vae, c->latents + f * latent, r->picture, &bad, &r->cx->ticker, err);
+        if (st == VKA_OK && bad) {
+            st = vka_fail(err, VKA_E_VERIFY, "frame %u holds NaN or Inf", f);
+            vka_error_hint(err, "--precision f32");
+        }
+        if (st == VKA_OK)
+            st = vka_disk_write(&c->spool, (uint64_t)f * picture, r->picture, picture, err);
+        if (st != VKA_OK)
+            break;
+        vka_sha256_add(&c->sha, r->picture, picture);
+        c->decoded++;
+        double now = vka_now();
+        if (c->decoded == s->frames || vka_pace_due(&r->state->pace, now, now - start)) {
+            st = keep_frames(r, k, err);
+            kept = st == VKA_OK ? c->decoded : kept;
+        }
+        vka_context_done(r->cx, c->decoded);
+    }
+    if (st != VKA_OK && c->decoded > kept)
+        keep_frames(r, k, NULL);
+    if (st == VKA_OK)
+        vka_sha256_hex(&c->sha, c->sha256);
+    if (st == VKA_OK && r->job->trace) {
+        uint8_t *all = vka_calloc(s->frames, picture);
+        st = all ? vka_disk_read(&c->spool, 0, all, s->frames * picture, err)
+                 : vka_fail(err, VKA_E_MEMORY, "out of memory for the frames");
+        if (st == VKA_OK)
+            vka_tensor_file_add(&r->trace, "frames", VKA_WEIGHT_U8, 4, (uint64_t[]){s->frames, s->height, s->width, 3},
+                                all);
+        free(all);
+    }
+    r->decode_s += vka_now() - began;
+    return st;
+}
+
+vka_status vka_run_finish(struct vka_run *r, vka_error *err)
+{
+    vka_status st = VKA_OK;
+    bool started = false;
+    r->picture = vka_calloc(1, vka_run_picture(r));
+    if (!r->picture)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    for (uint32_t k = 0; st == VKA_OK && k < r->count; k++) {
+        struct vka_run_clip *c = &r->clips[k];
+        r->cx->now.clip = k;
+        if (c->written)
+            continue;
+        st = open_spool(r, k, err);
+        if (st == VKA_OK && c->decoded < r->w.setup.frames && !started) {
+            double began = vka_now();
+            st = vka_vae_stage_start(&r->w.vae, r->gpu, &r->cx->ticker, err);
+            started = st == VKA_OK;
+            r->decode_s += vka_now() - began;
+        }
+        if (st == VKA_OK)
+            st = decode_clip(r, k, err);
+        if (st == VKA_OK)
+            st = write_outputs(r, k, err);
+        if (st == VKA_OK)
+            forget_frames(r, k);
+    }
+    if (st == VKA_OK && started)
+        vka_exec_times(r->w.vae.run.exec, &r->cx->log);
+    return st;
+}

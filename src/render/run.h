@@ -1,0 +1,61 @@
+/* run.h - a render at work, as its parts share it: render.c (order, stock, report), sampling.c (text and steps),
+ * frames.c (spool, VAE, outputs). */
+#ifndef VKA_RENDER_RUN_H
+#define VKA_RENDER_RUN_H
+
+#include "render/resume.h"
+#include "render/tensors.h"
+
+struct vka_run_clip {
+    uint64_t seed;
+    bool sampled, written;
+    float *latents;      /* [F,4,h,w] once sampled; NULL while they lie in the folder alone */
+    vka_checkpoint from; /* what an earlier run left; no slots: nothing */
+    double *step_s;      /* [steps] seconds */
+    uint32_t steps_done;
+    vka_disk_file spool; /* [F,H,W,3], frame by frame */
+    uint32_t decoded;    /* frames in it */
+    vka_sha256 sha;      /* of these */
+    char sha256[65];     /* of all */
+    json_t *record; /* outputs-K.json: {"frames_sha256", "steps_s", "outputs": [{"state": "begun|written", "files"}]} */
+};
+
+struct vka_run {
+    struct vka_work w;
+    vka_context *cx;
+    const struct vka_job *job;
+    vka_gpu *gpu;
+    struct vka_state *state;
+    bool hopeless; /* the same would come out again */
+    struct vka_run_clip *clips;
+    uint32_t count;
+    vka_tensor_file trace;
+    double load_s, text_s, decode_s, encode_s;
+    uint8_t *picture; /* [H,W,3], the frame that is on its way */
+    json_t *outputs;
+};
+
+/* Latents of the clips that have none yet: text, UNet, sampler. */
+vka_status vka_run_sample(struct vka_run *r, vka_error *err);
+/* Frames and outputs of the clips that are not written. */
+vka_status vka_run_finish(struct vka_run *r, vka_error *err);
+/* Before the device is opened: can every output that is still to be written be written? */
+vka_status vka_run_check_outputs(const struct vka_run *r, vka_error *err);
+
+/* A trace holds every step, so a job that makes one begins its clip again and keeps neither sampler nor frames. */
+static inline bool vka_run_keeps(const struct vka_run *r)
+{
+    return !r->job->trace;
+}
+static inline size_t vka_run_picture(const struct vka_run *r)
+{
+    return (size_t)r->w.setup.width * r->w.setup.height * 3;
+}
+/* Outputs of a clip; whether the record says "begun" or "written" of one. */
+size_t vka_run_outputs(const struct vka_run *r);
+bool vka_run_output_is(const struct vka_run_clip *c, size_t i, const char *state);
+/* The sampler's slots that a step hands on to the next, as a mask: EPS and NOISE are filled anew
+ * before they are read. */
+uint32_t vka_run_slots(const vka_sampler *s);
+
+#endif

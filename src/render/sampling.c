@@ -1,0 +1,383 @@
+/* sampling.c - from prompts to latents: the text encoder, the first noise, the sampler's steps, and their trace.
+ *
+ * After every step the whole sampler (lasting slots, generators, timings) is in host memory, and from there in the job
+ * folder as often as that is cheap (state.h): a step that is stopped half way, or lost with its device, costs itself
+ * and no other. */
+#include "render/run.h"
+
+#include "base/clock.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- trace ---------------------------------------------------------------------------------------------- */
+
+static void trace_clip(struct vka_run *r, const char *name, const float *planes)
+{
+    const struct vka_setup *s = &r->w.setup;
+    if (r->job->trace)
+        vka_tensor_file_add(&r->trace, name, VKA_WEIGHT_F32, 4,
+                            (uint64_t[]){s->frames, s->unet->in_channels, s->height / s->factor, s->width / s->factor},
+                            planes);
+}
+
+static void trace_indexed(struct vka_run *r, const char *name, const vka_sampler_eval *e, const float *planes)
+{
+    char text[48];
+    if (e->stage)
+        snprintf(text, sizeof text, "%s.%03u.%u", name, e->step, e->stage);
+    else
+        snprintf(text, sizeof text, "%s.%03u", name, e->step);
+    trace_clip(r, text, planes);
+}
+
+/* The context windows of a step; its evaluations share them. */
+static void trace_windows(struct vka_run *r, const vka_sampler_eval *e)
+{
+    const struct vka_windows *w = vka_unet_stage_windows(&r->w.unet);
+    char name[32];
+    if (!w || e->stage)
+        return;
+    snprintf(name, sizeof name, "windows.%03u", e->step);
+    vka_tensor_file_add(&r->trace, name, VKA_WEIGHT_I32, 2, (uint64_t[]){w->count, w->length}, w->frame);
+}
+
+/* ---- stages --------------------------------------------------------------------------------------------- */
+
+static vka_status run_text(struct vka_run *r, vka_error *err)
+{
+    struct vka_work *w = &r->w;
+    double began = vka_now();
+    vka_status st = VKA_OK;
+    if (!r->job->embeds) {
+        size_t rows = w->cond_ids.count * w->cond_ids.length, one = rows * w->width;
+        uint32_t *ids = vka_calloc(2 * rows, sizeof *ids);
+        float *out = vka_calloc(2 * one, sizeof *out);
+        w->uncond = vka_calloc(one, sizeof *w->uncond);
+        w->cond = vka_calloc(one, sizeof *w->cond);
+        vka_context_stage(r->cx, "text", 1);
+        if (!ids || !out || !w->uncond || !w->cond)
+            st = vka_fail(err, VKA_E_MEMORY, "out of memory");
+        if (st == VKA_OK) {
+            memcpy(ids, w->uncond_ids.ids, rows * sizeof *ids);
+            memcpy(ids + rows, w->cond_ids.ids, rows * sizeof *ids);
+            st = vka_text_stage_run(&w->text, r->gpu, ids, out, &r->cx->ticker, &r->cx->log, err);
+        }
+        if (st == VKA_OK) {
+            memcpy(w->uncond, out, one * sizeof *out);
+            memcpy(w->cond, out + one, one * sizeof *out);
+        }
+        free(ids);
+        free(out);
+    }
+    if (st == VKA_OK && r->job->trace) {
+        vka_tensor_file_add(&r->trace, "cond", VKA_WEIGHT_F32, 3, (uint64_t[]){w->conds, w->tokens, w->width}, w->cond);
+        if (w->uncond)
+            vka_tensor_file_add(&r->trace, "uncond", VKA_WEIGHT_F32, 3, (uint64_t[]){w->unconds, w->tokens, w->width},
+                                w->uncond);
+    }
+    r->text_s = vka_now() - began;
+    return st;
+}
+
+/* The context rows (uncond's, then cond's) and each sample's row. */
+static vka_status set_prompt(struct vka_run *r, vka_error *err)
+{
+    struct vka_work *w = &r->w;
+    bool guided = w->branches > 1;
+    uint32_t f = w->setup.frames, first = guided ? w->unconds : 0;
+    size_t row = (size_t)w->tokens * w->width;
+    float *context = vka_calloc((first + w->conds) * row, sizeof *context);
+    int32_t *index = vka_calloc((size_t)w->branches * f, sizeof *index);
+    vka_status st = context && index ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    if (st == VKA_OK) {
+        if (guided)
+            memcpy(context, w->uncond, first * row * sizeof *context);
+        memcpy(context + first * row, w->cond, w->conds * row * sizeof *context);
+        for (uint32_t i = 0; i < f; i++) {
+            if (guided)
+                index[i] = (int32_t)(w->unconds > 1 ? i : 0);
+            index[(guided ? f : 0) + i] = (int32_t)(first + (w->conds > 1 ? i : 0));
+        }
+        st = vka_unet_stage_prompt(&w->unet, context, index, err);
+    }
+    free(context);
+    free(index);
+    return st;
+}
+
+static vka_status check_finite(const float *x, size_t n, uint32_t step, vka_error *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i])) {
+            vka_fail(err, VKA_E_VERIFY, "the latents hold NaN or Inf after step %u", step + 1);
+            vka_error_hint(err, "--precision f32");
+            return VKA_E_VERIFY;
+        }
+    return VKA_OK;
+}
+
+/* Fresh noise of a step: from --step-noise, else from the seed's generators. */
+static vka_status step_noise(struct vka_run *r, vka_noise_source *source, const vka_sampler_eval *e, float *out,
+                             vka_error *err)
+{
+    const struct vka_setup *s = &r->w.setup;
+    if (!r->job->step_noise) {
+        vka_noise_draw(source, out);
+        return VKA_OK;
+    }
+    uint32_t f = s->frames, c = s->unet->in_channels, h = s->height / s->factor, wd = s->width / s->factor;
+    char name[48];
+    float *data;
+    snprintf(name, sizeof name, e->stage ? "step_noise.%03u.%u" : "step_noise.%03u", e->step, e->stage);
+    if (!vka_safetensors_find(&r->w.step_noise, name)) /* unpadded numbers are taken too */
+        snprintf(name, sizeof name, e->stage ? "step_noise.%u.%u" : "step_noise.%u", e->step, e->stage);
+    vka_status st = vka_read_clip(&r->w.step_noise, name, &f, &c, &h, &wd, &data, err);
+    if (st == VKA_OK)
+        memcpy(out, data, (size_t)f * c * h * wd * sizeof *out);
+    free(data);
+    return st;
+}
+
+/* ---- sampling ------------------------------------------------------------------------------------------- */
+
+uint32_t vka_run_slots(const vka_sampler *s)
+{
+    return (vka_sampler_slots(s) | 1u << VKA_SLOT_X) & ~(1u << VKA_SLOT_EPS | 1u << VKA_SLOT_NOISE);
+}
+
+/* A sampler at work: `at` is the state after the last whole step, in host memory, so that whatever stops the next one,
+ * a signal or the loss of the device, finds it there. */
+struct sampling {
+    vka_checkpoint at;
+    vka_noise_source source;
+    float *buffer; /* one clip tensor */
+    size_t values;
+    uint32_t kept; /* evaluations that the folder's newest checkpoint has */
+    bool whole;    /* `at` is not half way to the next */
+};
+
+static void sampling_end(struct sampling *p)
+{
+    p->at.step_s = NULL; /* the clip's */
+    vka_checkpoint_free(&p->at);
+    vka_noise_close(&p->source);
+    free(p->buffer);
+}
+
+/* Memory for a clip's sampler, from the beginning. */
+static vka_status sampling_begin(struct vka_run *r, uint32_t k, struct sampling *p, vka_error *err)
+{
+    const struct vka_setup *s = &r->w.setup;
+    struct vka_run_clip *c = &r->clips[k];
+    *p = (struct sampling){.at = {.clip = k,
+                                  .frames = s->frames,
+                                  .channels = s->unet->in_channels,
+                                  .height = s->height / s->factor,
+                                  .width = s->width / s->factor,
+                                  .slots = vka_run_slots(s->sampler),
+                                  .seed = c->seed,
+                                  .step_s = c->step_s}};
+    vka_status st = vka_noise_open(&p->source, s->rng, s->layout, c->seed, s->frames, p->at.channels, p->at.height,
+                                   p->at.width, err);
+    if (st != VKA_OK)
+        return st;
+    p->values = vka_checkpoint_values(&p->at);
+    p->buffer = vka_calloc(p->values, sizeof *p->buffer);
+    p->at.rng_bytes = vka_noise_state_bytes(&p->source);
+    p->at.rng = vka_calloc(1, (size_t)p->at.rng_bytes);
+    bool good = p->buffer && p->at.rng;
+    for (int i = 0; i < VKA_SLOTS; i++)
+        if (p->at.slots >> i & 1)
+            good = (p->at.slot[i] = vka_calloc(p->values, sizeof(float))) && good;
+    return good ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
+}
+
+/* The first noise, as the sampler wants its latents. */
+static vka_status sampling_noise(struct vka_run *r, struct sampling *p, vka_error *err)
+{
+    double scale = vka_sampler_init_noise_scale(r->w.setup.sampler);
+    if (r->w.noise)
+        memcpy(p->buffer, r->w.noise, p->values * sizeof *p->buffer);
+    else
+        vka_noise_draw(&p->source, p->buffer);
+    trace_clip(r, "noise", p->buffer);
+    for (size_t i = 0; i < p->values; i++)
+        p->at.slot[VKA_SLOT_X][i] = (float)(scale * p->buffer[i]);
+    vka_noise_save(&p->source, p->at.rng);
+    p->whole = true;
+    return vka_unet_stage_set(&r->w.unet, VKA_SLOT_X, p->at.slot[VKA_SLOT_X], err);
+}
+
+/* Where an earlier run was. */
+static vka_status sampling_go_on(struct vka_run *r, struct vka_run_clip *c, struct sampling *p, vka_error *err)
+{
+    vka_checkpoint *from = &c->from;
+    vka_status st = vka_noise_load(&p->source, from->rng, (size_t)from->rng_bytes)
+                        ? VKA_OK
+                        : vka_fail(err, VKA_E_INPUT, "the job's checkpoint has another kind of random numbers");
+    memcpy(p->at.rng, from->rng, (size_t)(st == VKA_OK ? from->rng_bytes : 0));
+    p->at.eval = p->kept = from->eval;
+    p->at.step = from->step;
+    for (int i = 0; st == VKA_OK && i < VKA_SLOTS; i++)
+        if (p->at.slots >> i & 1) {
+            float *mine = p->at.slot[i];
+            p->at.slot[i] = from->slot[i];
+            from->slot[i] = mine;
+            st = vka_unet_stage_set(&r->w.unet, (enum vka_slot)i, p->at.slot[i], err);
+        }
+    p->whole = st == VKA_OK;
+    vka_checkpoint_free(from);
+    return st;
+}
+
+/* After a step: what comes out of it, into `at`. */
+static vka_status sampling_step(struct vka_run *r, struct vka_run_clip *c, struct sampling *p,
+                                const vka_sampler_eval *e, uint32_t evals, vka_error *err)
+{
+    vka_status st = vka_unet_stage_get(&r->w.unet, VKA_SLOT_X, p->buffer, err);
+    if (st == VKA_OK)
+        st = check_finite(p->buffer, p->values, e->step, err);
+    if (st != VKA_OK)
+        return st;
+    p->whole = false;
+    float *x = p->at.slot[VKA_SLOT_X];
+    p->at.slot[VKA_SLOT_X] = p->buffer;
+    p->buffer = x;
+    for (int i = 0; st == VKA_OK && i < VKA_SLOTS; i++)
+        if (i != VKA_SLOT_X && p->at.slots >> i & 1)
+            st = vka_unet_stage_get(&r->w.unet, (enum vka_slot)i, p->at.slot[i], err);
+    if (st != VKA_OK)
+        return st;
+    vka_noise_save(&p->source, p->at.rng);
+    p->at.eval = evals;
+    p->at.step = e->step + 1;
+    p->at.timings = c->steps_done;
+    p->whole = true;
+    if (r->job->trace) {
+        char name[32];
+        snprintf(name, sizeof name, "latents.%03u", e->step);
+        trace_clip(r, name, p->at.slot[VKA_SLOT_X]);
+    }
+    return VKA_OK;
+}
+
+static void sampling_keep(struct vka_run *r, struct sampling *p)
+{
+    if (vka_run_keeps(r) && p->whole && p->at.eval > p->kept && vka_state_keep_step(r->state, &p->at))
+        p->kept = p->at.eval;
+    vka_resume_add_hashes(r->state, &r->w.setup);
+}
+
+static void trace_timesteps(struct vka_run *r, const vka_sampler *s)
+{
+    uint32_t steps = vka_sampler_steps(s);
+    float *t = vka_calloc(steps, sizeof *t);
+    for (uint32_t i = 0; t && i < vka_sampler_evals(s); i++) {
+        const vka_sampler_eval *e = vka_sampler_eval_at(s, i);
+        if (!e->stage)
+            t[e->step] = e->timestep;
+    }
+    if (t)
+        vka_tensor_file_add(&r->trace, "timesteps", VKA_WEIGHT_F32, 1, (uint64_t[]){steps}, t);
+    free(t);
+}
+
+static vka_status sampling_eval(struct vka_run *r, struct sampling *p, const vka_sampler_eval *e, vka_error *err)
+{
+    struct vka_work *w = &r->w;
+    vka_status st = VKA_OK;
+    if (e->draws_noise) {
+        st = step_noise(r, &p->source, e, p->buffer, err);
+        if (st == VKA_OK)
+            st = vka_unet_stage_set(&w->unet, VKA_SLOT_NOISE, p->buffer, err);
+        trace_indexed(r, "step_noise", e, p->buffer);
+    }
+    if (st == VKA_OK)
+        st = vka_unet_stage_eval(&w->unet, e, w->setup.cfg, &r->cx->ticker, err);
+    if (st == VKA_OK && r->job->trace) {
+        st = vka_unet_stage_get(&w->unet, VKA_SLOT_EPS, p->buffer, err);
+        trace_indexed(r, "eps", e, p->buffer);
+        trace_windows(r, e);
+    }
+    return st;
+}
+
+static vka_status sample_clip(struct vka_run *r, uint32_t k, vka_error *err)
+{
+    const vka_sampler *sampler = r->w.setup.sampler;
+    struct vka_run_clip *c = &r->clips[k];
+    struct sampling p;
+    vka_status st = sampling_begin(r, k, &p, err);
+    vka_context_stage(r->cx, "steps", vka_sampler_steps(sampler));
+    if (st == VKA_OK)
+        st = c->from.slots ? sampling_go_on(r, c, &p, err) : sampling_noise(r, &p, err);
+    double began = vka_now();
+    if (st == VKA_OK && p.at.step) { /* so that time per step and time left stay right */
+        for (uint32_t i = 0; i < c->steps_done; i++)
+            r->cx->stage_began -= c->step_s[i];
+        vka_context_done(r->cx, p.at.step);
+    }
+    for (uint32_t i = p.at.eval; st == VKA_OK && i < vka_sampler_evals(sampler); i++) {
+        const vka_sampler_eval *e = vka_sampler_eval_at(sampler, i);
+        st = sampling_eval(r, &p, e, err);
+        if (st != VKA_OK || !e->ends_step)
+            continue;
+        double now = vka_now(), took = now - began;
+        c->step_s[c->steps_done++] = took;
+        if (c->steps_done == 1)
+            vka_gpu_save_cache(r->gpu); /* what the first step compiled outlives a kill too */
+        st = sampling_step(r, c, &p, e, i + 1, err);
+        if (st == VKA_OK && i + 1 < vka_sampler_evals(sampler) && vka_pace_due(&r->state->pace, now, took))
+            sampling_keep(r, &p);
+        began = vka_now();
+        if (st == VKA_OK)
+            vka_context_done(r->cx, e->step + 1);
+    }
+    if (st != VKA_OK) { /* whatever it was, the last whole step is kept */
+        sampling_keep(r, &p);
+        sampling_end(&p);
+        return st;
+    }
+    if (r->job->trace) {
+        trace_timesteps(r, sampler);
+        trace_clip(r, "latents", p.at.slot[VKA_SLOT_X]);
+    }
+    p.at.slots = 1u << VKA_SLOT_X;
+    bool kept = vka_run_keeps(r) && vka_state_keep_latents(r->state, &p.at);
+    vka_resume_add_hashes(r->state, &r->w.setup);
+    if (!kept || r->count == 1) {
+        c->latents = p.at.slot[VKA_SLOT_X];
+        p.at.slot[VKA_SLOT_X] = NULL;
+    }
+    c->sampled = true;
+    sampling_end(&p);
+    return VKA_OK;
+}
+
+vka_status vka_run_sample(struct vka_run *r, vka_error *err)
+{
+    struct vka_work *w = &r->w;
+    vka_status st = run_text(r, err);
+    double began = vka_now();
+    if (st == VKA_OK) {
+        vka_context_stage(r->cx, "load", 1);
+        st = vka_unet_stage_start(&w->unet, r->gpu, &r->cx->ticker, err);
+    }
+    if (st == VKA_OK)
+        st = set_prompt(r, err);
+    r->load_s += vka_now() - began;
+    for (uint32_t k = 0; st == VKA_OK && k < r->count; k++) {
+        r->cx->now.clip = k;
+        if (!r->clips[k].sampled && !r->clips[k].written)
+            st = sample_clip(r, k, err);
+    }
+    if (st == VKA_OK) {
+        vka_exec_times(w->unet.unet.exec, &r->cx->log);
+        vka_logf(&r->cx->log, VKA_LOG_INFO, "UNet: %u segments, %u launches, %u lists, %u pipelines in all",
+                 w->unet.unet.exec->plan->segment_count, w->unet.unet.exec->program->launch_count,
+                 w->unet.unet.exec->lists.count, vka_gpu_pipeline_count(r->gpu));
+    }
+    return st;
+}

@@ -1,0 +1,220 @@
+#!/bin/sh
+# kill_test.sh VKANIM SOURCES [ROUNDS [SEED]] - a render that is stopped or killed goes on to the same bits.
+#
+# First what a signal must leave: the exit code, the last line, a job that nobody else may touch, that refuses other models
+# and damage.  Then ROUNDS (5) renders of each sampler are killed with SIGKILL at a random moment, resumed, killed again while
+# that runs, and resumed to the end; each must give the frames and the file of a render that nobody disturbed.  Random moments
+# come from SEED, as far as a machine that is busy with other things allows.
+vkanim=$1
+sources=$2
+rounds=${3:-5}
+seed=${4:-$(date +%s)}
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+export VKANIM_MODEL_PATH="$sources/models" VKANIM_CACHE_DIR="$work/cache"
+failures=0 begun=0 stepped=0 sampled=0 nothing=0 pid=
+
+bad() {
+    echo "FAILED: $1" >&2
+    [ -f err ] && tail -n 4 err | sed 's/^/    err: /' >&2
+    failures=$((failures + 1))
+}
+
+"$vkanim" devices 2>/dev/null | grep -q '^ *usable *yes' || { echo 'no usable Vulkan device'; exit 77; }
+
+# A random whole number below $1; the state is a file, since the shell may call this in a subshell.
+echo "$seed" >random
+below() {
+    next=$(awk -v s="$(cat random)" 'BEGIN { printf "%d", (s * 1103515245 + 12345) % 2147483648 }')
+    echo "$next" >random
+    awk -v r="$next" -v n="$1" 'BEGIN { printf "%d", r / 2147483648 * n }'
+}
+frames_hash() { grep -o '"frames_sha256": *"[0-9a-f]*"' "$1" | head -n 1; } # of the first clip
+jobs() { ls cache/jobs 2>/dev/null; }
+ms() { date +%s%3N; }
+# start NAME SAMPLER OPTIONS...: a render in the background; its process is $pid
+start() {
+    name=$1 sampler=$2
+    shift 2
+    : >out
+    : >err # before anybody looks into it
+    "$vkanim" -p 'a red ball' -s 5 --steps 4 -f 4 -W 64 -H 64 --sampler "${sampler#long-}" -o "$name" --overwrite --json \
+        --progress json "$@" >out 2>err &
+    pid=$!
+}
+# after_step N: waits until step N is done, or the process has ended
+after_step() {
+    while ! grep -q "\"stage\":\"steps\".*\"step\":$1," err && kill -0 "$pid" 2>/dev/null; do sleep 0.01; done
+}
+end() {
+    wait "$pid" 2>/dev/null
+    code=$?
+}
+# resume CODE JOB [WORD]: runs to the end
+resume() {
+    "$vkanim" resume "$2" --json --progress json >out 2>err
+    code=$?
+    [ "$code" = "$1" ] || bad "'resume' ended with $code, not $1"
+    [ -z "$3" ] || grep -qe "$3" err || bad "'resume' does not say '$3'"
+}
+# same NAME SAMPLER: the last resume's frames and file
+same() {
+    [ "$(frames_hash out)" = "$(frames_hash "want-$2.json")" ] || bad "$1: other frames"
+    cmp -s "$1" "want-$2.webp" || bad "$1: another file"
+    [ -z "$(jobs)" ] || bad "$1: the job folder is still there"
+    [ -z "$(ls ./*.part 2>/dev/null)" ] || bad "$1: a part of an output is left"
+}
+
+# ---- the renders that nobody disturbs; long ones for what has to be caught at its work ----
+took=1000000
+for sampler in ddim euler-a long-ddim long-euler-a; do
+    case $sampler in long-*) more='--steps 30' ;; *) more= ;; esac
+    began=$(ms)
+    # shellcheck disable=SC2086
+    start "want-$sampler.webp" "$sampler" $more
+    end
+    now=$(($(ms) - began))
+    [ "$code" = 0 ] || { bad "a plain render ended with $code"; exit 1; }
+    [ -z "$more" ] && [ "$now" -lt "$took" ] && took=$now
+    cp out "want-$sampler.json"
+    [ -z "$(jobs)" ] || bad 'a render that is done left its job'
+done
+[ "$(frames_hash want-ddim.json)" != "$(frames_hash want-euler-a.json)" ] || bad 'the samplers give the same frames: hashes tell nothing'
+echo "a render takes $took ms; seed $seed"
+
+# ---- SIGTERM and SIGINT in the middle of a step ----
+for signal in TERM:143:long-ddim INT:130:long-euler-a; do
+    sampler=${signal##*:}
+    want=${signal#*:}
+    want=${want%:*}
+    start "signal.webp" "$sampler" --steps 30
+    after_step 2
+    kill "-${signal%%:*}" "$pid"
+    end
+    [ "$code" = "$want" ] || bad "SIG${signal%%:*}: exit code $code"
+    id=$(jobs)
+    tail -n 1 err | grep -q "vkanim resume $id\"" || bad 'the last line does not say how to go on'
+    [ -e signal.webp ] && bad 'a stopped render left an output'
+    ls "cache/jobs/$id" | grep -q '^state-' || bad 'a step was done and not kept'
+    "$vkanim" resume >list 2>err || bad 'the list of jobs'
+    grep -q "^$id" list && grep -q 'state *stopped' list && grep -q 'a red ball' list || bad 'the list lacks the job'
+    resume 0 "$id"
+    grep '"stage":"steps"' err | grep -q '"step":1,' && bad 'the job began anew'
+    same signal.webp "$sampler"
+    rm -f signal.webp
+done
+
+# ---- one process at a time; a person sees the same ----
+start locked.webp long-ddim --steps 30
+after_step 2
+kill -STOP "$pid"
+id=$(jobs)
+resume 2 "$id" 'another process'
+"$vkanim" resume | grep -q 'state *running' || bad 'the list does not say that the job is running'
+kill -KILL "$pid"
+end
+resume 0 "cache/jobs/$id/"
+same locked.webp long-ddim
+resume 3 "$id" 'there is no job'
+
+# ---- other models, damage ----
+cp -r "$sources/models/miniature" model
+start changed.webp long-ddim --steps 30 -m ./model
+after_step 2
+kill -TERM "$pid"
+end
+id=$(jobs)
+cp -p model/motion.safetensors keep
+touch model/motion.safetensors
+size=$(wc -c <keep)
+printf 'x' | dd of=model/motion.safetensors bs=1 seek=$((size - 1)) conv=notrunc 2>/dev/null
+resume 3 "$id" 'motion.safetensors. is not the file'
+cat keep >model/motion.safetensors # the same bytes at another time
+mkdir -p damage
+cp "cache/jobs/$id"/state-* damage
+for state in "cache/jobs/$id"/state-*; do printf 'xxxx' | dd of="$state" bs=1 seek=200 conv=notrunc 2>/dev/null; done
+resume 3 "$id" 'is damaged'
+cp damage/* "cache/jobs/$id"
+cp "cache/jobs/$id/job.json" damage
+sed -i 's/red ball/red bell/' "cache/jobs/$id/job.json"
+resume 3 "$id" 'job.json. is damaged'
+cp damage/job.json "cache/jobs/$id"
+resume 0 "$id"
+same changed.webp long-ddim
+
+# ---- no room for the frames: exit code 7, and nothing is lost ----
+(
+    trap '' XFSZ
+    ulimit -f 16 # 8 KiB: the sampler's state, not a frame
+    "$vkanim" -p 'a red ball' -s 5 --steps 4 -f 4 -W 64 -H 64 --sampler ddim -o full.webp --overwrite --progress json 2>err
+    exit $?
+)
+code=$?
+[ "$code" = 7 ] || bad "a full disk: exit code $code"
+id=$(jobs)
+tail -n 1 err | grep -q "vkanim resume $id\"" || bad 'a full disk: the last line'
+[ -e full.webp ] && bad 'a full disk: an output'
+resume 0 "$id"
+grep -q '"stage":"steps"' err && bad 'a full disk: sampled again'
+same full.webp ddim
+
+# ---- several clips: what is written is not written again ----
+start clips.webp euler-a --count 3
+while ! [ -e clips-5.webp ] && kill -0 "$pid" 2>/dev/null; do sleep 0.01; done
+kill -KILL "$pid"
+end
+id=$(jobs)
+if [ -n "$id" ]; then
+    if grep -q written "cache/jobs/$id/outputs-0.json" 2>/dev/null; then touch -d '2001-01-01' clips-5.webp; fi
+    before=$(stat -c %Y clips-5.webp)
+    resume 0 "$id"
+    [ "$before" -gt 1000000000 ] || [ "$before" = "$(stat -c %Y clips-5.webp)" ] || bad 'an output was written twice'
+    [ "$(grep -o '"path": *"[^"]*clips-[567].webp"' out | sort -u | wc -l)" = 3 ] || bad 'the report lacks outputs'
+    [ "$(frames_hash out)" = "$(frames_hash want-euler-a.json)" ] || bad 'clip 1 of 3: other frames'
+    [ -z "$(jobs)" ] || bad 'the job of three clips is still there'
+fi
+
+# ---- killed at random ----
+for sampler in ddim euler-a; do
+    round=0
+    while [ "$round" -lt "$rounds" ]; do
+        round=$((round + 1))
+        rm -f kill.webp
+        start kill.webp "$sampler"
+        for attempt in 1 2 3; do
+            pause=$(below "$took")
+            sleep "$(awk -v t="$pause" 'BEGIN { printf "%.3f", t / 1000 }')"
+            kill -KILL "$pid" 2>/dev/null
+            end
+            id=$(jobs)
+            [ -n "$id" ] || break
+            begun=$((begun + 1))
+            ls "cache/jobs/$id" | grep -q '^state-' && stepped=$((stepped + 1))
+            ls "cache/jobs/$id" | grep -q '^latents-' && sampled=$((sampled + 1))
+            [ -e "cache/jobs/$id/job.json" ] || break
+            if [ "$attempt" -lt 3 ]; then
+                "$vkanim" resume "$id" --json --progress json >out 2>err &
+                pid=$!
+            else
+                resume 0 "$id"
+            fi
+        done
+        id=$(jobs)
+        if [ -n "$id" ] && ! [ -e "cache/jobs/$id/job.json" ]; then # killed before there was anything
+            rm -rf "cache/jobs/$id"
+            id=
+            code=137
+        fi
+        if [ "$code" = 0 ]; then
+            same kill.webp "$sampler"
+        elif [ -e kill.webp ]; then # killed between the last rename and the end
+            cmp -s kill.webp "want-$sampler.webp" || bad "kill.webp: another file after a kill at the end"
+        else
+            nothing=$((nothing + 1))
+        fi
+    done
+done
+echo "$begun kills left a job, $stepped of them with a checkpoint, $sampled with a sampled clip; $nothing came before there was one"
+[ "$failures" = 0 ] && echo 'all good'
+exit $((failures != 0))
