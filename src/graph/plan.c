@@ -90,10 +90,12 @@ static bool choose_cuts(struct vka_planning *w, uint64_t limit)
                 keep_cuts(p, best_cuts);
             }
         }
-        if (!ok || beyond == LAST_TARGETS || target == 0) {
+        if (!ok)
+            break;
+        if (beyond == LAST_TARGETS || target == 0) {
             restore_cuts(p, best_cuts);
             vka_set_places(w);
-            ok = ok && vka_place_arena(p);
+            ok = vka_place_arena(p);
             break;
         }
         uint64_t now = fullest(w->live, 0, n, &at);

@@ -282,11 +282,20 @@ vka_status vka_exec_record(struct vka_exec *e, vka_error *err)
 
 static vka_status wait_for(struct vka_exec *e, uint64_t ticket, const vka_ticker *ticker, vka_error *err)
 {
+    const double patience = 1; /* seconds that a device may take to become quiet once there is a stop */
     bool done = false, stop = false;
+    double since = 0;
     vka_status s = VKA_OK;
     while (s == VKA_OK && !done) { /* a stop is obeyed once the device is quiet */
         s = vka_gpu_wait(e->gpu, ticket, 0.1, &done, err);
-        stop = stop || stopped(ticker);
+        if (!stop && stopped(ticker)) {
+            stop = true;
+            since = vka_now();
+        }
+        if (stop && !done && vka_now() - since > patience) {
+            vka_gpu_abandon(e->gpu);
+            break;
+        }
     }
     if (s == VKA_OK && stop)
         return vka_fail(err, VKA_E_STOPPED, "stopped");

@@ -33,8 +33,12 @@ static char *try_list(const char *list, const char *middle, const char *name)
 char *vka_find_model(const char *name, vka_error *err)
 {
     const char *home = getenv("HOME"), *xdg = getenv("XDG_DATA_HOME"), *dirs = getenv("XDG_DATA_DIRS");
-    if (vka_path_exists(name))
-        return vka_strdup(name);
+    if (vka_path_exists(name)) {
+        char *copy = vka_strdup(name);
+        if (!copy)
+            vka_fail(err, VKA_E_MEMORY, "out of memory");
+        return copy;
+    }
     char *path = NULL;
     if (!strchr(name, '/')) {
         path = try_list(getenv("VKANIM_MODEL_PATH"), "", name);

@@ -163,7 +163,10 @@ static char *make_report(struct vka_run *r, double total, vka_error *err)
                                   "encode_s", r->encode_s, "total_s", total));
     json_object_set_new(o, "memory", vka_report_memory(r->w.budget, r->w.planned, peak));
     json_object_set_new(o, "kernel_table", json_integer(r->w.table.id));
-    return vka_report_end(o);
+    char *text = vka_report_end(o);
+    if (!text)
+        vka_fail(err, VKA_E_MEMORY, "out of memory");
+    return text;
 }
 
 /* The last line of a failure says how to go on, where there is something to go on with. */
@@ -248,6 +251,8 @@ vka_status vka_render_in(vka_context *cx, const struct vka_job *job, struct vka_
             *report = make_report(&r, vka_now() - began, &e);
             st = *report ? VKA_OK : e.status != VKA_OK ? e.status : VKA_E_MEMORY;
         }
+        if (st == VKA_E_MEMORY && e.status == VKA_OK) /* a library that had none says nothing */
+            vka_fail(&e, st, "out of memory");
         if (st != VKA_OK)
             tell_resume(&r, st, &e);
         vka_state_close(r.state,

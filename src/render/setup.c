@@ -16,7 +16,7 @@ static vka_status read_manifest(struct vka_setup *s, vka_error *err)
     if (!vka_path_is_dir(s->model_path))
         return VKA_OK;
     char *path = vka_path_join(s->model_path, "vkanim.json");
-    vka_status st = VKA_OK;
+    vka_status st = path ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
     if (path && vka_path_exists(path)) {
         s->manifest = vka_json_load(path, err);
         st = s->manifest ? VKA_OK : VKA_E_INPUT;
@@ -241,6 +241,8 @@ vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned need
         vka_rng_kind_from_name(job->rng ? job->rng : "torch-cpu", &s->rng);
         vka_noise_layout_from_name(job->noise_layout ? job->noise_layout : "5d", &s->layout);
     }
+    if (st != VKA_OK && err && err->status != VKA_OK)
+        st = err->status; /* what failed may have been memory */
     if (st != VKA_OK)
         vka_setup_close(s);
     return st;
