@@ -152,12 +152,12 @@ static size_t list_progressions(const struct vka_window_params *p, uint32_t fram
     return n;
 }
 
-static void shift_and_put(struct making *m, const struct progression *todo, size_t count)
+static void shift_and_put(struct making *m, const struct progression *listed, size_t count)
 {
     const struct vka_windows *w = m->out;
     struct progression first = {0, 0}; /* of the list as it has become */
     for (size_t i = 0; i < count; i++) {
-        struct progression p = todo[i], next;
+        struct progression p = listed[i], next;
         uint32_t spacing = 1u << p.level, rolled = 0;
         bool wrapped = wraps(w, p);
         if (wrapped) { /* the first value behind the end, then the shift */
@@ -167,7 +167,7 @@ static void shift_and_put(struct making *m, const struct progression *todo, size
         if (i == 0)
             first = p;
         put(m, p);
-        next = i + 1 < count ? todo[i + 1] : first;
+        next = i + 1 < count ? listed[i + 1] : first;
         if (wrapped && !holds(w, next, rolled))
             put(m, (struct progression){rolled, 0});
     }
@@ -181,24 +181,24 @@ vka_status vka_windows_make(struct vka_windows *w, const struct vka_window_param
                         p->stride, p->overlap, frames);
     uint32_t levels = frames > p->length ? levels_of(p, frames) : 1;
     size_t count = frames > p->length ? list_progressions(p, frames, step, levels, NULL) : 1;
-    struct progression *todo = vka_calloc(count, sizeof *todo);
+    struct progression *listed = vka_calloc(count, sizeof *listed);
     struct making m = {.out = w, .made = vka_calloc((size_t)levels * frames, 1)};
     uint32_t *hits = realloc(w->hits, frames * sizeof *hits);
     w->hits = hits ? hits : w->hits;
-    m.failed = !todo || !m.made || !hits;
+    m.failed = !listed || !m.made || !hits;
     if (!m.failed) {
         memset(hits, 0, frames * sizeof *hits);
         w->frames = frames;
         w->length = vka_min_u32(p->length, frames);
         w->count = 0;
         if (frames > p->length)
-            list_progressions(p, frames, step, levels, todo);
-        shift_and_put(&m, todo, count);
+            list_progressions(p, frames, step, levels, listed);
+        shift_and_put(&m, listed, count);
         for (uint32_t i = 0; !m.failed && i < frames; i++)
             if (!hits[i])
                 put(&m, (struct progression){vka_min_u32(i, frames - w->length), 0});
     }
-    free(todo);
+    free(listed);
     free(m.made);
     return m.failed ? vka_fail(err, VKA_E_MEMORY, "out of memory for the context windows of %u frames", frames)
                     : VKA_OK;

@@ -152,6 +152,16 @@ float *check_random(uint64_t seed, size_t count, float scale)
     return v;
 }
 
+uint16_t *check_random_halves(uint64_t seed, size_t count, float scale)
+{
+    float *values = check_random(seed, count, scale);
+    uint16_t *halves = need(malloc((count + 1) * sizeof *halves));
+    for (size_t i = 0; i < count; i++)
+        halves[i] = vka_float_to_half(values[i]);
+    free(values);
+    return halves;
+}
+
 void check_round(float *values, size_t count, enum vka_dtype type)
 {
     for (size_t i = 0; type == VKA_F16 && i < count; i++)

@@ -62,6 +62,8 @@ void check_end(struct check **c);
 
 /* Deterministic values: uniform in [-1, 1) times `scale`. The same seed and count give the same values. */
 float *check_random(uint64_t seed, size_t count, float scale);
+/* The same, each rounded to fp16. */
+uint16_t *check_random_halves(uint64_t seed, size_t count, float scale);
 /* The nearest value of the type, as a device would hold it. */
 void check_round(float *values, size_t count, enum vka_dtype type);
 

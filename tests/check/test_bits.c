@@ -13,7 +13,6 @@
 #include "harness.h"
 #include "networks.h"
 
-#include "base/half.h"
 #include "render/stages.h"
 
 #include <math.h>
@@ -482,13 +481,9 @@ static int set_up(void **state)
 {
     (void)state;
     gpu = check_open_gpu();
-    float *values = check_random(11, NUMBERS, 0.25f);
-    halves = malloc(NUMBERS * sizeof *halves);
-    for (size_t i = 0; halves && i < NUMBERS; i++)
-        halves[i] = vka_float_to_half(values[i]);
-    free(values);
+    halves = check_random_halves(11, NUMBERS, 0.25f);
     numbers = (struct networks_numbers){halves, NUMBERS};
-    return halves ? 0 : -1;
+    return 0;
 }
 
 static int tear_down(void **state)

@@ -11,7 +11,6 @@
 #include "harness.h"
 #include "networks.h"
 
-#include "base/half.h"
 #include "render/stages.h"
 
 #include <stdlib.h>
@@ -184,12 +183,8 @@ static int set_up(void **state)
 {
     (void)state;
     gpu = check_open_gpu();
-    float *values = check_random(11, NUMBERS, 0.25f);
-    halves = malloc(NUMBERS * sizeof *halves);
-    for (size_t i = 0; halves && i < NUMBERS; i++)
-        halves[i] = vka_float_to_half(values[i]);
-    free(values);
-    return halves ? 0 : -1;
+    halves = check_random_halves(11, NUMBERS, 0.25f);
+    return 0;
 }
 
 static int tear_down(void **state)

@@ -20,9 +20,15 @@
 
 enum { BUDGETS = 10 };
 
-#if defined(__SANITIZE_ADDRESS__) || defined(VKA_TEST_SLOW)
+/* gcc tells of a sanitizer by a macro, clang by a feature */
+#if defined(__SANITIZE_ADDRESS__)
 #define SLOWNESS 20.0
-#else
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SLOWNESS 20.0
+#endif
+#endif
+#ifndef SLOWNESS
 #define SLOWNESS 1.0
 #endif
 

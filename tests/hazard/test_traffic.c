@@ -10,9 +10,7 @@
 /* cmocka needs the four above first */
 #include <cmocka.h>
 
-#include "networks.h"
-
-#include "render/stages.h"
+#include "sd15_stage.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,14 +19,6 @@
 
 #define MOST_BYTES 92e9
 enum { MOST_DISPATCHES = 700 };
-
-struct network {
-    vka_unet_config config;
-    vka_motion_info motion;
-    vka_weights *weights, *more;
-    vka_sampler *sampler;
-    struct vka_unet_stage stage;
-};
 
 static struct vka_kernel_table portable(void)
 {
@@ -46,43 +36,6 @@ static struct vka_kernel_table with_matrix_units(uint32_t vendor)
     t.shared_bytes = 65536;
     t.matrix.m = t.matrix.n = t.matrix.k = 16;
     return t;
-}
-
-static void begin(struct network *n, const struct vka_kernel_table *table)
-{
-    vka_error err = {0};
-    vka_sampler_params params = vka_sampler_params_default();
-    n->config = networks_sd15_unet();
-    n->motion = networks_v2_motion(&n->config);
-    n->weights = networks_unet_table(&n->config, NULL);
-    n->more = networks_motion_table(&n->motion, &n->config, NULL);
-    n->sampler = vka_sampler_create(&params, &err);
-    const struct vka_unet_stage_params p = {.weights = n->weights,
-                                            .motion_weights = n->more,
-                                            .config = &n->config,
-                                            .motion = &n->motion,
-                                            .frames = 16,
-                                            .height = 64,
-                                            .width = 64,
-                                            .branches = 2,
-                                            .prompts = 2,
-                                            .tokens = 77,
-                                            .text_width = 768,
-                                            .f16 = true,
-                                            .sampler = n->sampler,
-                                            .table = *table};
-    uint64_t need;
-    if (!n->sampler || vka_unet_stage_build(&n->stage, &p, &err) != VKA_OK ||
-        vka_unet_stage_plan(&n->stage, UINT64_MAX, &need, &err) != VKA_OK)
-        fail_msg("%s: %s", err.what, err.why);
-}
-
-static void end(struct network *n)
-{
-    vka_unet_stage_end(&n->stage);
-    vka_sampler_free(n->sampler);
-    vka_weights_free(n->weights);
-    vka_weights_free(n->more);
 }
 
 /* Bytes of the tensors of a node, each counted once. */
@@ -125,11 +78,11 @@ static void nodes_compute(const struct vka_graph *g)
 
 static void within(const char *what, const struct vka_kernel_table *table)
 {
-    struct network n;
+    struct sd15_stage n;
     struct vka_traffic lines[VKA_TRAFFIC_LINES];
     uint32_t count = 0;
     vka_error err = {0};
-    begin(&n, table);
+    sd15_begin(&n, table, 64, 64, UINT64_MAX);
     assert_int_equal(vka_unet_stage_traffic(&n.stage, lines, &count, &err), VKA_OK);
     printf("%s\n    %-20s %10s %10s %10s\n", what, "operator", "dispatches", "TFLOP", "GB");
     for (uint32_t i = 1; i <= count; i++) { /* the sum last */
@@ -143,7 +96,7 @@ static void within(const char *what, const struct vka_kernel_table *table)
     /* uncut, what is counted from the recording is what the nodes say */
     double said = n.stage.unet.plan->bytes + n.stage.begin.plan->bytes + n.stage.pattern[0].plan->bytes;
     assert_true(fabs(lines[0].bytes - said) < 0.001 * said);
-    end(&n);
+    sd15_end(&n);
 }
 
 static void portable_kernels(void **state)
@@ -166,18 +119,18 @@ static void parts_cost_more(void **state)
 {
     (void)state;
     const struct vka_kernel_table t = portable();
-    struct network n;
+    struct sd15_stage n;
     struct vka_traffic whole[VKA_TRAFFIC_LINES], parts[VKA_TRAFFIC_LINES];
     uint32_t count = 0;
     uint64_t need;
     vka_error err = {0};
-    begin(&n, &t);
+    sd15_begin(&n, &t, 64, 64, UINT64_MAX);
     assert_int_equal(vka_unet_stage_traffic(&n.stage, whole, &count, &err), VKA_OK);
     assert_int_equal(vka_unet_stage_plan(&n.stage, 0, &need, &err), VKA_OK);
     assert_int_equal(vka_unet_stage_traffic(&n.stage, parts, &count, &err), VKA_OK);
     assert_true(parts[0].dispatches > 2 * whole[0].dispatches && parts[0].bytes > whole[0].bytes + 2e9);
     assert_true(fabs(parts[0].flop - whole[0].flop) < 1e-6 * whole[0].flop);
-    end(&n);
+    sd15_end(&n);
 }
 
 int main(void)

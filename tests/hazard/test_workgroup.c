@@ -10,12 +10,11 @@
 /* cmocka needs the four above first */
 #include <cmocka.h>
 
-#include "networks.h"
+#include "sd15_stage.h"
 
 #include "graph/plan.h"
 #include "ops/matmul.h"
 #include "ops/ops.h"
-#include "render/stages.h"
 #include "shaders/shaders.h"
 
 #include <stdio.h>
@@ -126,51 +125,6 @@ static void defaults(void **state)
 
 /* ---- a recorded step ---------------------------------------------------------------------------------------- */
 
-struct network {
-    vka_unet_config config;
-    vka_motion_info motion;
-    vka_weights *weights, *more;
-    vka_sampler *sampler;
-    struct vka_unet_stage stage;
-};
-
-static void begin(struct network *n, const struct vka_kernel_table *table, bool parts)
-{
-    vka_error err = {0};
-    vka_sampler_params params = vka_sampler_params_default();
-    n->config = networks_sd15_unet();
-    n->motion = networks_v2_motion(&n->config);
-    n->weights = networks_unet_table(&n->config, NULL);
-    n->more = networks_motion_table(&n->motion, &n->config, NULL);
-    n->sampler = vka_sampler_create(&params, &err);
-    const struct vka_unet_stage_params p = {.weights = n->weights,
-                                            .motion_weights = n->more,
-                                            .config = &n->config,
-                                            .motion = &n->motion,
-                                            .frames = 16,
-                                            .height = 72, /* no power of two */
-                                            .width = 64,
-                                            .branches = 2,
-                                            .prompts = 2,
-                                            .tokens = 77,
-                                            .text_width = 768,
-                                            .f16 = true,
-                                            .sampler = n->sampler,
-                                            .table = *table};
-    uint64_t need;
-    if (!n->sampler || vka_unet_stage_build(&n->stage, &p, &err) != VKA_OK ||
-        vka_unet_stage_plan(&n->stage, parts ? 0 : UINT64_MAX, &need, &err) != VKA_OK)
-        fail_msg("%s: %s", err.what, err.why);
-}
-
-static void end(struct network *n)
-{
-    vka_unet_stage_end(&n->stage);
-    vka_sampler_free(n->sampler);
-    vka_weights_free(n->weights);
-    vka_weights_free(n->more);
-}
-
 /* Constants and arguments by number, as shaders/matmul_nv2.comp has them. */
 enum { ROWS = 1, COLUMNS = 2, DEPTH = 3, TENSOR = 4, PATCH = 5, B_CLAMP = 9, STAGES = 10, CONV = 13, ACT = 15 };
 enum {
@@ -222,12 +176,12 @@ static void covers(const struct vka_dispatch *d, const uint32_t *a, const struct
 
 static void look_at(const struct vka_kernel_table *table, bool parts)
 {
-    struct network n;
+    struct sd15_stage n;
     struct vka_addresses at;
     uint64_t *store;
     vka_error err = {0};
     const struct vka_rates rates = {1e14, 1e12, 0.05, 1e10};
-    begin(&n, table, parts);
+    sd15_begin(&n, table, 72, 64, parts ? 0 : UINT64_MAX);
     const struct vka_plan *plan = n.stage.unet.plan;
     assert_int_equal(vka_addresses_fake(plan, &at, &store, &err), VKA_OK);
     struct vka_program *p = vka_program_record(plan, table, &at, &rates, &err);
@@ -277,7 +231,7 @@ static void look_at(const struct vka_kernel_table *table, bool parts)
            parts ? "in parts" : "whole", ours, patches, gathered, groups, 100 * here / all, pipelines);
     vka_program_destroy(&p);
     free(store);
-    end(&n);
+    sd15_end(&n);
 }
 
 static void whole(void **state)

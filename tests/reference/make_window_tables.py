@@ -28,25 +28,25 @@ def windows(frames, length, stride, overlap, step):
         return [list(range(frames))]
     o = halving(step)
     pad = round(frames * o)  # Python's round: halves go to the even neighbour
-    todo = []
+    listed = []
     for k in range(min(stride, math.ceil(math.log2(frames / length)) + 1)):
         d = 2**k
         if (length - 1) * d >= frames:  # wider than the clip: no shift makes it fit
             break
         j = int(o * d) + pad
         while j < frames + pad - overlap:
-            todo.append([(j + i * d) % frames for i in range(length)])
+            listed.append([(j + i * d) % frames for i in range(length)])
             j += length * d - overlap
     made = []
     i = 0
-    while i < len(todo):
-        w = todo[i]
+    while i < len(listed):
+        w = listed[i]
         roll = [b for a, b in zip(w, w[1:]) if b < a]
         if roll:  # moved so that it ends with the clip
             d = (w[1] - w[0]) % frames
-            todo[i] = w = [frames - 1 - (length - 1 - n) * d for n in range(length)]
-            if roll[0] not in todo[(i + 1) % len(todo)]:
-                todo.insert(i + 1, list(range(roll[0], roll[0] + length)))
+            listed[i] = w = [frames - 1 - (length - 1 - n) * d for n in range(length)]
+            if roll[0] not in listed[(i + 1) % len(listed)]:
+                listed.insert(i + 1, list(range(roll[0], roll[0] + length)))
         if w not in made:
             made.append(w)
         i += 1

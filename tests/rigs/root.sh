@@ -22,7 +22,7 @@ rig_folders() { # makes $build and $out, and names all folders from the root of 
 # What programs of the rigs need of Debian forky: Mesa's drivers and stand-ins, layers that know matrices, a SPIR-V checker.
 root_packages=mesa-vulkan-drivers,mesa-drm-shim,libvulkan1,vulkan-validationlayers,spirv-tools
 
-root_make() { # makes $root, unless it is there; from $DEBIAN_MIRROR
+root_make() { # makes $root, unless it is there; from $DEBIAN_MIRROR, or the mirror that debootstrap takes by itself
     [ "$root" ] || die "--make wants --root"
     [ ! -e "$root/usr/share/vulkan/icd.d" ] || return 0
     [ "$(id -u)" = 0 ] || die "making a root takes root's rights"
@@ -30,7 +30,8 @@ root_make() { # makes $root, unless it is there; from $DEBIAN_MIRROR
     # the script is named, since an older debootstrap does not know the suite
     say "$name: making a root of Debian forky in $root"
     started=$(date +%s)
-    debootstrap --variant=minbase --include="$root_packages" forky "$root" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" \
+    # for an empty name of a mirror debootstrap takes its own
+    debootstrap --variant=minbase --include="$root_packages" forky "$root" "${DEBIAN_MIRROR:-}" \
         /usr/share/debootstrap/scripts/sid >"$build/root.log" 2>&1 || die "debootstrap failed, see $build/root.log"
     say "$name: made in $(($(date +%s) - started)) s"
 }
