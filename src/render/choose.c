@@ -1,0 +1,114 @@
+/* choose.c - the plan that is estimated to be fastest among those that fit.  See exec.h. */
+#include "render/exec.h"
+
+#include <stdlib.h>
+
+/* What a plan takes and how long an evaluation lasts: recorded with made-up addresses, since arguments take memory too. */
+static vka_status judge(const struct vka_plan *plan, const struct vka_kernel_table *table, uint64_t *need, double *seconds,
+                        vka_error *err)
+{
+    struct vka_addresses at;
+    uint64_t *store;
+    struct vka_rates rates = vka_exec_rates(NULL, table->flops);
+    vka_status s = vka_addresses_fake(plan, &at, &store, err);
+    if (s != VKA_OK)
+        return s;
+    struct vka_program *p = vka_program_record(plan, table, &at, &rates, err);
+    free(store);
+    if (!p)
+        return VKA_E_MEMORY;
+    *need = vka_exec_footprint(plan, p->args_bytes);
+    *seconds = vka_program_seconds(p);
+    vka_program_destroy(&p);
+    return VKA_OK;
+}
+
+/* The best plan so far: the fastest of those that fit, else the smallest. */
+struct choice {
+    const struct vka_graph *graph;
+    const struct vka_kernel_table *table;
+    uint64_t room;
+    struct vka_plan *plan;
+    uint64_t need;
+    double seconds;
+    bool impossible; /* the last try could not be planned at all */
+};
+
+/* Keeps the plan where it is better; returns its size. */
+static uint64_t consider(struct choice *c, struct vka_plan *p, uint64_t need, double seconds)
+{
+    bool fits = need <= c->room, fitted = c->plan && c->need <= c->room;
+    if (!c->plan || (fits ? !fitted || seconds < c->seconds : !fitted && need < c->need)) {
+        vka_plan_destroy(&c->plan);
+        c->plan = p;
+        c->need = need;
+        c->seconds = seconds;
+    } else
+        vka_plan_destroy(&p);
+    return need;
+}
+
+/* The first plan that fits with these knobs, else the smallest.  Plans come by falling size of the arena; what else they need
+ * differs by little, so that few are made. */
+static vka_status try_knobs(struct choice *c, struct vka_knobs knobs, vka_error *err)
+{
+    knobs.arena_limit = UINT64_MAX;
+    for (;;) {
+        struct vka_plan *p = vka_plan_make(c->graph, &knobs, err);
+        uint64_t bytes = 0;
+        double seconds = 0;
+        vka_status s = p ? judge(p, c->table, &bytes, &seconds, err) : VKA_E_MEMORY;
+        if (s != VKA_OK) {
+            vka_plan_destroy(&p);
+            c->impossible = true;
+            return s;
+        }
+        uint64_t arena = p->arena_bytes, fixed = bytes - arena;
+        if (consider(c, p, bytes, seconds) <= c->room || arena > knobs.arena_limit || arena == 0)
+            return VKA_OK;
+        /* what this plan leaves to the arena; the next one's arguments may still be a little larger */
+        uint64_t next = fixed < c->room ? c->room - fixed : 0;
+        knobs.arena_limit = next < arena ? next : arena - 1;
+    }
+}
+
+vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kernel_table *table, uint64_t budget,
+                           uint64_t other, struct vka_plan **out, uint64_t *need, vka_error *err)
+{
+    enum { SHARES = 4 }; /* of the room that weights may take */
+    uint32_t branches = graph->samples / graph->frames;
+    struct choice c = {.graph = graph, .table = table, .room = other < budget ? budget - other : 0};
+    vka_error why = {0};
+    *out = NULL;
+    *need = UINT64_MAX;
+    for (uint32_t together = branches; together >= 1; together = together > 1 ? 1 : 0) {
+        struct vka_knobs knobs = vka_knobs_free();
+        vka_error e = {0};
+        knobs.branches_per_pass = together;
+        if (try_knobs(&c, knobs, &e) != VKA_OK) {
+            why = e; /* fewer branches may be small enough */
+            continue;
+        }
+        /* nothing is faster than all branches and all weights at once, uncut */
+        bool uncut = c.need <= c.room && c.plan->passes == 1;
+        for (uint32_t k = 0; uncut && k < c.plan->segment_count; k++)
+            uncut = c.plan->segments[k].parts == 1;
+        if (uncut)
+            break;
+        for (uint32_t share = SHARES; share-- > 0;) {
+            knobs.weight_limit = c.room / SHARES * share;
+            if (try_knobs(&c, knobs, &e) != VKA_OK) {
+                why = e;
+                break;
+            }
+        }
+    }
+    *out = c.plan;
+    if (c.plan) {
+        *need = c.need;
+        return VKA_OK;
+    }
+    if (err && err->status == VKA_OK)
+        *err = why;
+    return why.status;
+}
