@@ -67,7 +67,8 @@ static void png_flush_bytes(png_structp png)
 static void png_failed(png_structp png, png_const_charp text)
 {
     vka_error *err = png_get_error_ptr(png);
-    if (strstr(text, "emory")) /* ours, libpng's and zlib's words for it */
+    /* ours, libpng's and zlib's words for it; of one text chunk "too many" are what libpng found no room for */
+    if (strstr(text, "emory") || strstr(text, "too many"))
         vka_fail(err, VKA_E_MEMORY, "out of memory writing a PNG image");
     else if (vka_fail(err, VKA_E_OUTPUT, "cannot write a PNG image"))
         vka_error_why(err, "%s", text);
