@@ -85,7 +85,8 @@ struct vka_tensor_info {
 
 /* ---- operators ----------------------------------------------------------------------------------- */
 
-enum { VKA_AXIS_SAMPLE = 1, VKA_AXIS_PIXEL = 2 };
+/* ROW: whole rows of a picture, of whose first input a node may read some more (vka_op.halo).  Whatever has PIXEL has ROW. */
+enum { VKA_AXIS_SAMPLE = 1, VKA_AXIS_PIXEL = 2, VKA_AXIS_ROW = 4 };
 
 enum { VKA_NODE_INPUTS = 12, VKA_NODE_OUTPUTS = 2, VKA_NODE_PARAMS = 128 };
 
@@ -106,7 +107,7 @@ struct vka_cost {
 };
 
 /* The range of a clip that one recording of a node covers.  In a segment cut by samples p0 = 0 and
- * pn = 0 (all pixels of whatever size the tensor has); cut by pixels s0 = 0 and sn = all.  A tensor whose pixels stand for
+ * pn = 0 (all pixels of whatever size the tensor has); cut by pixels or rows s0 = 0 and sn = all.  A tensor whose pixels stand for
  * a block of the clip's is cut at p0 / block: segments are cut between blocks. */
 struct vka_cut {
     uint32_t s0, sn;
@@ -114,7 +115,8 @@ struct vka_cut {
 };
 
 /* A tensor as a dispatch sees it: `address` is that of element (s0, p0, 0) of the part for tensors of the
- * domain VKA_SAMPLE (tensors of one pixel are not moved by p0), of element 0 otherwise. */
+ * domain VKA_SAMPLE (tensors of one pixel are not moved by p0), of element 0 otherwise.  In a part along rows a first input of
+ * which more rows are read begins that much earlier, at most at the picture's first row, and has the more pixels. */
 struct vka_view {
     uint64_t address;
     uint32_t sample_stride;  /* elements between samples */
@@ -162,6 +164,8 @@ struct vka_op {
     /* Axes along which a node may be cut: mask of VKA_AXIS_*. 0: only whole branches. */
     uint32_t (*axes)(const struct vka_graph *g, const struct vka_node *node);
     void (*record)(const struct vka_node *node, struct vka_recorder *r);
+    /* Rows of in[0] above and below its own that a part along VKA_AXIS_ROW reads; NULL: none. */
+    uint32_t (*halo)(const struct vka_node *node);
 };
 
 /* ---- graphs -------------------------------------------------------------------------------------- */

@@ -34,8 +34,10 @@ static void set_place(const struct vka_planning *w, uint32_t tensor)
         uint64_t rows = (uint64_t)t->h * t->w, samples = p->pass_samples;
         if (made->axis == VKA_AXIS_SAMPLE)
             samples = made->step;
-        else if (made->step / t->block < rows)
-            rows = made->step / t->block;
+        else {
+            uint64_t step = made->step + (t->producer < (int32_t)made->wide_end ? 2 * (uint64_t)made->wider : 0);
+            rows = step / t->block < rows ? step / t->block : rows;
+        }
         at->sample_stride = (uint32_t)(rows * t->pitch);
         at->bytes = vka_round_up(samples * rows * t->pitch * vka_dtype_bytes(t->dtype), VKA_PLAN_ALIGN);
         at->local = true;

@@ -2,7 +2,8 @@
  *
  * A pass runs the whole graph for some branches (all together, or one at a time).  Inside a pass, a segment is
  * a run of nodes that share a cut axis; it runs part by part, all its nodes for one part before the next part.
- * Tensors that live only inside a segment have room for one part; those between segments are whole.
+ * Tensors that live only inside a segment have room for one part; those between segments are whole.  A picture alone (one sample
+ * a pass, as the VAE's) is cut into bands of rows: one 3x3 convolution and what makes its input, which runs for a row more.
  * The cuts change no bit of any result: see DESIGN "Same bits". */
 #ifndef VKA_GRAPH_PLAN_H
 #define VKA_GRAPH_PLAN_H
@@ -16,12 +17,20 @@ enum { VKA_PLAN_ALIGN = 256 };
 
 struct vka_segment {
     uint32_t first, end;  /* nodes */
-    uint32_t axis;        /* VKA_AXIS_SAMPLE, VKA_AXIS_PIXEL, or 0: whole */
+    uint32_t axis;        /* VKA_AXIS_SAMPLE, VKA_AXIS_PIXEL, VKA_AXIS_ROW, or 0: whole */
     uint32_t extent;      /* samples of a pass, or pixels */
     uint32_t parts, step; /* parts of `step` samples or pixels, the last may be smaller */
     uint32_t quantum;     /* pixels: of which a step is a multiple */
+    uint32_t wide_end;    /* rows: the node that reads more of its first input; the nodes before it run for as much more */
+    uint32_t wider;       /* pixels above a part and below it, a multiple of a row */
     bool once;            /* runs once per prompt */
 };
+
+/* Whether parts are runs of pixels, whole rows or not. */
+static inline bool vka_along_pixels(const struct vka_segment *s)
+{
+    return s->axis == VKA_AXIS_PIXEL || s->axis == VKA_AXIS_ROW;
+}
 
 enum vka_space { VKA_SPACE_NONE, VKA_SPACE_ARENA, VKA_SPACE_WEIGHT, VKA_SPACE_BOUND };
 

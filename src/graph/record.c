@@ -128,7 +128,27 @@ static uint64_t base_address(const struct recording *rec, uint32_t tensor)
     return 0;
 }
 
-static struct vka_view view(const struct recording *rec, vka_tensor t, const struct vka_cut *part, uint32_t pass_first)
+/* A part along rows with what is read beside it. */
+static struct vka_cut widened(const struct vka_segment *s, const struct vka_cut *part)
+{
+    struct vka_cut c = *part;
+    if (!part->pn)
+        return c;
+    uint32_t end = part->p0 + part->pn;
+    c.p0 -= vka_min_u32(s->wider, c.p0);
+    c.pn = (s->extent - end < s->wider ? s->extent : end + s->wider) - c.p0;
+    return c;
+}
+
+/* The part as node `i` runs it: the wider one before the node that reads that. */
+static struct vka_cut part_for(const struct vka_segment *s, uint32_t i, const struct vka_cut *part)
+{
+    return i < s->wide_end ? widened(s, part) : *part;
+}
+
+/* `local`: where in the picture the first pixel of a tensor lies that holds one part only. */
+static struct vka_view view(const struct recording *rec, vka_tensor t, const struct vka_cut *part, uint32_t local,
+                            uint32_t pass_first)
 {
     const struct vka_tensor_info *info = &rec->plan->graph->tensors[t.id];
     const struct vka_place *at = &rec->plan->places[t.id];
@@ -150,8 +170,10 @@ static struct vka_view view(const struct recording *rec, vka_tensor t, const str
     bool moves = part->pn && info->h * info->w * info->block > 1;
     if (moves)
         v.pixels = part->pn / info->block;
-    if (at->local)
+    if (at->local) {
+        v.address += (uint64_t)(moves ? (part->p0 - local) / info->block : 0) * v.pitch * vka_dtype_bytes(info->dtype);
         return v;
+    }
     uint64_t first = at->space == VKA_SPACE_BOUND ? part->s0 : part->s0 - pass_first;
     v.address += (first * v.sample_stride + (moves ? (uint64_t)(part->p0 / info->block) * v.pitch : 0)) * vka_dtype_bytes(info->dtype);
     return v;
@@ -219,11 +241,13 @@ static bool open_list(struct vka_program *p, const struct vka_node *n, uint32_t 
     return true;
 }
 
-/* One node of one part.  A list may end anywhere: the next one begins with a barrier. */
+/* One node of the part `whole`.  A list may end anywhere: the next one begins with a barrier. */
 static bool record_step(struct recording *rec, const struct vka_kernel_table *table, const struct vka_rates *rates,
-                        const struct vka_segment *s, const struct vka_node *n, const struct vka_cut *part,
+                        const struct vka_segment *s, const struct vka_node *n, const struct vka_cut *whole,
                         uint32_t pass)
 {
+    const uint32_t number = (uint32_t)(n - rec->plan->graph->nodes);
+    const struct vka_cut own = part_for(s, number, whole), *part = &own;
     struct vka_program *p = rec->out;
     const struct vka_plan *plan = rec->plan;
     struct vka_program_list *list = p->list_count ? &p->lists[p->list_count - 1] : NULL;
@@ -247,12 +271,15 @@ static bool record_step(struct recording *rec, const struct vka_kernel_table *ta
         .table = table, .part = *part, .frames = plan->graph->frames, .emit = emit, .args = put_args, .user = rec};
     uint32_t pass_first = pass * plan->pass_samples;
     for (uint32_t t = 0; t < n->inputs; t++) {
-        r.in[t] = view(rec, n->in[t], part, pass_first);
+        const struct vka_tensor_info *info = &plan->graph->tensors[n->in[t].id];
+        const struct vka_cut reads = t == 0 && number == s->wide_end ? widened(s, whole) : *part;
+        const uint32_t local = info->producer < 0 ? 0 : part_for(s, (uint32_t)info->producer, whole).p0;
+        r.in[t] = view(rec, n->in[t], &reads, local, pass_first);
         if (!add_range(p, n->in[t].id, &r.in[t], false))
             return false;
     }
     for (uint32_t t = 0; t < n->outputs; t++) {
-        r.out[t] = view(rec, n->out[t], part, pass_first);
+        r.out[t] = view(rec, n->out[t], part, part->p0, pass_first);
         if (!add_range(p, n->out[t].id, &r.out[t], true))
             return false;
     }
@@ -303,7 +330,7 @@ static bool part_of(const struct vka_segment *s, uint32_t k, uint32_t pass_first
     if (s->axis == VKA_AXIS_SAMPLE) {
         part->s0 = pass_first + first;
         part->sn = count;
-    } else if (s->axis == VKA_AXIS_PIXEL) {
+    } else if (vka_along_pixels(s)) {
         part->p0 = first;
         part->pn = count;
     }

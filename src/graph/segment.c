@@ -2,7 +2,10 @@
  *
  * Nodes join a segment while they share a cut axis.  Where that ends, the border is put among the last nodes that
  * could also run on the next segment's axis, at the place with the fewest live bytes: so a motion module's token
- * rows begin right after its norm's statistics, not at its attention. */
+ * rows begin right after its norm's statistics, not at its attention.
+ *
+ * Where a pass has one sample, pictures are cut along rows instead.  A 3x3 convolution reads a row more on either side: in a
+ * segment there is one at most, and what lies before it runs for that row too, which is made twice then, with the same bits. */
 #include "graph/plan_parts.h"
 
 enum { PIXEL_QUANTUM = 8, MOST_PARTS = 256 };
@@ -37,40 +40,78 @@ static uint32_t node_pixels(const struct vka_graph *g, const struct vka_node *n,
 
 /* Axes of a node.  One that makes one pixel of each sample would be run again by every part along pixels: it has not
  * that axis. */
-static uint32_t node_axes(const struct vka_graph *g, uint32_t i)
+static uint32_t node_axes(const struct vka_planning *w, uint32_t i)
 {
+    const struct vka_graph *g = w->plan->graph;
     const struct vka_node *n = &g->nodes[i];
-    uint32_t axes = n->op->axes(g, n) & (VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL);
+    const bool picture = w->plan->pass_samples == 1;
+    uint32_t axes = n->op->axes(g, n);
+    axes = picture ? axes & (VKA_AXIS_PIXEL | VKA_AXIS_ROW) : axes & (VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL);
+    axes |= picture && axes & VKA_AXIS_PIXEL ? VKA_AXIS_ROW : 0;
     bool same, one = false;
     for (uint32_t k = 0; k < n->outputs; k++) {
         const struct vka_tensor_info *t = &g->tensors[n->out[k].id];
         one = one || t->h * t->w * t->block == 1;
     }
     node_pixels(g, n, &same);
-    return same && !one ? axes : axes & ~(uint32_t)VKA_AXIS_PIXEL;
+    return same && !one ? axes : axes & VKA_AXIS_SAMPLE;
+}
+
+static uint32_t halo_of(const struct vka_node *n)
+{
+    return n->op->halo ? n->op->halo(n) : 0;
+}
+
+/* Whether the node leaves statistics of blocks of pixels: it cannot run for other rows than its own. */
+static bool in_blocks(const struct vka_graph *g, const struct vka_node *n)
+{
+    bool some = false;
+    for (uint32_t k = 0; k < n->outputs; k++)
+        some = some || g->tensors[n->out[k].id].block > 1;
+    return some;
+}
+
+/* Sets what rows ask for: the node that reads more than its own, and steps of whole rows and whole blocks. */
+static void set_rows(const struct vka_graph *g, struct vka_segment *s)
+{
+    const uint32_t row = g->tensors[g->nodes[s->first].out[0].id].w;
+    uint32_t block = 1;
+    for (uint32_t i = s->first; i < s->end; i++) {
+        for (uint32_t k = 0; k < g->nodes[i].outputs; k++)
+            block = vka_max_u32(block, g->tensors[g->nodes[i].out[k].id].block);
+        if (halo_of(&g->nodes[i])) {
+            s->wide_end = i;
+            s->wider = halo_of(&g->nodes[i]) * row;
+        }
+    }
+    for (s->quantum = row; s->quantum % block;)
+        s->quantum += row;
 }
 
 /* The nodes from s->first on that share an axis; sets axis, extent and end. */
 static void grow_segment(const struct vka_planning *w, struct vka_segment *s)
 {
     const struct vka_graph *g = w->plan->graph;
-    const uint32_t both = VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL;
-    uint32_t axes = node_axes(g, s->first), j = s->first + 1,
+    const uint32_t both = w->plan->pass_samples == 1 ? VKA_AXIS_PIXEL | VKA_AXIS_ROW : VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL;
+    uint32_t axes = node_axes(w, s->first), j = s->first + 1,
              need = s->first; /* need: the last node that asks for an axis */
-    bool same;
+    bool same, fixed = halo_of(&g->nodes[s->first]) || in_blocks(g, &g->nodes[s->first]); /* for no other rows than its own */
     uint32_t pixels = node_pixels(g, &g->nodes[s->first], &same);
     for (; j < g->node_count && g->nodes[j].once == s->once; j++) {
-        uint32_t a = node_axes(g, j), there = node_pixels(g, &g->nodes[j], &same), shared = axes & a;
+        uint32_t a = node_axes(w, j), there = node_pixels(g, &g->nodes[j], &same), shared = axes & a;
         if (there != pixels && there > 1 && pixels > 1)
-            shared &= ~(uint32_t)VKA_AXIS_PIXEL; /* pixels of different pictures do not correspond */
+            shared &= VKA_AXIS_SAMPLE; /* pixels of different pictures do not correspond */
+        if (shared == VKA_AXIS_ROW && fixed && halo_of(&g->nodes[j]))
+            break;
         if (axes ? !shared : a)
             break;
+        fixed = fixed || halo_of(&g->nodes[j]) || in_blocks(g, &g->nodes[j]);
         if (shared != axes || a != both)
             need = j;
         axes = shared;
         pixels = vka_max_u32(pixels, there);
     }
-    if (axes && j < g->node_count && node_axes(g, j)) {
+    if (axes && j < g->node_count && node_axes(w, j)) {
         uint32_t border = j;
         uint64_t best = live_across(w, j);
         for (uint32_t k = j - 1; k > need; k--) {
@@ -87,8 +128,10 @@ static void grow_segment(const struct vka_planning *w, struct vka_segment *s)
     for (uint32_t i = s->first; i < j; i++)
         for (uint32_t k = 0; k < g->nodes[i].outputs; k++)
             s->quantum = vka_max_u32(s->quantum, g->tensors[g->nodes[i].out[k].id].block);
-    s->axis = axes & VKA_AXIS_SAMPLE ? VKA_AXIS_SAMPLE : axes;
-    s->extent = s->axis == VKA_AXIS_SAMPLE ? w->plan->pass_samples : s->axis == VKA_AXIS_PIXEL ? pixels : 1;
+    s->axis = axes & VKA_AXIS_SAMPLE ? VKA_AXIS_SAMPLE : axes & VKA_AXIS_PIXEL ? VKA_AXIS_PIXEL : axes;
+    s->extent = s->axis == VKA_AXIS_SAMPLE ? w->plan->pass_samples : vka_along_pixels(s) ? pixels : 1;
+    if (s->axis == VKA_AXIS_ROW)
+        set_rows(g, s);
 }
 
 bool vka_make_segments(struct vka_planning *w)
@@ -115,7 +158,7 @@ bool vka_make_segments(struct vka_planning *w)
 static void set_parts(struct vka_segment *s, uint32_t parts)
 {
     uint32_t step = vka_div_up(s->extent, parts);
-    if (s->axis == VKA_AXIS_PIXEL)
+    if (vka_along_pixels(s))
         step = vka_min_u32((uint32_t)vka_round_up(step, s->quantum), s->extent);
     s->step = step;
     s->parts = vka_div_up(s->extent, step);

@@ -35,7 +35,7 @@ static uint32_t attention_axes(const struct vka_graph *g, const struct vka_node 
     }
 }
 
-static const struct vka_op vka_op_attention = {"attention", attention_cost, attention_axes, vka_attention_record};
+static const struct vka_op vka_op_attention = {"attention", attention_cost, attention_axes, vka_attention_record, NULL};
 
 /* The head slots beginning at `channel` lie inside the tensor, and rows of four can be loaded. */
 static bool slots_fit(vka_build *b, const struct vka_tensor_info *t, uint32_t channel, uint32_t width,

@@ -53,7 +53,7 @@ static void combine_record(const struct vka_node *node, struct vka_recorder *r)
     vka_launch(r, VKA_SHADER_COMBINE, &lanes, 1, &push, sizeof push, vka_div_up(push.quads, lanes), out->n);
 }
 
-static const struct vka_op vka_op_combine = {"combine", combine_cost, combine_axes, combine_record};
+static const struct vka_op vka_op_combine = {"combine", combine_cost, combine_axes, combine_record, NULL};
 
 vka_tensor vka_combine(vka_build *b, const struct vka_combine_args *a)
 {

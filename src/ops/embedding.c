@@ -59,7 +59,7 @@ static void timestep_record(const struct vka_node *node, struct vka_recorder *r)
     vka_launch(r, VKA_SHADER_TIMESTEP, &lanes, 1, &push, sizeof push, vka_div_up(push.pitch, lanes), 1);
 }
 
-static const struct vka_op vka_op_timestep = {"timestep_embedding", timestep_cost, never, timestep_record};
+static const struct vka_op vka_op_timestep = {"timestep_embedding", timestep_cost, never, timestep_record, NULL};
 
 vka_tensor vka_timestep_embedding(vka_build *b, vka_tensor t, uint32_t dim, bool flip_sin_to_cos, float shift)
 {
@@ -120,7 +120,7 @@ static uint32_t token_axes(const struct vka_graph *g, const struct vka_node *nod
     return vka_axes_if_sample(g, node, VKA_AXIS_SAMPLE);
 }
 
-static const struct vka_op vka_op_token = {"token_embedding", token_cost, token_axes, token_record};
+static const struct vka_op vka_op_token = {"token_embedding", token_cost, token_axes, token_record, NULL};
 
 vka_tensor vka_token_embedding(vka_build *b, vka_tensor ids, vka_scope token, vka_scope position)
 {

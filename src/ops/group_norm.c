@@ -74,7 +74,7 @@ static void stats_record(const struct vka_node *node, struct vka_recorder *r)
                &push, sizeof push, (items + lanes - 1) / lanes, out->n);
 }
 
-static const struct vka_op vka_op_group_norm_stats = {"group_norm_stats", stats_cost, by_samples, stats_record};
+static const struct vka_op vka_op_group_norm_stats = {"group_norm_stats", stats_cost, by_samples, stats_record, NULL};
 
 /* ---- finish -------------------------------------------------------------------------------------- */
 
@@ -131,7 +131,7 @@ static void finish_record(const struct vka_node *node, struct vka_recorder *r)
     vka_launch(r, VKA_SHADER_GROUP_NORM_FINISH, constants, 2, &push, sizeof push, (push.units + units - 1) / units, 1);
 }
 
-static const struct vka_op vka_op_group_norm_finish = {"group_norm_finish", finish_cost, finish_axes, finish_record};
+static const struct vka_op vka_op_group_norm_finish = {"group_norm_finish", finish_cost, finish_axes, finish_record, NULL};
 
 /* x and x2 can stand side by side: same clip, same size, same type. */
 static bool paired(vka_build *b, vka_tensor x, vka_tensor x2, const char *at)
@@ -253,7 +253,7 @@ static void apply_record(const struct vka_node *node, struct vka_recorder *r)
                sizeof constants / sizeof *constants, &push, sizeof push, (items + constants[0] - 1) / constants[0], out->n);
 }
 
-static const struct vka_op vka_op_norm_apply = {"norm_apply", apply_cost, apply_axes, apply_record};
+static const struct vka_op vka_op_norm_apply = {"norm_apply", apply_cost, apply_axes, apply_record, NULL};
 
 vka_tensor vka_norm_apply(vka_build *b, vka_tensor x, vka_tensor x2, vka_tensor norm, enum vka_act act)
 {

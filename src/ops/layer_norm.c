@@ -51,7 +51,7 @@ static void layer_norm_record(const struct vka_node *node, struct vka_recorder *
                (push.total + rows - 1) / rows, 1);
 }
 
-static const struct vka_op vka_op_layer_norm = {"layer_norm", layer_norm_cost, layer_norm_axes, layer_norm_record};
+static const struct vka_op vka_op_layer_norm = {"layer_norm", layer_norm_cost, layer_norm_axes, layer_norm_record, NULL};
 
 vka_tensor vka_layer_norm(vka_build *b, vka_tensor x, vka_scope at, float eps)
 {

@@ -84,7 +84,16 @@ static uint32_t linear_axes(const struct vka_graph *g, const struct vka_node *no
 
 static uint32_t conv_axes(const struct vka_graph *g, const struct vka_node *node)
 {
-    return vka_axes_if_sample(g, node, VKA_AXIS_SAMPLE);
+    const struct vka_matmul_params *p = vka_matmul_of(node);
+    const struct vka_tensor_info *x = vka_info(g, node->in[VKA_MATMUL_X]), *out = vka_info(g, node->out[0]);
+    bool same = p->stride == 1 && p->up_h == x->h && p->up_w == x->w && out->h == x->h && out->w == x->w &&
+                p->pad_top == p->kernel / 2;
+    return vka_axes_if_sample(g, node, VKA_AXIS_SAMPLE | (same ? VKA_AXIS_ROW : 0));
+}
+
+static uint32_t conv_halo(const struct vka_node *node)
+{
+    return vka_matmul_of(node)->kernel / 2;
 }
 
 void vka_matmul_fill(const struct vka_node *node, const struct vka_recorder *r, struct vka_matmul_args *a)
@@ -93,6 +102,9 @@ void vka_matmul_fill(const struct vka_node *node, const struct vka_recorder *r, 
     const struct vka_view *x = &r->in[VKA_MATMUL_X], *x2 = &r->in[VKA_MATMUL_X2], *x3 = &r->in[VKA_MATMUL_X3];
     const struct vka_view *out = &r->out[0], *add = &r->in[VKA_MATMUL_ADD], *norm = &r->in[VKA_MATMUL_NORM];
     const struct vka_view *bias = &r->in[VKA_MATMUL_SAMPLE_BIAS];
+    /* of a band of rows the picture is what there is of x, and what lies outside of that is padding as ever */
+    const uint32_t in_h = r->part.pn && p->kernel ? x->pixels / x->w : x->h;
+    const uint32_t above = r->part.pn && p->kernel ? vka_min_u32(p->pad_top, r->part.p0 / out->w) : 0;
     *a = (struct vka_matmul_args){
         .pixels = out->pixels,
         .x_stride = x->sample_stride,
@@ -117,12 +129,12 @@ void vka_matmul_fill(const struct vka_node *node, const struct vka_recorder *r, 
         .k_packed = p->k_packed,
         .kernel = p->kernel,
         .stride = p->stride,
-        .pad_top = p->pad_top,
+        .pad_top = p->pad_top - above,
         .pad_left = p->pad_left,
         .out_w = out->w,
-        .in_h = x->h,
+        .in_h = in_h,
         .in_w = x->w,
-        .up_h = p->up_h,
+        .up_h = r->part.pn && p->kernel ? in_h : p->up_h,
         .up_w = p->up_w,
     };
     vka_matmul_magic(a->pixels, &a->pixels_magic, &a->pixels_shift);
@@ -190,6 +202,6 @@ static void matmul_record(const struct vka_node *node, struct vka_recorder *r)
                       sizeof constants / sizeof *constants, &push, sizeof push, tiles, 1);
 }
 
-const struct vka_op vka_op_linear = {"linear", matmul_cost, linear_axes, matmul_record};
-const struct vka_op vka_op_conv = {"conv", matmul_cost, conv_axes, matmul_record};
+const struct vka_op vka_op_linear = {"linear", matmul_cost, linear_axes, matmul_record, NULL};
+const struct vka_op vka_op_conv = {"conv", matmul_cost, conv_axes, matmul_record, conv_halo};
 

@@ -433,4 +433,4 @@ static void sum_record(const struct vka_node *node, struct vka_recorder *r)
     vka_launch(r, VKA_SHADER_MATMUL_SUM, constants, 3, &push, sizeof push, groups, 1);
 }
 
-const struct vka_op vka_op_matmul_sum = {"sum", sum_cost, sum_axes, sum_record};
+const struct vka_op vka_op_matmul_sum = {"sum", sum_cost, sum_axes, sum_record, NULL};

@@ -270,6 +270,12 @@ static bool by_tensor(const struct vka_node *node, const struct vka_view *x, boo
     return !conv || (p->up_h == x->h && p->up_w == x->w && (p->stride == 1 || x->h % 2 == 0));
 }
 
+/* Rows of the picture in the part. */
+static uint32_t conv_rows(const struct vka_view *out)
+{
+    return out->pixels / out->w;
+}
+
 void vka_matmul_record_workgroup(const struct vka_node *node, struct vka_recorder *r)
 {
     const struct vka_matmul_params *p = vka_matmul_of(node);
@@ -277,7 +283,7 @@ void vka_matmul_record_workgroup(const struct vka_node *node, struct vka_recorde
     const struct vka_view *x = &r->in[VKA_MATMUL_X], *x2 = &r->in[VKA_MATMUL_X2], *x3 = &r->in[VKA_MATMUL_X3];
     const struct vka_view *add = &r->in[VKA_MATMUL_ADD], *out = &r->out[0];
     const vka_tensor *in = node->in;
-    struct workgroup_args a = {.n_packed = p->n_packed, .samples = out->n, .out_h = out->h};
+    struct workgroup_args a = {.n_packed = p->n_packed, .samples = out->n, .out_h = conv_rows(out)};
     const bool split = p->splits > 1, conv = p->kernel && !pointwise(p, x), two = p->act == VKA_ACT_GEGLU;
     const bool tensor = p->tile.across && by_tensor(node, x, conv);
     const uint32_t columns = p->tile.columns, depth = p->tile.depth;
@@ -298,7 +304,7 @@ void vka_matmul_record_workgroup(const struct vka_node *node, struct vka_recorde
     uint32_t pixels = out->pixels, tiles_m;
     if (conv && tensor) {
         patch = choose_patch(rows, out->h, out->w);
-        a.patches_y = vka_div_up(out->h, patch.h);
+        a.patches_y = vka_div_up(a.out_h, patch.h);
         a.patches_x = vka_div_up(out->w, patch.w);
         tiles_m = vka_div_up(out->n, patch.s) * a.patches_y * a.patches_x;
         a.group_rows = a.group_tiles = 1;

@@ -33,7 +33,7 @@ static void picture_record(const struct vka_node *node, struct vka_recorder *r)
                vka_div_up(out->pixels, lanes), out->n);
 }
 
-static const struct vka_op vka_op_picture = {"picture", picture_cost, picture_axes, picture_record};
+static const struct vka_op vka_op_picture = {"picture", picture_cost, picture_axes, picture_record, NULL};
 
 vka_tensor vka_picture(vka_build *b, vka_tensor x)
 {

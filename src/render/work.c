@@ -179,7 +179,7 @@ static json_t *knobs(const struct vka_work *w)
         cut += s->parts > 1;
         if (s->axis == VKA_AXIS_SAMPLE)
             most_samples = vka_max_u32(most_samples, s->parts);
-        if (s->axis == VKA_AXIS_PIXEL)
+        if (vka_along_pixels(s))
             most_pixels = vka_max_u32(most_pixels, s->parts);
     }
     return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:I}", "guidance",

@@ -316,12 +316,15 @@ static void vae_bits(const char *what, enum vka_vae_mode mode, vka_weights *weig
     vka_vae_stage_end(&s);
     float *in = check_random(9, in_count, 1.0f);
     void *first = calloc(out_bytes, 1), *out = calloc(out_bytes, 1);
+    uint32_t bands = 0;
     assert_true(first && out);
     for (uint32_t k = 0; k < BUDGETS; k++) {
         uint64_t need, budget = budget_at(least, most, k), before = vka_gpu_device_bytes(gpu, NULL);
         bool bad = true;
         ok(vka_vae_stage_build(&s, mode, weights, c, frames, height, width, f16, &t, &err), &err);
         ok(vka_vae_stage_plan(&s, budget, &need, &err), &err);
+        for (uint32_t i = 0; i < s.run.plan->segment_count; i++)
+            bands += s.run.plan->segments[i].axis == VKA_AXIS_ROW ? s.run.plan->segments[i].parts - 1 : 0;
         vka_gpu_reset_peak(gpu);
         ok(vka_vae_stage_start(&s, gpu, NULL, &err), &err);
         spoil(s.run.exec);
@@ -334,6 +337,7 @@ static void vae_bits(const char *what, enum vka_vae_mode mode, vka_weights *weig
         else
             assert_memory_equal(first, out, out_bytes);
     }
+    assert_true(frames == 1 ? bands > 0 : bands == 0);
     printf("%s: %.2f to %.2f MB\n", what, (double)most / 1e6, (double)least / 1e6);
     free(in);
     free(first);
@@ -355,6 +359,9 @@ static void small_text_and_vae(void **state)
     vae_bits("a small VAE's pictures, fp16", VKA_VAE_PICTURES, weights, &vae, 3, 5, 7, true);
     vae_bits("a small VAE's decoder, fp32", VKA_VAE_DECODE, weights, &vae, 2, 5, 7, false);
     vae_bits("a small VAE's encoder, fp16", VKA_VAE_ENCODE, weights, &vae, 2, 20, 28, true);
+    vae_bits("one picture of a small VAE in bands of rows, fp16", VKA_VAE_PICTURES, weights, &vae, 1, 33, 17, true);
+    vae_bits("one picture of a small VAE in bands of rows, fp32", VKA_VAE_DECODE, weights, &vae, 1, 8, 16, false);
+    vae_bits("one picture into a small VAE in bands of rows, fp16", VKA_VAE_ENCODE, weights, &vae, 1, 88, 56, true);
     vka_weights_free(weights);
 }
 

@@ -5,7 +5,8 @@
  * is missing, stale or from a neighbour shows in the outputs.  All tensors are 32 bits per element.  The kinds read
  * as the real operators do:
  *     ROW      the same pixel of each input (a linear layer); the last one by the element, so that it can be in place
- *     PICTURE  all pixels of the same sample (a convolution); sizes may differ
+ *     NEAR     of the first input the 3 x 3 pixels around (a convolution), of the others the same pixel
+ *     PICTURE  all pixels of the same sample (a norm's statistics); sizes may differ
  *     FRAMES   the same pixel of all frames of the branch (temporal attention)
  *     JOINT    everything of the branch (a norm over frames)
  *     TABLE    global tensors only */
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum fake_kind { FAKE_ROW, FAKE_PICTURE, FAKE_FRAMES, FAKE_JOINT, FAKE_TABLE };
+enum fake_kind { FAKE_ROW, FAKE_NEAR, FAKE_PICTURE, FAKE_FRAMES, FAKE_JOINT, FAKE_TABLE };
 
 struct fake_params {
     uint32_t kind, number;
@@ -34,6 +35,7 @@ enum { FAKE_INPUTS = 4 };
 struct fake_call {
     uint32_t kind, number, inputs, frames;
     uint32_t s0, p0; /* of the part */
+    uint32_t width;  /* of the output */
     struct fake_view in[FAKE_INPUTS], out;
 };
 
@@ -53,6 +55,20 @@ static inline uint32_t fake_hash_row(uint32_t h, const struct fake_view *v, uint
     const uint32_t *row = fake_row(v, s, p);
     for (uint32_t c = 0; c < v->pitch; c++)
         h = fake_mix(h, row[c]);
+    return h;
+}
+
+/* The pixels of sample s around pixel p of the part, as far as there are any; a part's view begins a row earlier, if there is
+ * one. */
+static inline uint32_t fake_hash_near(uint32_t h, const struct fake_call *k, const struct fake_view *v, uint32_t s, uint32_t p)
+{
+    uint32_t y = p / k->width + (k->p0 ? 1 : 0), x = p % k->width;
+    for (uint32_t dy = 0; dy < 3; dy++)
+        for (uint32_t dx = 0; dx < 3; dx++) {
+            uint32_t row = y + dy - 1, column = x + dx - 1; /* those before the first wrap round */
+            bool inside = row < v->pixels / k->width && column < k->width;
+            h = inside ? fake_hash_row(h, v, s, row * k->width + column) : fake_mix(h, dy);
+        }
     return h;
 }
 
@@ -77,6 +93,9 @@ static inline uint32_t fake_hash_inputs(const struct fake_call *k, uint32_t s, u
         case FAKE_ROW:
             h = fake_hash_row(h, v, s, v->pixels == 1 ? 0 : p);
             break;
+        case FAKE_NEAR:
+            h = i == 0 ? fake_hash_near(h, k, v, s, p) : fake_hash_row(h, v, s, v->pixels == 1 ? 0 : p);
+            break;
         case FAKE_PICTURE:
             for (uint32_t q = 0; q < v->pixels; q++)
                 h = fake_hash_row(h, v, s, q);
@@ -100,7 +119,7 @@ static inline uint32_t fake_hash_inputs(const struct fake_call *k, uint32_t s, u
 /* The kernel: part by part it makes the same bits as at once. */
 static inline void fake_run(const struct fake_call *k)
 {
-    bool by_pixel = k->kind == FAKE_ROW || k->kind == FAKE_FRAMES;
+    bool by_pixel = k->kind == FAKE_ROW || k->kind == FAKE_NEAR || k->kind == FAKE_FRAMES;
     for (uint32_t s = 0; s < k->out.n; s++)
         for (uint32_t p = 0, read = 0; p < k->out.pixels; p++) {
             if (p == 0 || by_pixel)
@@ -136,11 +155,18 @@ static inline uint32_t fake_axes(const struct vka_graph *g, const struct vka_nod
 {
     const struct fake_params *p = (const struct fake_params *)(const void *)node->params;
     static const uint32_t axes[] = {[FAKE_ROW] = VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL,
+                                    [FAKE_NEAR] = VKA_AXIS_SAMPLE | VKA_AXIS_ROW,
                                     [FAKE_PICTURE] = VKA_AXIS_SAMPLE,
                                     [FAKE_FRAMES] = VKA_AXIS_PIXEL,
                                     [FAKE_JOINT] = 0,
                                     [FAKE_TABLE] = 0};
     return vka_info(g, node->out[0])->domain == VKA_SAMPLE ? axes[p->kind] : 0;
+}
+
+static inline uint32_t fake_halo(const struct vka_node *node)
+{
+    const struct fake_params *p = (const struct fake_params *)(const void *)node->params;
+    return p->kind == FAKE_NEAR ? 1 : 0;
 }
 
 /* Which tensors are global a recorder does not tell: fake_complete adds it. */
@@ -152,7 +178,8 @@ static inline void fake_record(const struct vka_node *node, struct vka_recorder 
                           .inputs = node->inputs,
                           .frames = r->frames,
                           .s0 = r->part.s0,
-                          .p0 = r->part.p0};
+                          .p0 = r->part.p0,
+                          .width = r->out[0].w};
     for (uint32_t i = 0; i < node->inputs; i++)
         k.in[i] = fake_view_of(&r->in[i], node->in[i].id != 0);
     k.out = fake_view_of(&r->out[0], true);
@@ -162,7 +189,8 @@ static inline void fake_record(const struct vka_node *node, struct vka_recorder 
     r->emit(r, &d);
 }
 
-static const struct vka_op fake_op = {.name = "fake", .cost = fake_cost, .axes = fake_axes, .record = fake_record};
+static const struct vka_op fake_op = {
+    .name = "fake", .cost = fake_cost, .axes = fake_axes, .record = fake_record, .halo = fake_halo};
 
 /* A node with one output [n, h, w, c]; its number makes its bits its own.  in_place: the last input of a ROW may be
  * written over. */
@@ -232,7 +260,7 @@ static inline struct case_graph random_graph(uint32_t seed)
     static const uint32_t sizes[][2] = {{1, 1}, {3, 5}, {4, 4}, {6, 11}, {1, 40}};
     struct case_graph c;
     struct pool clip = {0}, global = {0};
-    uint32_t branches = 1 + draw(&seed, 3), frames = 1 + draw(&seed, 5), nodes = 4 + draw(&seed, 36);
+    uint32_t branches = 1 + draw(&seed, 3), frames = draw(&seed, 3) ? 1 + draw(&seed, 5) : 1, nodes = 4 + draw(&seed, 36);
     fake_begin(&c.b, branches, frames);
     vka_build *b = &c.b;
     const uint32_t *size = sizes[1 + draw(&seed, 4)];
@@ -240,11 +268,11 @@ static inline struct case_graph random_graph(uint32_t seed)
     c.step = global.items[global.count++] = fake_input(b, VKA_GLOBAL, 1, 1, 8);
     global.items[global.count++] = fake_input(b, VKA_GLOBAL, 1, 3, 16);
     for (uint32_t i = 0; i < nodes && i < 100; i++) {
-        uint32_t r = draw(&seed, 22), channels = 8 * (1 + draw(&seed, 3));
+        uint32_t r = draw(&seed, 26), channels = 8 * (1 + draw(&seed, 3));
         vka_tensor first = any(&clip, &seed);
         const struct vka_tensor_info like = *vka_info(b->graph, first);
         vka_tensor in[4] = {first};
-        if (r < 3 || r > 19) { /* global */
+        if (r < 3 || (r > 19 && r < 22)) { /* global */
             vka_tensor g[2] = {any(&global, &seed), any(&global, &seed)};
             if (draw(&seed, 2) && vka_info(b->graph, g[1])->w == 1) { /* of one row, so that the last can be in place */
                 global.items[global.count++] =
@@ -253,6 +281,11 @@ static inline struct case_graph random_graph(uint32_t seed)
             }
             global.items[global.count++] =
                 fake_node(b, FAKE_TABLE, VKA_GLOBAL, 1, 1 + draw(&seed, 3), channels, g, 2, false);
+            continue;
+        }
+        if (r >= 22) {
+            in[1] = fitting(b, &clip, like.h, like.w, &seed);
+            clip.items[clip.count++] = fake_node(b, FAKE_NEAR, VKA_SAMPLE, like.h, like.w, channels, in, 2, false);
             continue;
         }
         if (r < 12) { /* rows: the last input may be in place, and may be the first one too */
@@ -316,7 +349,8 @@ static inline void fake_reference(const struct vka_graph *g, uint32_t **memory, 
         const struct fake_params *p = (const struct fake_params *)(const void *)n->params;
         if (n->once && !first)
             continue;
-        struct fake_call k = {.kind = p->kind, .number = p->number, .inputs = n->inputs, .frames = g->frames};
+        struct fake_call k = {.kind = p->kind, .number = p->number, .inputs = n->inputs, .frames = g->frames,
+                              .width = vka_info(g, n->out[0])->w};
         for (uint32_t t = 0; t <= n->inputs; t++) {
             vka_tensor id = t < n->inputs ? n->in[t] : n->out[0];
             const struct vka_tensor_info *info = vka_info(g, id);

@@ -9,9 +9,18 @@
 
 #include "plan_check.h"
 
-enum { GRAPHS = 100, ARGS_AT = 256 };
+enum { GRAPHS = 130, ARGS_AT = 256 };
 
-/* Every node covers each sample and pixel of its output once. */
+/* Whether neighbouring parts both make some rows of the node's output. */
+static bool makes_rows_twice(const struct vka_plan *p, uint32_t node)
+{
+    for (uint32_t i = 0; i < p->segment_count; i++)
+        if (node >= p->segments[i].first && node < p->segments[i].wide_end && p->segments[i].parts > 1)
+            return true;
+    return false;
+}
+
+/* Every node covers each sample and pixel of its output once; rows that two parts need twice, or three times. */
 static void check_cover(const struct vka_program *p)
 {
     const struct vka_graph *g = p->plan->graph;
@@ -37,8 +46,9 @@ static void check_cover(const struct vka_program *p)
                 }
         }
         uint32_t want = o->domain == VKA_SAMPLE || n->once ? 1 : p->plan->passes; /* global ones again in every pass */
+        bool twice = makes_rows_twice(p->plan, i);
         for (uint32_t x = 0; x < o->n * pixels; x++)
-            if (seen[x] != want)
+            if (twice ? seen[x] < want || seen[x] > 3 * want : seen[x] != want)
                 fail_msg("'%s' makes element %u %u times, not %u (domain %d, %u passes)", n->label, x, seen[x], want,
                          o->domain, p->plan->passes);
         free(seen);
@@ -175,7 +185,7 @@ static void check_same(const struct vka_plan *a, const struct vka_plan *b)
 static void every_plan_gives_the_same_bits(void **state)
 {
     (void)state;
-    uint32_t cut = 0, shared = 0, apart = 0;
+    uint32_t cut = 0, shared = 0, apart = 0, bands = 0;
     for (uint32_t seed = 1; seed <= GRAPHS; seed++) {
         struct case_graph c = random_graph(seed);
         uint32_t branches = c.b.graph->samples / c.b.graph->frames;
@@ -195,8 +205,11 @@ static void every_plan_gives_the_same_bits(void **state)
                 check_same(p, again);
                 check_places(p);
                 run_plan(&c, p, seed);
-                for (uint32_t i = 0; i < p->segment_count; i++)
-                    cut += p->segments[i].parts > 1;
+                for (uint32_t i = 0; i < p->segment_count; i++) {
+                    const struct vka_segment *s = &p->segments[i];
+                    cut += s->parts > 1;
+                    bands += s->parts > 1 && s->axis == VKA_AXIS_ROW && s->wide_end > s->first;
+                }
                 for (uint32_t t = 1; t < c.b.graph->tensor_count; t++)
                     shared += p->places[t].shares != 0;
                 apart += p->passes > 1;
@@ -209,8 +222,10 @@ static void every_plan_gives_the_same_bits(void **state)
         vka_graph_destroy(&c.b.graph);
     }
     /* the cases are worth something */
-    if (cut < 500 || shared < 500 || apart < 100)
-        fail_msg("only %u segments were cut, %u bytes shared, %u plans in passes", cut, shared, apart);
+    if (cut < 500 || shared < 500 || apart < 100 || bands < 30)
+        fail_msg("only %u segments were cut, %u of them with rows made twice, %u bytes shared, %u plans in passes", cut,
+                 bands, shared, apart);
+    printf("%u segments cut, %u of them with rows made twice\n", cut, bands);
 }
 
 static void a_missing_barrier_is_found(void **state)

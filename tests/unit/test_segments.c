@@ -99,6 +99,48 @@ static void pictures_of_other_sizes_are_not_cut_by_pixels(void **state)
     vka_graph_destroy(&b.graph);
 }
 
+/* norm -> conv -> norm -> conv -> rows of one picture, like a VAE's ResNet block. */
+static void a_picture_alone_is_cut_into_bands(void **state)
+{
+    (void)state;
+    vka_build b;
+    fake_begin(&b, 1, 1);
+    vka_tensor x = fake_input(&b, VKA_SAMPLE, 40, 24, 8);
+    vka_tensor stem = fake_node(&b, FAKE_NEAR, VKA_SAMPLE, 40, 24, 32, &x, 1, false);
+    vka_tensor stats = fake_node(&b, FAKE_PICTURE, VKA_SAMPLE, 1, 1, 8, &stem, 1, false);
+    vka_tensor norm = fake_node(&b, FAKE_ROW, VKA_SAMPLE, 40, 24, 32, (vka_tensor[]){stem, stats, {0}}, 3, false);
+    vka_tensor conv = fake_node(&b, FAKE_NEAR, VKA_SAMPLE, 40, 24, 16, &norm, 1, false);
+    vka_tensor row = fake_node(&b, FAKE_ROW, VKA_SAMPLE, 40, 24, 16, (vka_tensor[]){conv, {0}}, 2, false);
+    vka_tensor last = fake_node(&b, FAKE_NEAR, VKA_SAMPLE, 40, 24, 16, (vka_tensor[]){row, stem}, 2, false);
+    vka_graph_output(&b, last);
+    vka_error err = {0};
+    assert_int_equal(vka_build_finish(&b, &x, 1, &err), VKA_OK);
+    struct vka_plan *p = plan(b.graph, 1, 0);
+    static const struct {
+        uint32_t first, end, axis, wide_end;
+    } want[] = {
+        {0, 1, VKA_AXIS_ROW, 0}, /* reads the caller's rows */
+        {1, 2, 0, 0},            /* statistics of the whole picture */
+        {2, 5, VKA_AXIS_ROW, 3}, /* the norm with a row more on either side, and what follows the convolution */
+        {5, 6, VKA_AXIS_ROW, 5}, /* one convolution a segment */
+    };
+    assert_int_equal(p->segment_count, sizeof want / sizeof *want);
+    for (uint32_t i = 0; i < p->segment_count; i++) {
+        const struct vka_segment *s = &p->segments[i];
+        if (s->first != want[i].first || s->end != want[i].end || s->axis != want[i].axis || s->wide_end != want[i].wide_end)
+            fail_msg("segment %u is %u..%u axis %u, wide up to %u", i, s->first, s->end, s->axis, s->wide_end);
+        assert_true(s->axis == 0 || (s->extent == 40 * 24 && s->quantum == 24 && s->step % 24 == 0));
+    }
+    /* the norm has room for a part and two rows more, what the convolution makes for a part */
+    const struct vka_segment *cut = &p->segments[2];
+    assert_true(cut->parts > 1 && p->places[norm.id].local && p->places[conv.id].local && !p->places[row.id].local);
+    assert_int_equal(p->places[norm.id].sample_stride, (cut->step + 2 * 24) * 32);
+    assert_int_equal(p->places[conv.id].sample_stride, cut->step * 16);
+    check_places(p);
+    vka_plan_destroy(&p);
+    vka_graph_destroy(&b.graph);
+}
+
 static void blocks_stay_below_their_limit(void **state)
 {
     (void)state;
@@ -227,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(borders_lie_where_least_is_alive),
         cmocka_unit_test(pictures_of_other_sizes_are_not_cut_by_pixels),
+        cmocka_unit_test(a_picture_alone_is_cut_into_bands),
         cmocka_unit_test(blocks_stay_below_their_limit),
         cmocka_unit_test(many_blocks_are_filled_without_straddling),
         cmocka_unit_test(parts_stay_countable),
