@@ -172,7 +172,8 @@ vka_status bench_unit_open(struct bench_unit *u, vka_gpu *gpu, const struct benc
 {
     *u = (struct bench_unit){.gpu = gpu, .pool = pool};
     vka_status s = build(u, g, node, table, err);
-    struct vka_plan *plan = s == VKA_OK ? vka_plan_make(u->graph, &(const struct vka_knobs){0, UINT64_MAX, UINT64_MAX}, err) : NULL;
+    const struct vka_knobs knobs = vka_knobs_free();
+    struct vka_plan *plan = s == VKA_OK ? vka_plan_make(u->graph, &knobs, err) : NULL;
     if (s == VKA_OK && !plan)
         s = err ? err->status : VKA_E_MEMORY;
     if (s == VKA_OK)

@@ -144,14 +144,14 @@ static bool map_write(struct map *m, uint64_t begin, uint64_t end, uint32_t tens
 }
 
 /* VKA_OK when all bytes of a run hold the tensor. */
-static vka_status check_read(const struct vka_program *p, const struct map *m, const struct vka_step *s, uint64_t begin,
+static vka_status check_read(const struct vka_program *p, const struct map *m, const char *who, uint64_t begin,
                              uint64_t end, uint32_t tensor, vka_error *err)
 {
     for (size_t k = find(m, begin); begin < end; k++) {
         bool other = k < m->count && m->spans[k].begin <= begin;
         if (!other || m->spans[k].tensor != tensor) {
             const struct vka_graph *g = p->plan->graph;
-            return vka_fail(err, VKA_E_INTERNAL, "'%s' reads '%s' of the %s from bytes that hold %s%s", s->node->label,
+            return vka_fail(err, VKA_E_INTERNAL, "'%s' reads '%s' of the %s from bytes that hold %s%s", who,
                             g->tensors[tensor].name, g->name, other ? g->tensors[m->spans[k].tensor].name : "nothing",
                             other ? " instead" : " yet");
         }
@@ -173,7 +173,7 @@ static vka_status walk_step(const struct vka_program *p, struct map *m, const st
             for (uint64_t i = 0; i < runs; i++) {
                 uint64_t begin = x->begin + i * x->stride;
                 if (!x->write) {
-                    vka_status status = check_read(p, m, s, begin, begin + run, x->tensor, err);
+                    vka_status status = check_read(p, m, s->node->label, begin, begin + run, x->tensor, err);
                     if (status != VKA_OK)
                         return status;
                 } else if (!map_write(m, begin, begin + run, x->tensor))
@@ -191,10 +191,27 @@ static bool walk_copy(const struct vka_program *p, struct map *m, uint32_t tenso
     return map_write(m, begin, begin + vka_tensor_bytes(&p->plan->graph->tensors[tensor]), tensor);
 }
 
+/* A parked tensor goes to the host, or comes back; `away` [parking_count]: whether it is there. */
+static vka_status walk_parking(const struct vka_program *p, struct map *m, const struct vka_program_list *l, bool *away,
+                               vka_error *err)
+{
+    uint32_t i = l->parking - 1, tensor = p->plan->parkings[i].tensor;
+    const struct vka_graph *g = p->plan->graph;
+    if (away[i] == l->leaving)
+        return vka_fail(err, VKA_E_INTERNAL, "'%s' of the %s %s", g->tensors[tensor].name, g->name,
+                        l->leaving ? "leaves for the host twice" : "returns from the host without having left");
+    away[i] = l->leaving;
+    if (l->leaving)
+        return check_read(p, m, "the way to the host", l->parked, l->parked + l->parked_bytes, tensor, err);
+    return map_write(m, l->parked, l->parked + l->parked_bytes, tensor) ? VKA_OK
+                                                                        : vka_fail(err, VKA_E_MEMORY, "out of memory proving a plan");
+}
+
 static vka_status check_owners(const struct vka_program *p, vka_error *err)
 {
     struct map m = {0};
-    vka_status status = VKA_OK;
+    bool *away = vka_calloc((size_t)p->plan->parking_count + 1, sizeof *away);
+    vka_status status = away ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory proving a plan");
     for (int evaluation = 0; evaluation < 2; evaluation++)
         for (uint32_t l = 0; l < p->list_count; l++) {
             const struct vka_program_list *list = &p->lists[l];
@@ -205,8 +222,11 @@ static vka_status check_owners(const struct vka_program *p, vka_error *err)
             for (uint32_t i = list->copy; i < list->copy + list->copies && status == VKA_OK; i++)
                 if (!walk_copy(p, &m, p->plan->copies[i]))
                     status = vka_fail(err, VKA_E_MEMORY, "out of memory proving a plan");
+            if (list->parking && status == VKA_OK)
+                status = walk_parking(p, &m, list, away, err);
         }
     free(m.spans);
+    free(away);
     return status;
 }
 

@@ -4,6 +4,8 @@
  * that segment, since its parts run one after another; a local one holds a part, from its producer to its last
  * reader.
  *
+ * A parked tensor's lifetime has a gap, in which its bytes are others'.
+ *
  * An output takes the bytes of an input in place where the kernel allows it and nobody reads that input afterwards;
  * tensors that share bytes are placed as one. */
 #include "graph/plan_parts.h"
@@ -61,13 +63,13 @@ static uint32_t shared_input(const struct vka_planning *w, uint32_t node)
     const struct vka_node *n = &g->nodes[node];
     const struct vka_tensor_info *o = &g->tensors[n->out[0].id];
     const struct vka_place *to = &w->plan->places[n->out[0].id];
-    if (to->space != VKA_SPACE_ARENA)
+    if (to->space != VKA_SPACE_ARENA || to->returns)
         return 0;
     for (uint32_t i = 0; i < n->inputs; i++) {
         uint32_t id = n->in[i].id, uses = 0;
         const struct vka_tensor_info *a = &g->tensors[id];
         const struct vka_place *from = &w->plan->places[id];
-        if (!(n->in_place >> i & 1) || !id || from->space != VKA_SPACE_ARENA || w->last[id] != (int32_t)node)
+        if (!(n->in_place >> i & 1) || !id || from->space != VKA_SPACE_ARENA || w->last[id] != (int32_t)node || from->returns)
             continue;
         for (uint32_t k = 0; k < n->inputs; k++)
             uses += n->in[k].id == id;
@@ -100,6 +102,10 @@ void vka_set_places(struct vka_planning *w)
             set_place(w, t);
         }
     }
+    for (uint32_t i = 0; i < p->parking_count; i++) {
+        p->places[p->parkings[i].tensor].leaves = (int32_t)p->parkings[i].leaves;
+        p->places[p->parkings[i].tensor].returns = (int32_t)p->parkings[i].returns;
+    }
     for (uint32_t i = 0; i < n; i++)
         p->places[g->nodes[i].out[0].id].shares = shared_input(w, i);
 
@@ -115,6 +121,10 @@ void vka_set_places(struct vka_planning *w)
             continue;
         w->live[born] += at->bytes;
         w->live_local[born] += at->local ? at->bytes : 0;
+        if (at->returns) {
+            w->live[at->leaves + 1] -= at->bytes;
+            w->live[at->returns] += at->bytes;
+        }
         if (at->dies < (int32_t)n) {
             w->live[at->dies + 1] -= at->bytes; /* may wrap: only the running sum counts */
             w->live_local[at->dies + 1] -= at->local ? at->bytes : 0;
@@ -132,8 +142,22 @@ void vka_set_places(struct vka_planning *w)
 struct slot {
     uint64_t bytes, offset;
     int32_t born, dies;
+    int32_t leaves, returns; /* as of a place */
     uint32_t tensor; /* the first of them */
 };
+
+/* Whether there is a node at which both are there. */
+static bool same_time(const struct slot *a, const struct slot *b)
+{
+    bool met = false;
+    for (int i = 0; i < (a->returns ? 2 : 1); i++)
+        for (int k = 0; k < (b->returns ? 2 : 1); k++) {
+            int32_t a0 = i ? a->returns : a->born, a1 = a->returns && !i ? a->leaves : a->dies;
+            int32_t b0 = k ? b->returns : b->born, b1 = b->returns && !k ? b->leaves : b->dies;
+            met = met || (a0 <= b1 && b0 <= a1);
+        }
+    return met;
+}
 
 static int by_size(const void *a, const void *b)
 {
@@ -153,7 +177,7 @@ static uint64_t lowest(const struct slot *placed, uint32_t count, const struct s
             offset = vka_round_up(offset, cap);
         /* offsets only rise, so what was passed because it ends below stays below */
         const struct slot *q = &placed[k++];
-        if (k > count || q->born > s->dies || s->born > q->dies || q->offset + q->bytes <= offset)
+        if (k > count || !same_time(q, s) || q->offset + q->bytes <= offset)
             continue;
         if (q->offset < offset + s->bytes)
             offset = q->offset + q->bytes;
@@ -203,7 +227,7 @@ bool vka_place_arena(struct vka_plan *p)
                 continue;
             }
             slot_of[t] = count;
-            slots[count++] = (struct slot){.bytes = at->bytes, .born = at->born, .dies = at->dies, .tensor = t};
+            slots[count++] = (struct slot){.bytes = at->bytes, .born = at->born, .dies = at->dies, .leaves = at->leaves, .returns = at->returns, .tensor = t};
             cap = at->bytes > cap ? at->bytes : cap;
         }
     place_slots(slots, count, slots + g->tensor_count, cap);

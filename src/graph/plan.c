@@ -129,7 +129,7 @@ static vka_status make(struct vka_planning *w, const struct vka_knobs *knobs, vk
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < g->nodes[i].inputs; k++)
             w->last[g->nodes[i].in[k].id] = (int32_t)i;
-    if (!vka_make_segments(w) || !vka_place_weights(w, knobs))
+    if (!vka_make_segments(w) || !vka_place_weights(w, knobs) || (knobs->park && !vka_park_tensors(w)))
         return vka_fail(err, VKA_E_MEMORY, memory, g->name);
     vka_status s = vka_cut_too_large(w, err);
     if (s == VKA_OK && !choose_cuts(w, knobs->arena_limit))
@@ -179,6 +179,7 @@ void vka_plan_destroy(struct vka_plan **plan)
     free((*plan)->units);
     free((*plan)->copies);
     free((*plan)->host_blocks);
+    free((*plan)->parkings);
     free(*plan);
     *plan = NULL;
 }

@@ -45,6 +45,14 @@ struct vka_place {
     uint64_t host_offset;
     uint32_t shares;        /* the tensor whose bytes it takes over in place; 0: none */
     int32_t born, dies;     /* first and last node index at which the bytes are taken */
+    int32_t leaves, returns; /* parked: last and next node index of them around the time in host memory; else 0 */
+};
+
+/* A tensor that waits in host memory between two uses. */
+struct vka_parking {
+    uint32_t tensor;
+    uint32_t host_block;      /* all of it */
+    uint32_t leaves, returns; /* nodes: copied to the host behind the one, and back before the other */
 };
 
 /* A run of nodes whose streamed weights are in the ring together: they are copied there before the first of the nodes.  A
@@ -56,11 +64,12 @@ struct vka_unit {
     bool once;
 };
 
-/* What a plan may take; a smaller budget means finer cuts, fewer branches at a time, or fewer weights on the device. */
+/* What a plan may take; a smaller budget means finer cuts, fewer branches at a time, or fewer weights and skips on the device. */
 struct vka_knobs {
     uint32_t branches_per_pass; /* 0: all */
     uint64_t arena_limit;       /* bytes */
     uint64_t weight_limit;      /* bytes of resident weights and the ring */
+    bool park;                  /* tensors whose uses lie far apart, as skips, wait in host memory */
 };
 
 struct vka_plan {
@@ -74,11 +83,14 @@ struct vka_plan {
     uint64_t arena_bytes, weight_bytes; /* sums of the blocks */
     struct vka_unit *units;             /* that have streamed weights, in order of their nodes */
     uint32_t *copies;                   /* weights, by id */
-    uint64_t *host_blocks;              /* sizes: where streamed weights wait */
+    struct vka_parking *parkings;       /* by tensor id */
+    uint32_t parking_count;
+    uint64_t *host_blocks;              /* sizes: where streamed weights and parked tensors wait */
     uint32_t unit_count, copy_count, host_block_count;
     uint32_t ring_block;   /* the weight block that is the ring, where units are */
     uint64_t host_bytes;   /* sum of the host blocks */
-    uint64_t stream_bytes; /* copied per evaluation, without what runs once */
+    uint64_t stream_bytes; /* of weights, copied per evaluation, without what runs once */
+    uint64_t parked_bytes; /* copied per evaluation, to the host and back */
     uint32_t peak_node;                 /* the node at which the arena is fullest */
     double flop, bytes;                 /* of one run without the nodes that run once */
 };
@@ -112,10 +124,13 @@ struct vka_step {
     double seconds; /* estimate */
 };
 
-/* A list holds steps, or the copies of a unit. */
+/* A list holds steps, the copies of a unit, or a parked tensor's way to the host or back. */
 struct vka_program_list {
     uint32_t step, steps;
     uint32_t copy, copies; /* in vka_plan.copies */
+    uint32_t parking;      /* 1 + index in vka_plan.parkings; 0: none */
+    bool leaving;          /* to the host */
+    uint64_t parked, parked_bytes; /* device address, and bytes of the pass */
     bool once;
     double seconds; /* estimate */
     char label[96];

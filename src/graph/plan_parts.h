@@ -38,6 +38,11 @@ void vka_set_places(struct vka_planning *w);
 /* Offsets and blocks of the arena for the present places.  False when memory is short. */
 bool vka_place_arena(struct vka_plan *p);
 
+/* ---- park.c ---- */
+
+/* Lists what is parked and where that waits; after vka_place_weights.  False when memory is short. */
+bool vka_park_tensors(struct vka_planning *w);
+
 /* ---- stream.c ---- */
 
 /* Which weights are resident and which are streamed, and where all lie; after vka_make_segments.  False when memory is short. */

@@ -307,6 +307,30 @@ static bool record_unit(struct recording *rec, const struct vka_unit *u, const s
     return true;
 }
 
+/* A list for each parked tensor that leaves behind the segment, or returns before it. */
+static bool record_parkings(struct recording *rec, const struct vka_segment *s, bool leaving, const struct vka_rates *rates,
+                            uint32_t pass, uint32_t samples)
+{
+    struct vka_program *p = rec->out;
+    const struct vka_plan *plan = rec->plan;
+    for (uint32_t i = 0; i < plan->parking_count; i++) {
+        const struct vka_parking *k = &plan->parkings[i];
+        if (leaving ? k->leaves != s->end - 1 : k->returns != s->first)
+            continue;
+        if (!open_list(p, &plan->graph->nodes[leaving ? k->leaves : k->returns], pass))
+            return false;
+        struct vka_program_list *l = &p->lists[p->list_count - 1];
+        const struct vka_tensor_info *t = &plan->graph->tensors[k->tensor];
+        l->parking = i + 1;
+        l->leaving = leaving;
+        l->parked = base_address(rec, k->tensor);
+        l->parked_bytes = (uint64_t)samples * t->h * t->w * t->pitch * vka_dtype_bytes(t->dtype);
+        l->seconds = 2e-6 + (double)l->parked_bytes / rates->copy_bytes_per_second;
+        rec->close = true;
+    }
+    return true;
+}
+
 /* Before the first node of a unit: its weights. */
 static bool enter_units(struct recording *rec, uint32_t node, const struct vka_rates *rates, uint32_t pass)
 {
@@ -357,12 +381,14 @@ struct vka_program *vka_program_record(const struct vka_plan *plan, const struct
             struct vka_cut part;
             if (s->once && pass > 0)
                 continue;
+            ok = ok && record_parkings(&rec, s, false, rates, pass, samples);
             for (uint32_t part_index = 0; ok && part_of(s, part_index, pass_first, samples, &part); part_index++)
                 for (uint32_t i = s->first; ok && i < s->end; i++) {
                     if (part_index == 0)
                         ok = enter_units(&rec, i, rates, pass);
                     ok = ok && record_step(&rec, table, rates, s, &g->nodes[i], &part, pass);
                 }
+            ok = ok && record_parkings(&rec, s, true, rates, pass, samples);
         }
     }
     free(rec.buckets);

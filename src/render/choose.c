@@ -31,7 +31,7 @@ struct choice {
     struct vka_plan *plan;
     uint64_t need;
     double seconds;
-    bool impossible; /* the last try could not be planned at all */
+    uint32_t parked; /* tensors, in the last try */
 };
 
 /* Keeps the plan where it is better; returns its size. */
@@ -60,9 +60,9 @@ static vka_status try_knobs(struct choice *c, struct vka_knobs knobs, vka_error 
         vka_status s = p ? judge(p, c->table, &bytes, &seconds, err) : VKA_E_MEMORY;
         if (s != VKA_OK) {
             vka_plan_destroy(&p);
-            c->impossible = true;
             return s;
         }
+        c->parked = p->parking_count;
         uint64_t arena = p->arena_bytes, fixed = bytes - arena;
         if (consider(c, p, bytes, seconds) <= c->room || arena > knobs.arena_limit || arena == 0)
             return VKA_OK;
@@ -72,36 +72,47 @@ static vka_status try_knobs(struct choice *c, struct vka_knobs knobs, vka_error 
     }
 }
 
+/* Whether the best so far is a plan that nothing can beat: all branches and all weights at once, uncut, nothing parked. */
+static bool full_speed(const struct choice *c)
+{
+    bool full = c->plan && c->need <= c->room && c->plan->passes == 1 && !c->plan->unit_count && !c->plan->parking_count;
+    for (uint32_t k = 0; full && k < c->plan->segment_count; k++)
+        full = c->plan->segments[k].parts == 1;
+    return full;
+}
+
+/* All weights resident, then ever fewer. */
+static vka_status try_weights(struct choice *c, struct vka_knobs knobs, vka_error *err)
+{
+    enum { SHARES = 4 }; /* of the room that weights may take */
+    vka_status s = try_knobs(c, knobs, err);
+    if (s == VKA_OK && knobs.park && !c->parked) /* nothing to park: these were tried */
+        return s;
+    for (uint32_t share = SHARES; s == VKA_OK && !full_speed(c) && share-- > 0;) {
+        knobs.weight_limit = c->room / SHARES * share;
+        s = try_knobs(c, knobs, err);
+    }
+    return s;
+}
+
 vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kernel_table *table, uint64_t budget,
                            uint64_t other, struct vka_plan **out, uint64_t *need, vka_error *err)
 {
-    enum { SHARES = 4 }; /* of the room that weights may take */
     uint32_t branches = graph->samples / graph->frames;
     struct choice c = {.graph = graph, .table = table, .room = other < budget ? budget - other : 0};
     vka_error why = {0};
     *out = NULL;
     *need = UINT64_MAX;
-    for (uint32_t together = branches; together >= 1; together = together > 1 ? 1 : 0) {
+    for (uint32_t together = branches; together >= 1 && !full_speed(&c); together = together > 1 ? 1 : 0) {
         struct vka_knobs knobs = vka_knobs_free();
         vka_error e = {0};
         knobs.branches_per_pass = together;
-        if (try_knobs(&c, knobs, &e) != VKA_OK) {
-            why = e; /* fewer branches may be small enough */
-            continue;
-        }
-        /* nothing is faster than all branches and all weights at once, uncut */
-        bool uncut = c.need <= c.room && c.plan->passes == 1;
-        for (uint32_t k = 0; uncut && k < c.plan->segment_count; k++)
-            uncut = c.plan->segments[k].parts == 1;
-        if (uncut)
-            break;
-        for (uint32_t share = SHARES; share-- > 0;) {
-            knobs.weight_limit = c.room / SHARES * share;
-            if (try_knobs(&c, knobs, &e) != VKA_OK) {
-                why = e;
-                break;
-            }
-        }
+        vka_status s = try_weights(&c, knobs, &e);
+        knobs.park = true;
+        if (s == VKA_OK && !full_speed(&c))
+            s = try_weights(&c, knobs, &e);
+        if (s != VKA_OK) /* fewer branches may be small enough */
+            why = e;
     }
     *out = c.plan;
     if (c.plan) {

@@ -166,7 +166,7 @@ vka_status vka_exec_record(struct vka_exec *e, vka_error *err)
     if (s == VKA_OK)
         s = vka_hazard_check(e->program, err);
     if (s == VKA_OK)
-        s = vka_lists_begin(&e->lists, e->gpu, e->program, &(struct vka_list_blocks){e->weights, e->host}, &e->limits, err);
+        s = vka_lists_begin(&e->lists, e->gpu, e->program, &(struct vka_list_blocks){e->arena, e->weights, e->host}, &e->limits, err);
     return s;
 }
 

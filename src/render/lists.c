@@ -127,10 +127,30 @@ static vka_status record_copy(struct vka_lists *l, uint32_t of, uint32_t tensor,
     return VKA_OK;
 }
 
+/* A parked tensor on its way to the host, or back. */
+static vka_status record_parking(struct vka_lists *l, uint32_t of, vka_error *err)
+{
+    const struct vka_program_list *source = &l->program->lists[of];
+    const struct vka_parking *p = &l->program->plan->parkings[source->parking - 1];
+    const struct vka_place *at = &l->program->plan->places[p->tensor];
+    vka_block *here = l->blocks.arena[at->block], *there = l->blocks.host[p->host_block];
+    struct vka_device_list *list = list_for(l, of, source->seconds * l->scale[of], err);
+    if (!list)
+        return err->status;
+    if (source->leaving)
+        vka_list_copy(list->list, there, 0, here, at->offset, source->parked_bytes);
+    else
+        vka_list_copy(list->list, here, at->offset, there, 0, source->parked_bytes);
+    list->estimate += source->seconds;
+    list->longest = fmax(list->longest, source->seconds);
+    list->seconds += source->seconds * l->scale[of];
+    return VKA_OK;
+}
+
 static vka_status record_list(struct vka_lists *l, uint32_t of, vka_error *err)
 {
     const struct vka_program_list *source = &l->program->lists[of];
-    vka_status s = VKA_OK;
+    vka_status s = source->parking ? record_parking(l, of, err) : VKA_OK;
     for (uint32_t i = source->step; s == VKA_OK && i < source->step + source->steps; i++) {
         const struct vka_step *step = &l->program->steps[i];
         double all = 0;

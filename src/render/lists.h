@@ -29,9 +29,9 @@ struct vka_device_list {
     double seconds;  /* of the last run, or a cautious estimate */
 };
 
-/* Where a plan's streamed weights lie: blocks of the device and of the host. */
+/* A plan's blocks of the device, and of the host, where streamed weights and parked tensors wait. */
 struct vka_list_blocks {
-    vka_block *const *weights, *const *host;
+    vka_block *const *arena, *const *weights, *const *host;
 };
 
 struct vka_lists {

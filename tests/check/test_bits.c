@@ -143,7 +143,7 @@ static uint32_t unet_bits(const struct unet_case *u)
     float *first = calloc(u->elements, sizeof *first), *second = calloc(u->elements, sizeof *second);
     float *eps = calloc(u->elements, sizeof *eps);
     uint64_t least, most;
-    uint32_t together = 0, apart = 0, cut = 0, streamed = 0;
+    uint32_t together = 0, apart = 0, cut = 0, streamed = 0, parked = 0;
     vka_error err = {0};
     struct vka_unet_stage s;
     assert_true(first && second && eps);
@@ -159,6 +159,7 @@ static uint32_t unet_bits(const struct unet_case *u)
         together += p->passes == 1;
         apart += p->passes > 1;
         streamed += p->unit_count;
+        parked += p->parking_count;
         for (uint32_t i = 0; i < p->segment_count; i++)
             cut += p->segments[i].parts > 1;
         evaluate(&s, u, 501, eps);
@@ -178,8 +179,8 @@ static uint32_t unet_bits(const struct unet_case *u)
         vka_unet_stage_end(&s);
         assert_true(vka_gpu_device_bytes(gpu, NULL) == before);
     }
-    printf("%s: %.2f to %.2f MB; %u plans with the branches together, %u apart, %u segments cut, %u units of weights streamed\n",
-           u->what, (double)most / 1e6, (double)least / 1e6, together, apart, cut, streamed);
+    printf("%s: %.2f to %.2f MB; %u plans with the branches together, %u apart, %u segments cut, %u units of weights streamed, %u tensors parked\n",
+           u->what, (double)most / 1e6, (double)least / 1e6, together, apart, cut, streamed, parked);
     assert_true(together > 0);
     free(first);
     free(second);

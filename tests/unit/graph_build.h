@@ -372,12 +372,18 @@ static inline void fake_reference(const struct vka_graph *g, uint32_t **memory, 
 static inline bool fake_program_run(const struct vka_program *p, bool first, uint32_t order)
 {
     uint32_t *queue = malloc((p->step_count + 1) * sizeof *queue);
-    if (!queue)
-        return false;
-    for (uint32_t l = 0; l < p->list_count; l++) {
+    void **host = calloc(p->plan->parking_count + 1, sizeof *host); /* parked tensors */
+    bool good = queue && host;
+    for (uint32_t i = 0; good && i < p->plan->parking_count; i++)
+        good = (host[i] = malloc(p->plan->host_blocks[p->plan->parkings[i].host_block])) != NULL;
+    for (uint32_t l = 0; good && l < p->list_count; l++) {
         const struct vka_program_list *list = &p->lists[l];
         if (list->once && !first)
             continue;
+        if (list->parking) {
+            void *there = host[list->parking - 1], *here = (void *)(uintptr_t)list->parked;
+            memcpy(list->leaving ? there : here, list->leaving ? here : there, list->parked_bytes);
+        }
         for (uint32_t i = list->step, end = list->step + list->steps; i < end;) {
             uint32_t count = 0;
             do
@@ -401,8 +407,11 @@ static inline bool fake_program_run(const struct vka_program *p, bool first, uin
             }
         }
     }
+    for (uint32_t i = 0; host && i < p->plan->parking_count; i++)
+        free(host[i]);
+    free(host);
     free(queue);
-    return true;
+    return good;
 }
 
 #endif

@@ -9,13 +9,19 @@
 
 static const struct vka_rates rates = {1e9, 1e9, 2e-5, 1e9}; /* so that lists are short */
 
-static inline struct vka_plan *plan(const struct vka_graph *g, uint32_t branches, uint64_t limit)
+static inline struct vka_plan *plan_parked(const struct vka_graph *g, uint32_t branches, uint64_t limit, bool park)
 {
     vka_error err = {0};
-    struct vka_plan *p = vka_plan_make(g, &(struct vka_knobs){branches, limit, UINT64_MAX}, &err);
+    struct vka_knobs knobs = {.branches_per_pass = branches, .arena_limit = limit, .weight_limit = UINT64_MAX, .park = park};
+    struct vka_plan *p = vka_plan_make(g, &knobs, &err);
     if (!p)
         fail_msg("%s", err.what);
     return p;
+}
+
+static inline struct vka_plan *plan(const struct vka_graph *g, uint32_t branches, uint64_t limit)
+{
+    return plan_parked(g, branches, limit, false);
 }
 
 static inline struct vka_program *record_fake(const struct vka_plan *p)
@@ -32,7 +38,7 @@ static inline struct vka_program *record_fake(const struct vka_plan *p)
 
 /* First and last step at which each tensor is touched, in the order of execution, per part of a local tensor. */
 struct life {
-    uint32_t tensor, part; /* pass and part for local ones, 0 otherwise */
+    uint32_t tensor, part; /* pass, and part for local ones, or stay for parked ones */
     int64_t from, to;
 };
 
@@ -113,7 +119,7 @@ static inline void check_places(const struct vka_plan *p)
                         if (!t || p->places[t].space != VKA_SPACE_ARENA)
                             continue;
                         bool kept = g->nodes[g->tensors[t].producer].once && last[t] >= 0 && !g->nodes[last[t]].once;
-                        uint32_t key = p->places[t].local ? pass * 65536 + part : kept ? 0 : pass * 65536;
+                        uint32_t key = p->places[t].local ? pass * 65536 + part : kept ? 0 : pass * 65536 + (p->places[t].returns && (int32_t)i >= p->places[t].returns);
                         size_t at = 0;
                         while (at < count && (lives[at].tensor != t || lives[at].part != key))
                             at++;

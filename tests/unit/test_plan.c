@@ -228,6 +228,45 @@ static void every_plan_gives_the_same_bits(void **state)
     printf("%u segments cut, %u of them with rows made twice\n", cut, bands);
 }
 
+/* Tensors that wait in host memory: less of the device, the same bits, and a way left out is found. */
+static void parked_tensors_come_back(void **state)
+{
+    (void)state;
+    uint32_t parked = 0, smaller = 0;
+    for (uint32_t seed = 1; seed <= GRAPHS; seed++) {
+        struct case_graph c = random_graph(seed);
+        uint32_t branches = c.b.graph->samples / c.b.graph->frames;
+        struct vka_plan *most = plan(c.b.graph, branches, UINT64_MAX), *least = plan(c.b.graph, branches, 0);
+        for (uint32_t k = 0; k < 3; k++) {
+            uint64_t limit = k == 0 ? UINT64_MAX : k == 1 ? least->arena_bytes : 0;
+            struct vka_plan *p = plan_parked(c.b.graph, 1 + k % branches, limit, true);
+            check_places(p);
+            run_plan(&c, p, seed);
+            struct vka_program *program = record_fake(p);
+            vka_error err = {0};
+            for (uint32_t l = 0; l < program->list_count; l++) {
+                uint32_t held = program->lists[l].parking;
+                if (!held)
+                    continue;
+                program->lists[l].parking = 0;
+                assert_int_equal(vka_hazard_check(program, &err), VKA_E_INTERNAL);
+                program->lists[l].parking = held;
+            }
+            assert_int_equal(vka_hazard_check(program, NULL), VKA_OK);
+            parked += p->parking_count;
+            if (k == 0 && branches == 1)
+                smaller += p->arena_bytes < most->arena_bytes;
+            vka_program_destroy(&program);
+            vka_plan_destroy(&p);
+        }
+        vka_plan_destroy(&most);
+        vka_plan_destroy(&least);
+        vka_graph_destroy(&c.b.graph);
+    }
+    printf("%u tensors parked, %u arenas smaller for it\n", parked, smaller);
+    assert_true(parked > 100 && smaller > 10);
+}
+
 static void a_missing_barrier_is_found(void **state)
 {
     (void)state;
@@ -423,6 +462,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_plan_gives_the_same_bits),
+        cmocka_unit_test(parked_tensors_come_back),
         cmocka_unit_test(a_missing_barrier_is_found),
         cmocka_unit_test(two_tensors_in_one_place_are_found),
         cmocka_unit_test(a_part_read_before_it_is_written_is_found),

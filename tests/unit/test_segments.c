@@ -222,7 +222,9 @@ static void parts_stay_countable(void **state)
     y = fake_node(&b, FAKE_FRAMES, VKA_SAMPLE, 1024, 1024, 8, &wide, 1, false);
     vka_graph_output(&b, y);
     assert_int_equal(vka_build_finish(&b, &x, 1, &err), VKA_OK);
-    assert_null(vka_plan_make(b.graph, &(struct vka_knobs){2, UINT64_MAX, UINT64_MAX}, &err));
+    struct vka_knobs together = vka_knobs_free();
+    together.branches_per_pass = 2;
+    assert_null(vka_plan_make(b.graph, &together, &err));
     assert_int_equal(err.status, VKA_E_MEMORY);
     assert_non_null(strstr(err.what, "too large"));
     p = plan(b.graph, 1, UINT64_MAX);
