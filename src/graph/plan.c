@@ -55,57 +55,89 @@ static bool cut_to(struct vka_planning *w, uint64_t target, bool *changed)
     return reached;
 }
 
-/* The parts of each segment, kept for the smallest candidate. */
-static void keep_cuts(const struct vka_plan *p, uint32_t *steps)
+/* The candidates so far. */
+struct candidates {
+    uint32_t *steps; /* [count][segments]: the cuts */
+    uint64_t *bound; /* bytes alive at the fullest node: no arena is smaller */
+    uint32_t count;
+    size_t step_capacity, bound_capacity;
+};
+
+static bool keep_cuts(struct candidates *c, const struct vka_plan *p, uint64_t bound)
 {
-    for (uint32_t k = 0; k < p->segment_count; k++)
-        steps[k] = p->segments[k].step;
+    uint32_t n = p->segment_count;
+    uint32_t *steps = vka_grow(c->steps, &c->step_capacity, ((size_t)c->count + 1) * n + 1, sizeof *steps);
+    c->steps = steps ? steps : c->steps;
+    uint64_t *bounds = vka_grow(c->bound, &c->bound_capacity, (size_t)c->count + 1, sizeof *bounds);
+    c->bound = bounds ? bounds : c->bound;
+    if (!steps || !bounds)
+        return false;
+    for (uint32_t k = 0; k < n; k++)
+        steps[(size_t)c->count * n + k] = p->segments[k].step;
+    bounds[c->count++] = bound;
+    return true;
 }
 
-static void restore_cuts(struct vka_plan *p, const uint32_t *steps)
+static bool place_candidate(struct vka_planning *w, const struct candidates *c, uint32_t i)
 {
+    struct vka_plan *p = w->plan;
     for (uint32_t k = 0; k < p->segment_count; k++) {
         struct vka_segment *s = &p->segments[k];
-        s->step = steps[k];
+        s->step = c->steps[(size_t)i * p->segment_count + k];
         s->parts = vka_div_up(s->extent, s->step);
     }
+    vka_set_places(w);
+    return vka_place_arena(p);
+}
+
+/* Takes the candidate with the smallest arena, the first of several.  Bounds fall from one to the next, so those before a
+ * bound above the best need no look. */
+static bool take_smallest(struct vka_planning *w, const struct candidates *c)
+{
+    uint64_t best = UINT64_MAX;
+    uint32_t pick = 0;
+    for (uint32_t i = c->count; i-- > 0 && c->bound[i] <= best;) {
+        if (!place_candidate(w, c, i))
+            return false;
+        if (w->plan->arena_bytes <= best) {
+            best = w->plan->arena_bytes;
+            pick = i;
+        }
+    }
+    return place_candidate(w, c, pick);
 }
 
 /* False when memory is short. */
 static bool choose_cuts(struct vka_planning *w, uint64_t limit)
 {
     struct vka_plan *p = w->plan;
+    struct candidates c = {0};
     uint32_t n = p->graph->node_count, at = 0, beyond = 0;
-    uint32_t *best_cuts = vka_calloc(p->segment_count, sizeof *best_cuts);
-    uint64_t best = UINT64_MAX, target = fullest(w->live, 0, n, &at);
-    bool ok = best_cuts != NULL, changed = true, placed = false;
-    while (ok) {
+    uint64_t target = fullest(w->live, 0, n, &at);
+    bool ok = true, changed = true, found = false;
+    while (ok && !found) {
+        uint64_t now = fullest(w->live, 0, n, &at);
         if (changed) {
-            ok = vka_place_arena(p);
-            placed = true;
-            if (ok && p->arena_bytes <= limit)
-                break;
-            if (ok && p->arena_bytes < best) {
-                best = p->arena_bytes;
-                keep_cuts(p, best_cuts);
+            ok = keep_cuts(&c, p, now);
+            if (ok && now <= limit) {
+                ok = vka_place_arena(p);
+                found = ok && p->arena_bytes <= limit;
             }
         }
-        if (!ok)
+        if (!ok || found)
             break;
         if (beyond == LAST_TARGETS || target == 0) {
-            restore_cuts(p, best_cuts);
-            vka_set_places(w);
-            ok = vka_place_arena(p);
+            ok = take_smallest(w, &c);
             break;
         }
-        uint64_t now = fullest(w->live, 0, n, &at);
         target = now < target ? now : target;
         target -= target / TARGET_STEP + 1;
         if (!cut_to(w, target, &changed))
             beyond++;
     }
-    free(best_cuts);
-    return ok && placed;
+    free(c.steps);
+    free(c.bound);
+    return ok;
 }
 
 static vka_status make(struct vka_planning *w, const struct vka_knobs *knobs, vka_error *err)
