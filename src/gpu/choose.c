@@ -55,14 +55,27 @@ uint64_t vka_physical_free(const struct vka_instance *in, const struct vka_physi
     return b.heapBudget[p->heap] > b.heapUsage[p->heap] ? b.heapBudget[p->heap] - b.heapUsage[p->heap] : 0;
 }
 
-/* A compute queue without graphics is the better one: the graphics ring has the shorter watchdog and the desktop. */
-static bool find_queue(const struct vka_instance *in, struct vka_physical *p)
+/* How well a queue family serves copies beside the work of the compute queue; below 0: not at all.  A family that only copies
+ * has engines of its own; a second compute queue copies with compute units, still beside the work; graphics is the desktop's.
+ * Families for video and the like may copy, but have limits of their own. */
+static int score_transfer(const struct vka_physical *p, const VkQueueFamilyProperties *f, uint32_t i)
 {
-    VkQueueFamilyProperties f[32];
-    uint32_t n = (uint32_t)(sizeof f / sizeof *f);
+    const VkQueueFlags plain = VK_QUEUE_GRAPHICS_BIT | VK_QUEUE_COMPUTE_BIT | VK_QUEUE_TRANSFER_BIT |
+                               VK_QUEUE_SPARSE_BINDING_BIT | VK_QUEUE_PROTECTED_BIT;
+    bool works = f[i].queueFlags & (VK_QUEUE_GRAPHICS_BIT | VK_QUEUE_COMPUTE_BIT); /* and copies, whether it says so or not */
+    bool graphics = f[i].queueFlags & VK_QUEUE_GRAPHICS_BIT;
+    if (f[i].queueCount < (i == p->queue_family ? 2u : 1u))
+        return -1;
+    if (!works)
+        return !(f[i].queueFlags & VK_QUEUE_TRANSFER_BIT) || f[i].queueFlags & ~plain ? -1 : 8;
+    return (i == p->queue_family ? 4 : 2) + (graphics ? 0 : 1);
+}
+
+bool vka_physical_queues(struct vka_physical *p, const VkQueueFamilyProperties *f, uint32_t n)
+{
     bool found = false;
     int best = -1;
-    in->vk.GetPhysicalDeviceQueueFamilyProperties(p->handle, &n, f);
+    /* A compute queue without graphics is the better one: the graphics ring has the shorter watchdog and the desktop. */
     for (uint32_t i = 0; i < n; i++) {
         if (!(f[i].queueFlags & VK_QUEUE_COMPUTE_BIT) || !f[i].queueCount)
             continue;
@@ -74,7 +87,27 @@ static bool find_queue(const struct vka_instance *in, struct vka_physical *p)
             found = true;
         }
     }
+    best = -1;
+    for (uint32_t i = 0; found && i < n; i++) {
+        int score = score_transfer(p, f, i);
+        if (score <= best)
+            continue;
+        best = score;
+        p->transfer_family = i;
+        p->transfer_index = i == p->queue_family ? 1 : 0;
+        p->transfer_bits = f[i].timestampValidBits;
+        p->info.transfer_queue = true;
+        p->info.transfer_engine = !(f[i].queueFlags & (VK_QUEUE_GRAPHICS_BIT | VK_QUEUE_COMPUTE_BIT));
+    }
     return found;
+}
+
+static bool find_queues(const struct vka_instance *in, struct vka_physical *p)
+{
+    VkQueueFamilyProperties f[32];
+    uint32_t n = (uint32_t)(sizeof f / sizeof *f);
+    in->vk.GetPhysicalDeviceQueueFamilyProperties(p->handle, &n, f);
+    return vka_physical_queues(p, f, n);
 }
 
 static void describe_properties(const struct vka_instance *in, struct vka_physical *p)
@@ -164,6 +197,7 @@ static const char *describe_features(const struct vka_instance *in, struct vka_p
     p->ext_fault = fault.deviceFault;
     p->ext_statistics = executables.pipelineExecutableInfo;
     info->memory_model = v12.vulkanMemoryModel && v12.vulkanMemoryModelDeviceScope;
+    p->host_reset = v12.hostQueryReset;
     info->storage_f16 = v11.storageBuffer16BitAccess;
     p->storage_u16 = v11.uniformAndStorageBuffer16BitAccess;
     info->arithmetic_f16 = v12.shaderFloat16;
@@ -222,7 +256,7 @@ static vka_status describe(const struct vka_instance *in, struct vka_physical *p
     bool nv2 = khr && listed(exts, n, VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME);
     free(exts);
 
-    bool queue = find_queue(in, p);
+    bool queue = find_queues(in, p);
     const char *missing = describe_features(in, p, khr, nv2);
     describe_properties(in, p);
     vka_matrix_describe(in, p);

@@ -1,4 +1,4 @@
-/* device.c - the logical device, its queue, and what every call's result turns into.
+/* device.c - the logical device, its queues, and what every call's result turns into.
  *
  * Invariant: once `lost` is set, no function of this room calls the device again but to destroy
  * objects. */
@@ -76,30 +76,35 @@ static void append(char *text, size_t size, const char *part)
     snprintf(text + used, size - used, "%s", part);
 }
 
-/* What was in flight: the lists of every submission not known to be done, the first with its operators. */
+/* A list with its operators, once each. */
+static void describe_list(const vka_list *list, char *text, size_t size)
+{
+    const char *last = NULL;
+    append(text, size, list->label);
+    for (uint32_t k = 0, shown = 0; k < list->dispatches && shown < 12; k++) {
+        if (last && strcmp(last, list->labels[k]) == 0) /* the parts of one operator: name it once */
+            continue;
+        last = list->labels[k];
+        append(text, size, shown++ ? ", " : " (");
+        append(text, size, last);
+    }
+    append(text, size, last ? ")" : "");
+}
+
+/* What was in flight: the lists of every submission not known to be done. */
 static void describe_flights(const vka_gpu *gpu, char *text, size_t size)
 {
     uint32_t named = 0, more = 0;
-    for (size_t i = 0; i < gpu->flight_count; i++) {
-        for (uint32_t j = 0; j < gpu->flights[i].count; j++) {
-            const vka_list *list = gpu->flights[i].lists[j];
-            if (named == 4) {
-                more++;
-                continue;
-            }
-            append(text, size, named++ ? "; " : "");
-            append(text, size, list->label);
-            const char *last = NULL;
-            for (uint32_t k = 0, shown = 0; k < list->dispatches && shown < 12; k++) {
-                if (last && strcmp(last, list->labels[k]) == 0) /* the parts of one operator: name it once */
+    for (uint32_t q = 0; q < gpu->line_count; q++)
+        for (size_t i = 0; i < gpu->lines[q].flight_count; i++)
+            for (uint32_t j = 0; j < gpu->lines[q].flights[i].count; j++) {
+                if (named == 4 + q) /* of the compute queue four; then at least one of the other */ {
+                    more++;
                     continue;
-                last = list->labels[k];
-                append(text, size, shown++ ? ", " : " (");
-                append(text, size, last);
+                }
+                append(text, size, named++ ? "; " : "");
+                describe_list(gpu->lines[q].flights[i].lists[j], text, size);
             }
-            append(text, size, last ? ")" : "");
-        }
-    }
     size_t length = strlen(text);
     if (length + 1 == size) /* cut: at a name's end */ {
         while (length > 0 && (length > size - 5 || (text[length] != ',' && text[length] != ';' && text[length] != '(')))
@@ -224,6 +229,7 @@ static vka_status open_device(vka_gpu *gpu, vka_error *err)
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
         .bufferDeviceAddress = VK_TRUE,
         .timelineSemaphore = VK_TRUE,
+        .hostQueryReset = p->host_reset,
         .scalarBlockLayout = VK_TRUE,
         .shaderFloat16 = info->arithmetic_f16,
         .shaderInt8 = info->storage_8bit,
@@ -273,18 +279,21 @@ static vka_status open_device(vka_gpu *gpu, vka_error *err)
     *tail = vka_matrix_enable(p, &matrix, extensions, &extension_count);
     if (p->ext_budget)
         extensions[extension_count++] = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME;
-    float priority = 1.0f;
-    VkDeviceQueueCreateInfo queue = {
+    const float priorities[2] = {1.0f, 1.0f};
+    bool second = info->transfer_queue && !gpu->twin, same = second && p->transfer_family == p->queue_family;
+    VkDeviceQueueCreateInfo queues[2] = {{
         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
         .queueFamilyIndex = p->queue_family,
-        .queueCount = 1,
-        .pQueuePriorities = &priority,
-    };
+        .queueCount = same ? 2 : 1,
+        .pQueuePriorities = priorities,
+    }};
+    queues[1] = queues[0];
+    queues[1].queueFamilyIndex = p->transfer_family;
     VkDeviceCreateInfo create = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
         .pNext = &features,
-        .queueCreateInfoCount = 1,
-        .pQueueCreateInfos = &queue,
+        .queueCreateInfoCount = second && !same ? 2 : 1,
+        .pQueueCreateInfos = queues,
         .enabledExtensionCount = extension_count,
         .ppEnabledExtensionNames = extensions,
     };
@@ -294,11 +303,33 @@ static vka_status open_device(vka_gpu *gpu, vka_error *err)
         return VKA_CHECK(gpu, r, "open the device", err);
     }
     vka_loader_device_table(gpu->instance.handle, gpu->device, &gpu->vk);
-    gpu->vk.vkGetDeviceQueue(gpu->device, p->queue_family, 0, &gpu->queue);
+    struct vka_line *work = &gpu->lines[VKA_LANE_COMPUTE], *copies = &gpu->lines[VKA_LANE_TRANSFER];
+    gpu->line_count = info->transfer_queue ? 2 : 1;
+    gpu->vk.vkGetDeviceQueue(gpu->device, p->queue_family, 0, &work->queue);
+    work->family = p->queue_family;
+    work->timestamp_bits = p->timestamp_bits;
+    *copies = *work;
+    if (second) {
+        copies->family = p->transfer_family;
+        copies->timestamp_bits = p->transfer_bits;
+        copies->copies_only = info->transfer_engine;
+        gpu->vk.vkGetDeviceQueue(gpu->device, p->transfer_family, p->transfer_index, &copies->queue);
+    }
     return VKA_OK;
 }
 
-static vka_status open_objects(vka_gpu *gpu, vka_error *err)
+/* What the caller asked for and what the device has. */
+static void settle_transfers(vka_gpu *gpu, enum vka_transfers wanted)
+{
+    vka_gpu_info *info = &gpu->physical.info;
+    gpu->twin = wanted == VKA_TRANSFERS_TWIN;
+    if (wanted != VKA_TRANSFERS_BEST) {
+        info->transfer_queue = gpu->twin;
+        info->transfer_engine = false;
+    }
+}
+
+static vka_status open_line(vka_gpu *gpu, struct vka_line *line, vka_error *err)
 {
     VkSemaphoreTypeCreateInfo type = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
                                       .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
@@ -306,19 +337,28 @@ static vka_status open_objects(vka_gpu *gpu, vka_error *err)
     /* What a call that failed leaves in its result parameters is anybody's guess. */
     VkSemaphore made_semaphore;
     VkCommandPool made_pool;
-    VkPipelineLayout made_layout;
     vka_status s = VKA_CHECK(gpu, gpu->vk.vkCreateSemaphore(gpu->device, &semaphore, NULL, &made_semaphore),
                              "make a timeline semaphore", err);
     if (s != VKA_OK)
         return s;
-    gpu->timeline = made_semaphore;
+    line->timeline = made_semaphore;
     VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
                                     .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
-                                    .queueFamilyIndex = gpu->physical.queue_family};
+                                    .queueFamilyIndex = line->family};
     s = VKA_CHECK(gpu, gpu->vk.vkCreateCommandPool(gpu->device, &pool, NULL, &made_pool), "make a command pool", err);
+    if (s == VKA_OK)
+        line->pool = made_pool;
+    return s;
+}
+
+static vka_status open_objects(vka_gpu *gpu, vka_error *err)
+{
+    vka_status s = VKA_OK;
+    VkPipelineLayout made_layout;
+    for (uint32_t q = 0; s == VKA_OK && q < gpu->line_count; q++)
+        s = open_line(gpu, &gpu->lines[q], err);
     if (s != VKA_OK)
         return s;
-    gpu->pool = made_pool;
     VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = VKA_PUSH_BYTES};
     VkPipelineLayoutCreateInfo layout = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
                                          .pushConstantRangeCount = 1,
@@ -349,6 +389,7 @@ vka_status vka_gpu_create(vka_gpu **out, const vka_gpu_params *params, vka_error
     if (s == VKA_OK) {
         gpu->physical = list[chosen];
         gpu->patience_s = gpu->physical.info.cpu ? INFINITY : patience_s;
+        settle_transfers(gpu, params->transfers);
         s = open_device(gpu, err);
     }
     free(list);
@@ -373,7 +414,7 @@ void vka_gpu_destroy(vka_gpu **pgpu)
         return;
     vka_gpu *gpu = *pgpu;
     if (gpu->device) {
-        vka_settle(gpu, gpu->last_ticket, NULL);
+        vka_settle_all(gpu, NULL);
         vka_block *staging = (vka_block *)gpu->staging;
         gpu->staging = NULL;
         vka_block_destroy(gpu, &staging);
@@ -387,10 +428,12 @@ void vka_gpu_destroy(vka_gpu **pgpu)
     if (gpu->device && !gpu->abandoned) {
         if (gpu->layout)
             gpu->vk.vkDestroyPipelineLayout(gpu->device, gpu->layout, NULL);
-        if (gpu->pool)
-            gpu->vk.vkDestroyCommandPool(gpu->device, gpu->pool, NULL); /* frees its command buffers */
-        if (gpu->timeline)
-            gpu->vk.vkDestroySemaphore(gpu->device, gpu->timeline, NULL);
+        for (uint32_t q = 0; q < VKA_LANES; q++) {
+            if (gpu->lines[q].pool)
+                gpu->vk.vkDestroyCommandPool(gpu->device, gpu->lines[q].pool, NULL); /* frees its command buffers */
+            if (gpu->lines[q].timeline)
+                gpu->vk.vkDestroySemaphore(gpu->device, gpu->lines[q].timeline, NULL);
+        }
         gpu->vk.vkDestroyDevice(gpu->device, NULL);
     }
     if (!gpu->abandoned)

@@ -2,9 +2,10 @@
  * address, a pipeline for a key, a recorded list, a submission to wait on.
  *
  * Kernels take buffer addresses (VK_KHR_buffer_device_address) and a push block of at most 128 bytes;
- * there are no descriptor sets.  One device, one compute queue, one timeline semaphore.  One thread
- * owns a vka_gpu and everything made from it; nothing here is safe to call from two threads at once
- * but vka_gpu_is_lost.
+ * there are no descriptor sets.  One device, one compute queue, and where the device has one a second
+ * queue for copies beside the work; each queue has a timeline semaphore.  One thread owns a vka_gpu
+ * and everything made from it; nothing here is safe to call from two threads at once but
+ * vka_gpu_is_lost.
  *
  * Device loss is sticky: the first call that sees it returns VKA_E_LOST and names the operators that
  * were in flight; every later call returns VKA_E_LOST at once.  A GPU that ends no submission for a
@@ -62,6 +63,8 @@ typedef struct vka_gpu_info {
     bool arithmetic_f16;
     bool arithmetic_i64; /* 64-bit integers in shaders: wide loads on software devices, never needed */
     bool subgroup_arithmetic, subgroup_shuffle;
+    bool transfer_queue;  /* a second queue, on which copies run beside the work */
+    bool transfer_engine; /* it is of a family that only copies: engines of their own, no compute unit is taken */
     bool timestamps;
     float timestamp_ns;          /* nanoseconds per tick */
     bool memory_model;           /* Vulkan's memory model at device scope: matrix kernels need it */
@@ -78,12 +81,20 @@ typedef struct vka_gpu_info {
  * loader or no driver at all is VKA_E_DEVICE with a sentence that says what to install. */
 vka_status vka_gpu_enumerate(vka_gpu_info **list, uint32_t *count, const vka_log *log, vka_error *err);
 
+/* Where copies go that are recorded for the transfer queue. */
+enum vka_transfers {
+    VKA_TRANSFERS_BEST, /* to the second queue where there is one, else to the compute queue, in its order */
+    VKA_TRANSFERS_NONE, /* to the compute queue */
+    VKA_TRANSFERS_TWIN  /* for tests: to the compute queue under a timeline of their own, as if there were a second one */
+};
+
 typedef struct vka_gpu_params {
     const char *device;    /* index, or part of a name (case ignored); NULL: $VKANIM_DEVICE, else the best GPU,
                               else, when there is no GPU at all, a software device with a word in the log */
     bool validation;       /* VK_LAYER_KHRONOS_validation where installed; its messages go to the log as errors */
     bool timers;           /* timestamps around every dispatch, not only around lists */
     bool statistics;       /* keep what the compiler tells of pipelines: vka_pipeline_statistics */
+    enum vka_transfers transfers;
     const char *cache_dir; /* pipeline cache; NULL: none */
     vka_log log;
 } vka_gpu_params;
@@ -167,6 +178,9 @@ typedef struct vka_list vka_list;
 /* A list is recorded once and submitted any number of times.  It begins with a barrier against
  * everything submitted before it. */
 vka_status vka_list_begin(vka_gpu *gpu, const char *label, vka_list **out, vka_error *err);
+/* A list for the transfer queue: it takes copies and barriers, no launches.  Where there is no such queue it is one for the
+ * compute queue. */
+vka_status vka_list_begin_transfer(vka_gpu *gpu, const char *label, vka_list **out, vka_error *err);
 /* push_bytes <= VKA_PUSH_BYTES and a multiple of 4; groups within the device's limits; `label` must
  * outlive the list (it names the operator in timings and loss reports). */
 void vka_list_dispatch(vka_list *list, vka_pipeline *pipeline, const void *push, uint32_t push_bytes,
@@ -190,9 +204,14 @@ void vka_list_times(vka_gpu *gpu, vka_list *list, void (*visit)(void *user, cons
 
 /* ---- submission --------------------------------------------------------------------------------- */
 
-/* Submits the lists in order as one submission; *ticket is its number.  A list may not be in it twice;
- * where a list's former run is still under way the call waits for that first. */
+/* Submits the lists, all of one queue, in order as one submission; *ticket is its number, never 0, and tells the queue too:
+ * only those of one queue can be compared.  A list may not be in it twice; where a list's former run is still under way the
+ * call waits for that first. */
 vka_status vka_gpu_submit(vka_gpu *gpu, vka_list *const *lists, uint32_t count, uint64_t *ticket, vka_error *err);
+/* The same, to begin once the submission `after` is done with all before it on its queue; 0: at once.  A queue goes through
+ * its own submissions in order without being told. */
+vka_status vka_gpu_submit_after(vka_gpu *gpu, vka_list *const *lists, uint32_t count, uint64_t after, uint64_t *ticket,
+                                vka_error *err);
 /* Waits until the submission is done, at most `seconds`; *done says whether it is. */
 vka_status vka_gpu_wait(vka_gpu *gpu, uint64_t ticket, double seconds, bool *done, vka_error *err);
 /* Waits for everything, without limit but in finite slices. */

@@ -71,6 +71,8 @@ struct vka_physical {
     vka_gpu_info info;
     uint32_t api; /* what both the device and the instance speak */
     uint32_t queue_family, timestamp_bits;
+    uint32_t transfer_family, transfer_index, transfer_bits; /* of the second queue: family, queue in it, timestamp bits */
+    bool host_reset;                                         /* timestamps can be reset by the host */
     uint8_t cache_uuid[16];
     uint32_t heap; /* the heap info.device_heap speaks of */
     VkPhysicalDeviceMemoryProperties memory;
@@ -82,6 +84,8 @@ struct vka_physical {
 
 /* All physical devices in the instance's order; *list is malloc'ed; none at all is VKA_E_DEVICE. */
 vka_status vka_physical_list(struct vka_instance *in, struct vka_physical **list, uint32_t *count, vka_error *err);
+/* Chooses among `n` queue families: p->queue_family, and the second queue where there is one.  False without a compute queue. */
+bool vka_physical_queues(struct vka_physical *p, const VkQueueFamilyProperties *f, uint32_t n);
 /* The one that `wanted` (or $VKANIM_DEVICE, or the ranking) names: its position in the list. */
 vka_status vka_physical_choose(const struct vka_physical *list, uint32_t count, const char *wanted, const vka_log *log,
                                uint32_t *chosen, vka_error *err);
@@ -102,7 +106,7 @@ void *vka_matrix_enable(const struct vka_physical *p, struct vka_matrix_features
 
 /* A submission that may still run. */
 struct vka_flight {
-    uint64_t ticket;
+    uint64_t ticket; /* its value on the queue's timeline */
     vka_list **lists;
     uint32_t count;
 };
@@ -122,16 +126,32 @@ struct vka_pipeline {
     const char *name; /* the shader's */
 };
 
+/* A queue's number is a bit of its tickets, so that a ticket says all. */
+enum vka_lane { VKA_LANE_COMPUTE, VKA_LANE_TRANSFER, VKA_LANES };
+#define VKA_TICKET_TRANSFER ((uint64_t)1 << 63)
+
+/* A queue and what has been submitted to it; flights and tickets count by themselves.  Values of the timeline are tickets
+ * without VKA_TICKET_TRANSFER. */
+struct vka_line {
+    VkQueue queue;
+    uint32_t family, timestamp_bits;
+    bool copies_only; /* of a family without compute: other barriers, no resets of queries */
+    VkSemaphore timeline;
+    VkCommandPool pool;
+    uint64_t last, done;
+    struct vka_flight *flights; /* oldest first */
+    size_t flight_count, flight_capacity;
+};
+
 struct vka_gpu {
     struct vka_instance instance;
     struct vka_physical physical;
     struct VolkDeviceTable vk;
     VkDevice device;
-    VkQueue queue;
-    VkSemaphore timeline;
-    VkCommandPool pool;
+    struct vka_line lines[VKA_LANES];
+    uint32_t line_count; /* 1: transfers go to the compute queue */
     VkPipelineLayout layout;
-    bool timers, fault_info, statistics;
+    bool timers, fault_info, statistics, twin; /* twin: both lines are the compute queue */
     vka_log log;
 
     _Atomic bool lost;
@@ -152,11 +172,8 @@ struct vka_gpu {
     size_t table_size;
     uint32_t pipelines;
 
-    uint64_t last_ticket, done_ticket;
     double progress_s;   /* when a submission ended last, or was made with none before it; vka_now() */
-    double patience_s;   /* without progress for so long a device has hung */
-    struct vka_flight *flights; /* oldest first */
-    size_t flight_count, flight_capacity;
+    double patience_s;   /* without progress on any queue for so long a device has hung */
 };
 
 /* The table every device call goes through: tests put their own functions there. */
@@ -173,10 +190,11 @@ const char *vka_result_name(VkResult result);
 
 /* ---- memory.c ----------------------------------------------------------------------------------- */
 
-/* Everything written before, by any stage or the host, is visible to every compute and transfer command after. */
-void vka_cmd_barrier(vka_gpu *gpu, VkCommandBuffer cmd);
+/* Everything written before, by any stage or the host, is visible to every compute and transfer command after; cmd is for
+ * `line`. */
+void vka_cmd_barrier(vka_gpu *gpu, const struct vka_line *line, VkCommandBuffer cmd);
 /* Device writes before are visible to the host once the submission is done. */
-void vka_cmd_barrier_host(vka_gpu *gpu, VkCommandBuffer cmd);
+void vka_cmd_barrier_host(vka_gpu *gpu, const struct vka_line *line, VkCommandBuffer cmd);
 
 /* ---- cache.c ------------------------------------------------------------------------------------ */
 
@@ -200,6 +218,8 @@ struct vka_command {
 
 struct vka_list {
     vka_gpu *gpu;
+    struct vka_line *line; /* where it is submitted */
+    bool transfer;         /* asked for as a list of copies */
     char label[96];
     struct vka_command *commands; /* until the list is ended */
     size_t count, capacity;
@@ -211,6 +231,7 @@ struct vka_list {
     /* Timestamps: at the start, at the end, and with timers after each dispatch in between. */
     VkQueryPool queries;
     uint32_t query_count;
+    bool host_reset; /* by the host, before each run */
     uint64_t *ticks; /* of the last completed run */
     bool ran;        /* ticks hold something */
     uint64_t ticket; /* of the last submission, 0: never submitted */
@@ -218,11 +239,16 @@ struct vka_list {
 
 /* Reads the timestamps of a run that is complete. */
 void vka_list_harvest(vka_list *list);
-/* Submits one command buffer or several under the next ticket. */
-vka_status vka_submit_raw(vka_gpu *gpu, const VkCommandBuffer *cmds, uint32_t count, uint64_t *ticket, vka_error *err);
+/* Submits one command buffer or several to a queue under its next ticket; `after`: as vka_gpu_submit_after has it. */
+vka_status vka_submit_raw(vka_gpu *gpu, struct vka_line *line, const VkCommandBuffer *cmds, uint32_t count, uint64_t after,
+                          uint64_t *ticket, vka_error *err);
+/* Whether the submission is known to be done. */
+bool vka_ticket_done(const vka_gpu *gpu, uint64_t ticket);
 vka_status vka_wait_for(vka_gpu *gpu, uint64_t ticket, vka_error *err);
 /* The same, but whatever the wait says, the submission does not run any more afterwards: what it uses may go. */
 vka_status vka_settle(vka_gpu *gpu, uint64_t ticket, vka_error *err);
+/* The same for all there is. */
+vka_status vka_settle_all(vka_gpu *gpu, vka_error *err);
 void vka_flights_free(vka_gpu *gpu);
 
 #endif

@@ -5,7 +5,9 @@
  *
  * Shape of a list: [reset queries] [barrier against all before] [timestamp] dispatches and barriers
  * [timestamp] [barrier towards the host].  With timers every dispatch is followed by a barrier and a
- * timestamp, so that dispatch i took ticks[i+1] - ticks[i]; without, there are two timestamps. */
+ * timestamp, so that dispatch i took ticks[i+1] - ticks[i]; without, there are two timestamps.
+ *
+ * A queue that only copies cannot reset queries: the host does, before each submission. */
 #include "gpu/gpu_internal.h"
 
 #include "base/mem.h"
@@ -14,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-vka_status vka_list_begin(vka_gpu *gpu, const char *label, vka_list **out, vka_error *err)
+static vka_status begin(vka_gpu *gpu, struct vka_line *line, bool transfer, const char *label, vka_list **out, vka_error *err)
 {
     *out = NULL;
     vka_status s = vka_gpu_alive(gpu, err);
@@ -24,9 +26,11 @@ vka_status vka_list_begin(vka_gpu *gpu, const char *label, vka_list **out, vka_e
     if (!list)
         return vka_fail(err, VKA_E_MEMORY, "out of memory");
     list->gpu = gpu;
+    list->line = line;
+    list->transfer = transfer;
     snprintf(list->label, sizeof list->label, "%s", label ? label : "list");
     VkCommandBufferAllocateInfo alloc = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-                                         .commandPool = gpu->pool,
+                                         .commandPool = line->pool,
                                          .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
                                          .commandBufferCount = 1};
     s = VKA_CHECK(gpu, gpu->vk.vkAllocateCommandBuffers(gpu->device, &alloc, &list->cmd), "allocate a command buffer",
@@ -38,6 +42,16 @@ vka_status vka_list_begin(vka_gpu *gpu, const char *label, vka_list **out, vka_e
     gpu->lists++;
     *out = list;
     return VKA_OK;
+}
+
+vka_status vka_list_begin(vka_gpu *gpu, const char *label, vka_list **out, vka_error *err)
+{
+    return begin(gpu, &gpu->lines[VKA_LANE_COMPUTE], false, label, out, err);
+}
+
+vka_status vka_list_begin_transfer(vka_gpu *gpu, const char *label, vka_list **out, vka_error *err)
+{
+    return begin(gpu, &gpu->lines[gpu->line_count - 1], true, label, out, err);
 }
 
 static struct vka_command *add(vka_list *list)
@@ -78,6 +92,10 @@ void vka_list_dispatch_part(vka_list *list, vka_pipeline *pipeline, const void *
                  groups[0], groups[1], groups[2], push_bytes);
         return;
     }
+    if (list->transfer) {
+        vka_fail(&list->error, VKA_E_INTERNAL, "the dispatch '%s' is in a list of copies", label ? label : "?");
+        return;
+    }
     struct vka_command *c = add(list);
     if (!c)
         return;
@@ -112,18 +130,20 @@ void vka_list_barrier(vka_list *list)
 
 /* ---- recording ---------------------------------------------------------------------------------- */
 
-static void begin_label(vka_gpu *gpu, VkCommandBuffer cmd, const char *name)
+/* Labels are for queues that compute. */
+static void begin_label(const vka_list *list, const char *name)
 {
-    if (!gpu->instance.vk.CmdBeginDebugUtilsLabelEXT)
+    const vka_gpu *gpu = list->gpu;
+    if (!gpu->instance.vk.CmdBeginDebugUtilsLabelEXT || list->line->copies_only)
         return;
     VkDebugUtilsLabelEXT label = {.sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_LABEL_EXT, .pLabelName = name};
-    gpu->instance.vk.CmdBeginDebugUtilsLabelEXT(cmd, &label);
+    gpu->instance.vk.CmdBeginDebugUtilsLabelEXT(list->cmd, &label);
 }
 
-static void end_label(vka_gpu *gpu, VkCommandBuffer cmd)
+static void end_label(const vka_list *list)
 {
-    if (gpu->instance.vk.CmdEndDebugUtilsLabelEXT)
-        gpu->instance.vk.CmdEndDebugUtilsLabelEXT(cmd);
+    if (list->gpu->instance.vk.CmdEndDebugUtilsLabelEXT && !list->line->copies_only)
+        list->gpu->instance.vk.CmdEndDebugUtilsLabelEXT(list->cmd);
 }
 
 static void stamp(vka_list *list, uint32_t *next)
@@ -137,10 +157,10 @@ static void record_commands(vka_list *list)
     vka_gpu *gpu = list->gpu;
     VkPipeline bound = VK_NULL_HANDLE;
     uint32_t next = 0, labels = 0;
-    if (list->queries)
+    if (list->queries && !list->host_reset)
         gpu->vk.vkCmdResetQueryPool(list->cmd, list->queries, 0, list->query_count);
-    begin_label(gpu, list->cmd, list->label);
-    vka_cmd_barrier(gpu, list->cmd);
+    begin_label(list, list->label);
+    vka_cmd_barrier(gpu, list->line, list->cmd);
     stamp(list, &next);
     for (size_t i = 0; i < list->count; i++) {
         const struct vka_command *c = &list->commands[i];
@@ -149,12 +169,12 @@ static void record_commands(vka_list *list)
             continue;
         }
         if (!c->pipeline) {
-            if (!gpu->timers) /* with timers there is one behind every dispatch */
-                vka_cmd_barrier(gpu, list->cmd);
+            if (!gpu->timers || list->transfer) /* with timers there is one behind every dispatch */
+                vka_cmd_barrier(gpu, list->line, list->cmd);
             continue;
         }
         list->labels[labels++] = c->label;
-        begin_label(gpu, list->cmd, c->label);
+        begin_label(list, c->label);
         if (bound != c->pipeline->handle)
             gpu->vk.vkCmdBindPipeline(list->cmd, VK_PIPELINE_BIND_POINT_COMPUTE, c->pipeline->handle);
         bound = c->pipeline->handle;
@@ -165,22 +185,23 @@ static void record_commands(vka_list *list)
                                       c->groups[2]);
         else
             gpu->vk.vkCmdDispatch(list->cmd, c->groups[0], c->groups[1], c->groups[2]);
-        end_label(gpu, list->cmd);
+        end_label(list);
         if (gpu->timers) {
-            vka_cmd_barrier(gpu, list->cmd);
+            vka_cmd_barrier(gpu, list->line, list->cmd);
             stamp(list, &next);
         }
     }
     if (next < list->query_count)
         stamp(list, &next);
-    vka_cmd_barrier_host(gpu, list->cmd);
-    end_label(gpu, list->cmd);
+    vka_cmd_barrier_host(gpu, list->line, list->cmd);
+    end_label(list);
 }
 
 static vka_status make_queries(vka_list *list, vka_error *err)
 {
     vka_gpu *gpu = list->gpu;
-    if (!gpu->physical.info.timestamps)
+    list->host_reset = list->transfer && gpu->physical.host_reset;
+    if (!gpu->physical.info.timestamps || !list->line->timestamp_bits || (list->line->copies_only && !list->host_reset))
         return VKA_OK;
     list->query_count = gpu->timers && list->dispatches ? list->dispatches + 1 : 2;
     list->ticks = vka_calloc(list->query_count, sizeof *list->ticks);
@@ -235,11 +256,11 @@ void vka_list_destroy(vka_gpu *gpu, vka_list **plist)
     if (!plist || !*plist)
         return;
     vka_list *list = *plist;
-    if (list->ticket > gpu->done_ticket)
+    if (!vka_ticket_done(gpu, list->ticket))
         vka_settle(gpu, list->ticket, NULL);
     /* On a lost device it may still be listed as in flight. */
-    for (size_t i = 0; i < gpu->flight_count; i++) {
-        struct vka_flight *f = &gpu->flights[i];
+    for (size_t i = 0; i < list->line->flight_count; i++) {
+        struct vka_flight *f = &list->line->flights[i];
         uint32_t kept = 0;
         for (uint32_t j = 0; j < f->count; j++)
             if (f->lists[j] != list)
@@ -249,7 +270,7 @@ void vka_list_destroy(vka_gpu *gpu, vka_list **plist)
     if (list->queries && !gpu->abandoned)
         gpu->vk.vkDestroyQueryPool(gpu->device, list->queries, NULL);
     if (!gpu->abandoned)
-        gpu->vk.vkFreeCommandBuffers(gpu->device, gpu->pool, 1, &list->cmd);
+        gpu->vk.vkFreeCommandBuffers(gpu->device, list->line->pool, 1, &list->cmd);
     gpu->lists--;
     free(list->commands);
     free(list->labels);
@@ -273,7 +294,7 @@ void vka_list_harvest(vka_list *list)
 
 static uint64_t ticks_between(const vka_list *list, uint32_t from, uint32_t to)
 {
-    uint32_t bits = list->gpu->physical.timestamp_bits;
+    uint32_t bits = list->line->timestamp_bits;
     uint64_t mask = bits >= 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1;
     uint64_t ticks = (list->ticks[to] - list->ticks[from]) & mask;
     return (uint64_t)((double)ticks * (double)list->gpu->physical.info.timestamp_ns);

@@ -166,6 +166,14 @@ static vka_status create(vka_gpu *gpu, uint64_t bytes, enum vka_memory kind, str
                                .size = footprint,
                                .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
                                         VK_BUFFER_USAGE_TRANSFER_DST_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT};
+    /* Two families share every block: lists are recorded once, so ownership cannot be handed to and fro in them, and drivers
+     * keep buffers the same way for one family or several (it is images whose compression depends on it). */
+    const uint32_t families[VKA_LANES] = {gpu->lines[VKA_LANE_COMPUTE].family, gpu->lines[VKA_LANE_TRANSFER].family};
+    if (families[0] != families[1]) {
+        info.sharingMode = VK_SHARING_MODE_CONCURRENT;
+        info.queueFamilyIndexCount = VKA_LANES;
+        info.pQueueFamilyIndices = families;
+    }
     VkBuffer buffer; /* what a call that failed leaves in its result parameters is anybody's guess */
     vka_status s = VKA_CHECK(gpu, gpu->vk.vkCreateBuffer(gpu->device, &info, NULL, &buffer), "make a buffer", err);
     if (s == VKA_OK) {
@@ -219,23 +227,39 @@ void vka_block_destroy(vka_gpu *gpu, vka_block **block)
 
 /* ---- barriers and copies ------------------------------------------------------------------------ */
 
-void vka_cmd_barrier(vka_gpu *gpu, VkCommandBuffer cmd)
+/* What commands of a queue read and write, and in which stages; a queue that only copies knows no other. */
+struct traffic {
+    VkPipelineStageFlags stages;
+    VkAccessFlags reads, writes;
+};
+
+static struct traffic traffic_of(const struct vka_line *line)
 {
-    VkMemoryBarrier b = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-                         .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-                         .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
-                                          VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT};
-    const VkPipelineStageFlags stages = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
-    gpu->vk.vkCmdPipelineBarrier(cmd, stages, stages, 0, 1, &b, 0, NULL, 0, NULL);
+    struct traffic t = {VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_READ_BIT, VK_ACCESS_TRANSFER_WRITE_BIT};
+    if (!line->copies_only) {
+        t.stages |= VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT;
+        t.reads |= VK_ACCESS_SHADER_READ_BIT;
+        t.writes |= VK_ACCESS_SHADER_WRITE_BIT;
+    }
+    return t;
 }
 
-void vka_cmd_barrier_host(vka_gpu *gpu, VkCommandBuffer cmd)
+void vka_cmd_barrier(vka_gpu *gpu, const struct vka_line *line, VkCommandBuffer cmd)
 {
+    const struct traffic t = traffic_of(line);
     VkMemoryBarrier b = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-                         .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+                         .srcAccessMask = t.writes,
+                         .dstAccessMask = t.reads | t.writes};
+    gpu->vk.vkCmdPipelineBarrier(cmd, t.stages, t.stages, 0, 1, &b, 0, NULL, 0, NULL);
+}
+
+void vka_cmd_barrier_host(vka_gpu *gpu, const struct vka_line *line, VkCommandBuffer cmd)
+{
+    const struct traffic t = traffic_of(line);
+    VkMemoryBarrier b = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                         .srcAccessMask = t.writes,
                          .dstAccessMask = VK_ACCESS_HOST_READ_BIT};
-    gpu->vk.vkCmdPipelineBarrier(cmd, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
-                                 VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &b, 0, NULL, 0, NULL);
+    gpu->vk.vkCmdPipelineBarrier(cmd, t.stages, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &b, 0, NULL, 0, NULL);
 }
 
 /* One transfer, recorded, submitted and waited for: a copy of `bytes` from `src` + src_offset to `dst` +
@@ -244,9 +268,10 @@ static vka_status transfer(vka_gpu *gpu, VkBuffer dst, uint64_t dst_offset, VkBu
                            uint64_t bytes, vka_error *err)
 {
     vka_status s = VKA_OK;
+    struct vka_line *line = &gpu->lines[VKA_LANE_COMPUTE];
     if (!gpu->transfer) {
         VkCommandBufferAllocateInfo alloc = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-                                             .commandPool = gpu->pool,
+                                             .commandPool = line->pool,
                                              .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
                                              .commandBufferCount = 1};
         VkResult r = gpu->vk.vkAllocateCommandBuffers(gpu->device, &alloc, &gpu->transfer);
@@ -260,18 +285,18 @@ static vka_status transfer(vka_gpu *gpu, VkBuffer dst, uint64_t dst_offset, VkBu
         s = VKA_CHECK(gpu, gpu->vk.vkBeginCommandBuffer(gpu->transfer, &begin), "record a copy", err);
     if (s != VKA_OK)
         return s;
-    vka_cmd_barrier(gpu, gpu->transfer);
+    vka_cmd_barrier(gpu, line, gpu->transfer);
     if (src) {
         VkBufferCopy region = {.srcOffset = src_offset, .dstOffset = dst_offset, .size = bytes};
         gpu->vk.vkCmdCopyBuffer(gpu->transfer, src, dst, 1, &region);
     } else {
         gpu->vk.vkCmdFillBuffer(gpu->transfer, dst, 0, VK_WHOLE_SIZE, 0);
     }
-    vka_cmd_barrier_host(gpu, gpu->transfer);
+    vka_cmd_barrier_host(gpu, line, gpu->transfer);
     s = VKA_CHECK(gpu, gpu->vk.vkEndCommandBuffer(gpu->transfer), "record a copy", err);
     uint64_t ticket = 0;
     if (s == VKA_OK)
-        s = vka_submit_raw(gpu, &gpu->transfer, 1, &ticket, err);
+        s = vka_submit_raw(gpu, line, &gpu->transfer, 1, 0, &ticket, err);
     return s == VKA_OK ? vka_settle(gpu, ticket, err) : s;
 }
 

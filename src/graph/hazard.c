@@ -3,7 +3,11 @@
  * Validation layers do not see accesses through addresses, so the proof is ours: first every pair of steps of a list
  * that meet in a byte is looked at on its own, and every step by itself; then the program is walked in order, as a
  * first and a second evaluation run it, with a map from bytes to the tensor that was last written there, so that an
- * arena offset given to two tensors at once is found even where barriers are right. */
+ * arena offset given to two tensors at once is found even where barriers are right.
+ *
+ * With lists on two queues that walk goes by the program's order, which is one of many that the device may take.  It stands
+ * for all of them since every copy on the transfer queue is proven to lie on the same side of each list that it shares bytes
+ * with, whatever the device does. */
 #include "graph/plan.h"
 
 #include <stdlib.h>
@@ -76,6 +80,107 @@ static vka_status check_steps(const struct vka_program *p, vka_error *err)
             }
     }
     return VKA_OK;
+}
+
+/* ---- two queues --------------------------------------------------------------------------------------- */
+
+static bool runs(const struct vka_program_list *l, enum vka_turn turn) { return turn == VKA_TURN_FIRST || !l->once; }
+
+/* What each list may count on: known[l] is how many of the lists before it, up to which one (1 + its index), are done on the other
+ * queue when list l begins: since it waits for them, or one before it on its queue did. */
+static vka_status learn(const struct vka_program *p, enum vka_turn turn, uint32_t *known, vka_error *err)
+{
+    uint32_t so_far[2] = {0, 0};
+    for (uint32_t l = 0; l < p->list_count; l++) {
+        const struct vka_program_list *list = &p->lists[l];
+        if (!runs(list, turn))
+            continue;
+        uint32_t on = list->after[turn];
+        if (on > l || (on && (p->lists[on - 1].transfer == list->transfer || !runs(&p->lists[on - 1], turn))))
+            return vka_fail(err, VKA_E_INTERNAL, "list %u of the %s waits for list %u, which is no earlier one of the other queue",
+                            l, p->plan->graph->name, on - 1);
+        if (list->transfer && list->steps)
+            return vka_fail(err, VKA_E_INTERNAL, "list %u of the %s has launches on the transfer queue", l, p->plan->graph->name);
+        if (on > so_far[list->transfer])
+            so_far[list->transfer] = on;
+        known[l] = so_far[list->transfer];
+    }
+    return VKA_OK;
+}
+
+static struct vka_range copied(const struct vka_program *p, uint32_t tensor)
+{
+    uint64_t begin = p->ring + p->plan->places[tensor].offset;
+    return (struct vka_range){.begin = begin, .end = begin + vka_tensor_bytes(&p->plan->graph->tensors[tensor]), .write = true,
+                              .tensor = tensor};
+}
+
+/* Nothing orders these two lists: a copy of list `t` may share no byte with anything in list `c`. */
+static vka_status check_apart(const struct vka_program *p, uint32_t t, uint32_t c, vka_error *err)
+{
+    const struct vka_graph *g = p->plan->graph;
+    const struct vka_program_list *to = &p->lists[t], *list = &p->lists[c];
+    for (uint32_t i = to->copy; i < to->copy + to->copies; i++) {
+        struct vka_range x = copied(p, p->plan->copies[i]);
+        for (uint32_t s = list->step; s < list->step + list->steps; s++)
+            for (uint32_t r = p->steps[s].range; r < p->steps[s].range + p->steps[s].ranges; r++)
+                if (meet(&x, &p->ranges[r])) {
+                    vka_fail(err, VKA_E_INTERNAL, "nothing orders the copy of '%s', list %u, and '%s', list %u of the %s",
+                             g->tensors[x.tensor].name, t, p->steps[s].node->label, c, g->name);
+                    vka_error_why(err, "it works on '%s', which shares bytes with it", g->tensors[p->ranges[r].tensor].name);
+                    return VKA_E_INTERNAL;
+                }
+        for (uint32_t k = list->copy; k < list->copy + list->copies; k++) {
+            struct vka_range y = copied(p, p->plan->copies[k]);
+            if (meet(&x, &y))
+                return vka_fail(err, VKA_E_INTERNAL, "nothing orders the copies of '%s' and '%s', lists %u and %u of the %s",
+                                g->tensors[x.tensor].name, g->tensors[y.tensor].name, t, c, g->name);
+        }
+    }
+    return VKA_OK;
+}
+
+static vka_status check_turn(const struct vka_program *p, enum vka_turn turn, uint32_t *known, vka_error *err)
+{
+    vka_status s = learn(p, turn, known, err);
+    for (uint32_t t = 0; s == VKA_OK && t < p->list_count; t++) {
+        if (!p->lists[t].transfer || !runs(&p->lists[t], turn))
+            continue;
+        for (uint32_t c = t; s == VKA_OK && c-- > known[t];) /* earlier, and not known to be done when the copies begin */
+            if (!p->lists[c].transfer && runs(&p->lists[c], turn))
+                s = check_apart(p, t, c, err);
+        for (uint32_t c = t + 1; s == VKA_OK && c < p->list_count; c++) {
+            if (p->lists[c].transfer || !runs(&p->lists[c], turn))
+                continue;
+            if (known[c] > t)
+                break; /* it and all behind it come after the copies */
+            s = check_apart(p, t, c, err);
+        }
+    }
+    return s;
+}
+
+static vka_status check_queues(const struct vka_program *p, vka_error *err)
+{
+    vka_status s = VKA_OK;
+    uint32_t *known = vka_calloc((size_t)p->list_count + 1, sizeof *known);
+    if (!known)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory proving a plan");
+    for (uint32_t l = 0; s == VKA_OK && l < p->list_count; l++) /* copies of one list run in any order */
+        for (uint32_t i = p->lists[l].copy; s == VKA_OK && i < p->lists[l].copy + p->lists[l].copies; i++)
+            for (uint32_t k = p->lists[l].copy; s == VKA_OK && k < i; k++) {
+                struct vka_range x = copied(p, p->plan->copies[i]), y = copied(p, p->plan->copies[k]);
+                if (meet(&x, &y))
+                    s = vka_fail(err, VKA_E_INTERNAL, "'%s' and '%s' are copied to the same bytes in list %u of the %s",
+                                 p->plan->graph->tensors[x.tensor].name, p->plan->graph->tensors[y.tensor].name, l,
+                                 p->plan->graph->name);
+            }
+    if (s == VKA_OK)
+        s = check_turn(p, VKA_TURN_FIRST, known, err);
+    if (s == VKA_OK)
+        s = check_turn(p, VKA_TURN_NEXT, known, err);
+    free(known);
+    return s;
 }
 
 /* ---- who wrote what ----------------------------------------------------------------------------------- */
@@ -235,5 +340,7 @@ vka_status vka_hazard_check(const struct vka_program *program, vka_error *err)
     vka_status s = check_pairs(program, err);
     if (s == VKA_OK)
         s = check_steps(program, err);
+    if (s == VKA_OK)
+        s = check_queues(program, err);
     return s == VKA_OK ? check_owners(program, err) : s;
 }

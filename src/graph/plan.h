@@ -70,6 +70,7 @@ struct vka_knobs {
     uint64_t arena_limit;       /* bytes */
     uint64_t weight_limit;      /* bytes of resident weights and the ring */
     bool park;                  /* tensors whose uses lie far apart, as skips, wait in host memory */
+    bool prefetch;              /* what is streamed comes while the unit before runs: a larger ring, and a second queue */
 };
 
 struct vka_plan {
@@ -88,6 +89,8 @@ struct vka_plan {
     uint64_t *host_blocks;              /* sizes: where streamed weights and parked tensors wait */
     uint32_t unit_count, copy_count, host_block_count;
     uint32_t ring_block;   /* the weight block that is the ring, where units are */
+    bool prefetch;         /* there are units, and no two that follow each other in an evaluation share bytes of the ring (what
+                              runs once aside); copies are lists of the transfer queue */
     uint64_t host_bytes;   /* sum of the host blocks */
     uint64_t stream_bytes; /* of weights, copied per evaluation, without what runs once */
     uint64_t parked_bytes; /* copied per evaluation, to the host and back */
@@ -124,7 +127,13 @@ struct vka_step {
     double seconds; /* estimate */
 };
 
-/* A list holds steps, the copies of a unit, or a parked tensor's way to the host or back. */
+/* Which evaluation: the first of a prompt, or one that leaves out what runs once. */
+enum vka_turn { VKA_TURN_FIRST, VKA_TURN_NEXT, VKA_TURNS };
+
+/* A list holds steps, the copies of a unit, or a parked tensor's way to the host or back.  The lists of a queue run in order.  Between the two queues there is no order but
+ * this: a list begins when the list of the other queue that it names, and so all before it there, is done.  It names one
+ * that comes earlier in the program, so that submitting in the program's order can never wait for what is not submitted.
+ * Evaluations follow each other with everything done. */
 struct vka_program_list {
     uint32_t step, steps;
     uint32_t copy, copies; /* in vka_plan.copies */
@@ -132,6 +141,8 @@ struct vka_program_list {
     bool leaving;          /* to the host */
     uint64_t parked, parked_bytes; /* device address, and bytes of the pass */
     bool once;
+    bool transfer;             /* of the transfer queue; such a list has copies only */
+    uint32_t after[VKA_TURNS]; /* 1 + the list of the other queue to wait for; 0: none, or what it waited for before does */
     double seconds; /* estimate */
     char label[96];
 };
@@ -162,7 +173,8 @@ struct vka_rates {
     double copy_bytes_per_second; /* from the host's memory to the device's */
 };
 
-/* Estimated seconds of one evaluation, without what runs once per prompt. */
+/* Estimated seconds of one evaluation, without what runs once per prompt.  Where lists are on two queues each runs as early as
+ * what it waits for lets it. */
 double vka_program_seconds(const struct vka_program *program);
 
 /* Records every part of the plan.  Barriers are put where a step touches bytes that an earlier step of the list,
@@ -194,7 +206,8 @@ vka_status vka_addresses_fake(const struct vka_plan *plan, struct vka_addresses 
  * barrier lies between; lists begin with a barrier; (2) no step writes bytes that it touches otherwise, but for an
  * output that takes an input's bytes in place; (3) every byte of a planned tensor that a step reads was last written
  * by the producer of that very tensor (of a streamed weight: its copy), in a first evaluation and in the next, which leaves out
- * what runs once.
+ * what runs once; (4) where a copy on the transfer queue and a list of the other share bytes, one is done before the other
+ * begins, in the program's order, by what they wait for and by nothing else.
  * VKA_E_INTERNAL names the steps at fault.  Shares no code with the recorder. */
 vka_status vka_hazard_check(const struct vka_program *program, vka_error *err);
 

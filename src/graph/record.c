@@ -23,8 +23,13 @@ struct recording {
     size_t known_capacity;
     uint32_t since; /* step of the last barrier, or the first of the list */
     uint32_t unit; /* under way, or next */
-    bool close;           /* the next step opens a list */
+    bool close;    /* the next step opens a list */
     bool failed;
+    /* With copies on the transfer queue: */
+    const struct vka_unit *inside;   /* the unit whose nodes are being recorded, or NULL */
+    uint32_t wait;                   /* 1 + the copies that the next list waits for */
+    uint32_t *last;                  /* unit: 1 + the last list that has nodes of it; 0: none yet */
+    uint32_t seen[2][VKA_TURNS];     /* 1 + the list that this queue (1: of transfers) has waited for so far */
 };
 
 static void emit(struct vka_recorder *r, const struct vka_dispatch *d)
@@ -229,6 +234,15 @@ static double estimate(const struct vka_graph *g, const struct vka_node *n, cons
     return 2e-6 + (compute > memory ? compute : memory);
 }
 
+/* The newest list waits for list `on` - 1 of the other queue, where its queue has not done so before. */
+static void wait_for(struct recording *rec, enum vka_turn turn, uint32_t on)
+{
+    struct vka_program_list *l = &rec->out->lists[rec->out->list_count - 1];
+    if (on <= rec->seen[l->transfer][turn] || (turn == VKA_TURN_NEXT && l->once))
+        return;
+    rec->seen[l->transfer][turn] = l->after[turn] = on;
+}
+
 static bool open_list(struct vka_program *p, const struct vka_node *n, uint32_t pass)
 {
     struct vka_program_list *l = vka_grow(p->lists, &p->list_capacity, (size_t)p->list_count + 1, sizeof *l);
@@ -256,6 +270,9 @@ static bool record_step(struct recording *rec, const struct vka_kernel_table *ta
             return false;
         rec->since = p->step_count;
         rec->close = false;
+        for (enum vka_turn turn = VKA_TURN_FIRST; turn < VKA_TURNS; turn++)
+            wait_for(rec, turn, rec->wait);
+        rec->wait = 0;
         list = &p->lists[p->list_count - 1];
     }
     struct vka_step *steps = vka_grow(p->steps, &p->step_capacity, (size_t)p->step_count + 1, sizeof *steps);
@@ -288,9 +305,43 @@ static bool record_step(struct recording *rec, const struct vka_kernel_table *ta
         rec->since = index;
     }
     n->op->record(n, &r);
+    if (rec->inside)
+        rec->last[rec->inside - plan->units] = p->list_count;
     list->steps++;
     list->seconds += p->steps[index].seconds;
     return !rec->failed;
+}
+
+/* Whether what two units bring lies on common bytes of the ring. */
+static bool share_bytes(const struct vka_plan *p, const struct vka_unit *a, const struct vka_unit *b)
+{
+    for (uint32_t i = a->copy; i < a->copy + a->copies; i++)
+        for (uint32_t k = b->copy; k < b->copy + b->copies; k++) {
+            uint64_t x = p->places[p->copies[i]].offset, y = p->places[p->copies[k]].offset;
+            if (x < y + vka_tensor_bytes(&p->graph->tensors[p->copies[k]]) &&
+                y < x + vka_tensor_bytes(&p->graph->tensors[p->copies[i]]))
+                return true;
+        }
+    return false;
+}
+
+/* The newest list brings unit `u`: on the transfer queue, once all who read what was there before are done. */
+static void prefetch(struct recording *rec, const struct vka_unit *u)
+{
+    const struct vka_plan *p = rec->plan;
+    uint32_t on[VKA_TURNS] = {0, 0};
+    for (uint32_t v = 0; v < p->unit_count; v++) {
+        if (rec->last[v] <= on[VKA_TURN_NEXT] || !share_bytes(p, u, &p->units[v]))
+            continue;
+        on[VKA_TURN_FIRST] = vka_max_u32(on[VKA_TURN_FIRST], rec->last[v]);
+        if (!p->units[v].once)
+            on[VKA_TURN_NEXT] = rec->last[v];
+    }
+    rec->out->lists[rec->out->list_count - 1].transfer = true;
+    for (enum vka_turn turn = VKA_TURN_FIRST; turn < VKA_TURNS; turn++)
+        wait_for(rec, turn, on[turn]);
+    rec->wait = rec->out->list_count;
+    rec->inside = u;
 }
 
 /* A list with the copies of a unit. */
@@ -304,6 +355,8 @@ static bool record_unit(struct recording *rec, const struct vka_unit *u, const s
     l->copies = u->copies;
     l->seconds = 2e-6 + (double)u->bytes / rates->copy_bytes_per_second;
     rec->close = true;
+    if (rec->plan->prefetch)
+        prefetch(rec, u);
     return true;
 }
 
@@ -329,6 +382,15 @@ static bool record_parkings(struct recording *rec, const struct vka_segment *s, 
         rec->close = true;
     }
     return true;
+}
+
+/* Behind the last node of a unit: its list ends, so that the ring is free as early as can be. */
+static void leave_unit(struct recording *rec, uint32_t node)
+{
+    if (rec->inside && (node < rec->inside->first || node >= rec->inside->end)) {
+        rec->inside = NULL;
+        rec->close = true;
+    }
 }
 
 /* Before the first node of a unit: its weights. */
@@ -371,6 +433,8 @@ struct vka_program *vka_program_record(const struct vka_plan *plan, const struct
     if (ok) {
         p->plan = plan;
         p->ring = plan->unit_count ? at->weights[plan->ring_block] : 0;
+        rec.last = vka_calloc((size_t)plan->unit_count + 1, sizeof *rec.last);
+        ok = rec.last != NULL;
     }
     for (uint32_t pass = 0; ok && pass < plan->passes; pass++) {
         uint32_t pass_first = pass * plan->pass_samples;
@@ -384,6 +448,7 @@ struct vka_program *vka_program_record(const struct vka_plan *plan, const struct
             ok = ok && record_parkings(&rec, s, false, rates, pass, samples);
             for (uint32_t part_index = 0; ok && part_of(s, part_index, pass_first, samples, &part); part_index++)
                 for (uint32_t i = s->first; ok && i < s->end; i++) {
+                    leave_unit(&rec, i);
                     if (part_index == 0)
                         ok = enter_units(&rec, i, rates, pass);
                     ok = ok && record_step(&rec, table, rates, s, &g->nodes[i], &part, pass);
@@ -393,6 +458,7 @@ struct vka_program *vka_program_record(const struct vka_plan *plan, const struct
     }
     free(rec.buckets);
     free(rec.known);
+    free(rec.last);
     if (!ok) {
         vka_program_destroy(&p);
         vka_fail(err, VKA_E_MEMORY, "out of memory recording the %s", g->name);
@@ -402,10 +468,23 @@ struct vka_program *vka_program_record(const struct vka_plan *plan, const struct
 
 double vka_program_seconds(const struct vka_program *program)
 {
-    double sum = 0;
-    for (uint32_t i = 0; i < program->list_count; i++)
-        sum += program->lists[i].once ? 0 : program->lists[i].seconds;
-    return sum;
+    double now[2] = {0, 0}; /* on either queue */
+    double *done = vka_calloc((size_t)program->list_count + 1, sizeof *done);
+    for (uint32_t i = 0; i < program->list_count; i++) {
+        const struct vka_program_list *l = &program->lists[i];
+        double *at = &now[l->transfer];
+        if (l->once)
+            continue;
+        if (done && l->after[VKA_TURN_NEXT] && done[l->after[VKA_TURN_NEXT] - 1] > *at)
+            *at = done[l->after[VKA_TURN_NEXT] - 1];
+        *at += l->seconds;
+        if (done)
+            done[i] = *at;
+    }
+    if (!done) /* out of memory: as if one waited for the other all the time */
+        return now[0] + now[1];
+    free(done);
+    return now[0] > now[1] ? now[0] : now[1];
 }
 
 void vka_program_destroy(struct vka_program **program)

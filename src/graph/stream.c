@@ -4,6 +4,11 @@
  * be cut.  A streamed weight lies in the ring, one block of the device, while its unit runs.  Its home, the unit that
  * decides where in the ring, is the only one of every evaluation that reads it; one that runs once may bring it to the same
  * place earlier.  What several units read stays resident.
+ *
+ * The ring comes in two forms.  The small one is as large as the largest unit, all of which begin at its first byte: a copy has to
+ * wait for the unit before.  The other one, for prefetching, is as large as the two largest neighbours: every second unit of an
+ * evaluation begins at the first byte and the others end at the last one, so that a unit's weights come while the one before
+ * runs.
  */
 #include "graph/plan_parts.h"
 
@@ -17,6 +22,8 @@ struct work {
     struct vka_unit *units; /* all, `bytes` those of the weights that are at home there */
     uint32_t unit_count;
     bool *streamed;  /* unit: its weights are */
+    int32_t *host;   /* unit that runs once: where weights are at home that it finds there, or NOBODY */
+    bool prefetch;
     int32_t *home;   /* tensor: its unit, NOBODY, or SHARED */
     uint32_t *order; /* units in the order in which they are streamed */
 };
@@ -74,6 +81,7 @@ static void part_strangers(struct work *w, uint32_t u)
             else if (host != w->home[t])
                 w->home[t] = SHARED;
         }
+    w->host[u] = host;
 }
 
 static void find_homes(struct work *w)
@@ -83,9 +91,11 @@ static void find_homes(struct work *w)
         w->home[t] = NOBODY;
     visit_units(w, false);
     visit_units(w, true);
-    for (uint32_t u = 0; u < w->unit_count; u++)
+    for (uint32_t u = 0; u < w->unit_count; u++) {
+        w->host[u] = NOBODY;
         if (w->units[u].once)
             part_strangers(w, u);
+    }
     for (uint32_t t = 1; t < g->tensor_count; t++)
         if (is_weight(w->p, t) && w->home[t] >= 0)
             w->units[w->home[t]].bytes += bytes_of(w->p, t);
@@ -137,6 +147,59 @@ static void choose(struct work *w, uint64_t total, uint64_t limit)
     }
 }
 
+/* The ring for prefetching what is marked now. */
+static uint64_t double_ring(const struct work *w)
+{
+    uint64_t ring = 0, before = 0;
+    for (uint32_t u = 0; u < w->unit_count; u++) {
+        uint64_t size = w->units[u].bytes, beside = before;
+        if (!w->streamed[u])
+            continue;
+        if (w->units[u].once)
+            beside = w->host[u] >= 0 && w->streamed[w->host[u]] ? w->units[w->host[u]].bytes : 0;
+        else
+            before = size;
+        ring = size + beside > ring ? size + beside : ring;
+    }
+    return ring;
+}
+
+/* What stays on the device when what is marked now is streamed. */
+static uint64_t stay(const struct work *w, uint64_t total)
+{
+    for (uint32_t u = 0; u < w->unit_count; u++)
+        total -= w->streamed[u] ? w->units[u].bytes : 0;
+    return total + double_ring(w);
+}
+
+static void mark(struct work *w, uint64_t most)
+{
+    for (uint32_t u = 0; u < w->unit_count; u++)
+        w->streamed[u] = w->units[u].bytes && w->units[u].bytes <= most;
+}
+
+/* The same for a ring to prefetch in, whose size depends on who follows whom: the smallest units that will do are marked, and
+ * taken back one by one, the small ones first, as long as the limit holds. */
+static void choose_prefetched(struct work *w, uint64_t total, uint64_t limit)
+{
+    uint64_t most = UINT64_MAX;
+    for (uint32_t u = 0; u < w->unit_count; u++) {
+        uint64_t size = w->units[u].bytes;
+        if (!size || size >= most)
+            continue;
+        mark(w, size);
+        most = stay(w, total) <= limit ? size : most;
+    }
+    mark(w, most);
+    for (uint32_t i = w->unit_count; i-- > 0 && most != UINT64_MAX;) {
+        uint32_t u = w->order[i];
+        if (!w->streamed[u])
+            continue;
+        w->streamed[u] = false;
+        w->streamed[u] = stay(w, total) > limit;
+    }
+}
+
 /* ---- places --------------------------------------------------------------------------------------------- */
 
 /* Appends to blocks of at most VKA_BLOCK_LIMIT; false when memory is short. */
@@ -159,6 +222,37 @@ static bool append(uint64_t **blocks, uint32_t *count, size_t *capacity, uint64_
 
 static bool is_streamed(const struct work *w, uint32_t t) { return w->home[t] >= 0 && w->streamed[w->home[t]]; }
 
+/* Places in the ring of what is at home in a unit, from `at` on; returns the end. */
+static uint64_t place_unit(struct work *w, uint32_t u, uint64_t at)
+{
+    for (uint32_t t = 1; t < w->p->graph->tensor_count; t++)
+        if (w->home[t] == (int32_t)u) {
+            w->p->places[t].offset = at;
+            at += bytes_of(w->p, t);
+        }
+    return at;
+}
+
+/* The same for prefetching: units of every evaluation at the ring's two ends in turn, what runs once where its host is not. */
+static uint64_t place_double_ring(struct work *w)
+{
+    uint64_t ring = double_ring(w);
+    bool at_end = false;
+    for (uint32_t u = 0; u < w->unit_count; u++) {
+        if (!w->streamed[u] || w->units[u].once)
+            continue;
+        place_unit(w, u, at_end ? ring - w->units[u].bytes : 0);
+        for (uint32_t k = 0; k < w->unit_count; k++)
+            if (w->streamed[k] && w->host[k] == (int32_t)u)
+                place_unit(w, k, at_end ? 0 : w->units[u].bytes);
+        at_end = !at_end;
+    }
+    for (uint32_t u = 0; u < w->unit_count; u++)
+        if (w->streamed[u] && w->units[u].once && (w->host[u] < 0 || !w->streamed[w->host[u]]))
+            place_unit(w, u, 0);
+    return ring;
+}
+
 /* The place in the ring of every streamed weight; returns the ring's size. */
 static uint64_t place_ring(struct work *w)
 {
@@ -168,12 +262,7 @@ static uint64_t place_ring(struct work *w)
     for (uint32_t u = 0; u < w->unit_count; u++) {
         if (!w->streamed[u] || w->units[u].once)
             continue;
-        uint64_t at = 0;
-        for (uint32_t t = 1; t < g->tensor_count; t++)
-            if (w->home[t] == (int32_t)u) {
-                p->places[t].offset = at;
-                at += bytes_of(p, t);
-            }
+        uint64_t at = place_unit(w, u, 0);
         ring = at > ring ? at : ring;
     }
     /* what only those units read that run once lies behind what they find at home elsewhere */
@@ -187,11 +276,7 @@ static uint64_t place_ring(struct work *w)
                 if (is_weight(p, t) && is_streamed(w, t) && w->home[t] != (int32_t)u && p->places[t].offset + bytes_of(p, t) > at)
                     at = p->places[t].offset + bytes_of(p, t);
             }
-        for (uint32_t t = 1; t < g->tensor_count; t++)
-            if (w->home[t] == (int32_t)u) {
-                p->places[t].offset = at;
-                at += bytes_of(p, t);
-            }
+        at = place_unit(w, u, at);
         ring = at > ring ? at : ring;
     }
     return ring;
@@ -243,7 +328,7 @@ static bool place_all(struct work *w)
     struct vka_plan *p = w->p;
     const struct vka_graph *g = p->graph;
     size_t capacity = 0, host_capacity = 0;
-    uint64_t ring = place_ring(w);
+    uint64_t ring = w->prefetch ? place_double_ring(w) : place_ring(w);
     for (uint32_t t = 1; t < g->tensor_count; t++) {
         struct vka_place *at = &p->places[t];
         if (!is_weight(p, t))
@@ -265,6 +350,7 @@ static bool place_all(struct work *w)
             return false;
         p->weight_blocks = more;
         p->ring_block = p->weight_block_count;
+        p->prefetch = w->prefetch;
         more[p->weight_block_count++] = ring;
         p->weight_bytes += ring;
         for (uint32_t t = 1; t < g->tensor_count; t++)
@@ -283,8 +369,10 @@ bool vka_place_weights(struct vka_planning *planning, const struct vka_knobs *kn
                      .units = vka_calloc(most, sizeof *w.units),
                      .streamed = vka_calloc(most, sizeof *w.streamed),
                      .order = vka_calloc(most, sizeof *w.order),
+                     .host = vka_calloc(most, sizeof *w.host),
+                     .prefetch = knobs->prefetch,
                      .home = vka_calloc(g->tensor_count, sizeof *w.home)};
-    bool ok = w.units && w.streamed && w.order && w.home;
+    bool ok = w.units && w.streamed && w.order && w.host && w.home;
     if (ok) {
         uint64_t total = 0;
         for (uint32_t t = 1; t < g->tensor_count; t++)
@@ -293,13 +381,14 @@ bool vka_place_weights(struct vka_planning *planning, const struct vka_knobs *kn
         find_homes(&w);
         if (total > knobs->weight_limit) {
             set_order(&w);
-            choose(&w, total, knobs->weight_limit);
+            (w.prefetch ? choose_prefetched : choose)(&w, total, knobs->weight_limit);
         }
         ok = place_all(&w);
     }
     free(w.units);
     free(w.streamed);
     free(w.order);
+    free(w.host);
     free(w.home);
     return ok;
 }

@@ -124,7 +124,8 @@ void vka_kernel_table_init(struct vka_kernel_table *t, const struct vka_gpu_info
                                        .max_groups = {65535, 65535, 65535},
                                        .max_invocations = 1024,
                                        .storage_f16 = true,
-                                       .arithmetic_f16 = true};
+                                       .arithmetic_f16 = true,
+                                       .transfer_queue = true};
         set_path(t, NULL, VKA_PATH_FP16, 0);
         return;
     }
@@ -135,7 +136,8 @@ void vka_kernel_table_init(struct vka_kernel_table *t, const struct vka_gpu_info
                                    .max_invocations = info->max_invocations,
                                    .storage_f16 = info->storage_f16,
                                    .arithmetic_f16 = info->arithmetic_f16,
-                                   .vendor = info->vendor};
+                                   .vendor = info->vendor,
+                                   .transfer_queue = info->transfer_queue};
     t->few_registers = !info->cpu && few_registers(info->vendor);
     t->wide_loads = info->cpu && info->arithmetic_i64 && info->arithmetic_f16;
     /* A software device without shuffles, or of a width nobody has, takes the GPU's kernels. */

@@ -47,6 +47,7 @@ struct vka_kernel_table {
     struct { /* of kernels at workgroup scope: dimensions are multiples of m, n and k */
         uint32_t m, n, k, invocations, max_dimension, reserved_shared;
     } matrix2;
+    bool transfer_queue; /* copies can run beside the work; changes no bit */
     double flops; /* measured FLOP/s of a matrix product on the path, for estimates alone; 0: not known */
     uint32_t tuned_count;
     struct vka_tuned tuned[VKA_TUNED]; /* changes no bit */

@@ -90,7 +90,10 @@ static vka_status try_weights(struct choice *c, struct vka_knobs knobs, vka_erro
         return s;
     for (uint32_t share = SHARES; s == VKA_OK && !full_speed(c) && share-- > 0;) {
         knobs.weight_limit = c->room / SHARES * share;
-        s = try_knobs(c, knobs, err);
+        for (int prefetch = 0; s == VKA_OK && prefetch <= c->table->transfer_queue; prefetch++) {
+            knobs.prefetch = prefetch;
+            s = try_knobs(c, knobs, err);
+        }
     }
     return s;
 }

@@ -192,37 +192,113 @@ static vka_status wait_for(struct vka_exec *e, uint64_t ticket, const vka_ticker
     return s;
 }
 
+enum { MOST = 256 }; /* lists in a submission */
+
+/* A run under way. */
+struct run {
+    struct vka_exec *exec;
+    const struct vka_ticker *ticker;
+    bool first;
+    enum vka_turn turn;
+    uint32_t next[2];   /* item that the compute queue, or (1) the transfer queue, is at */
+    uint64_t flying[2]; /* submissions to the compute queue not waited for, the older first: one runs, one is ready behind it */
+    uint64_t copying;   /* the last one to the transfer queue */
+};
+
+/* The lists of the next submission to a queue. */
+struct batch {
+    vka_list *lists[MOST];
+    uint32_t first, end, count; /* items */
+    double seconds;
+    uint64_t after; /* what it waits for on the other queue */
+    bool held;      /* by a list that waits for what is not submitted yet */
+};
+
+/* Gathers what one queue does next: up to a submission's time, to where it has to wait for more of the other queue, and to where the
+ * other queue waits for it. */
+static void gather(const struct run *r, bool transfer, struct batch *b)
+{
+    const struct vka_lists *l = &r->exec->lists;
+    uint32_t i = r->next[transfer];
+    *b = (struct batch){.first = i, .end = i};
+    for (; i < l->count && b->count < MOST; i++) {
+        const struct vka_device_list *d = &l->items[i];
+        const struct vka_program_list *list = &l->program->lists[d->of];
+        if (list->transfer != transfer || (list->once && !r->first))
+            continue;
+        bool begins = i == 0 || l->items[i - 1].of != d->of, ends = i + 1 == l->count || l->items[i + 1].of != d->of;
+        uint32_t on = begins ? list->after[r->turn] : 0;
+        if (on && (b->count || !l->tickets[on - 1])) {
+            b->held = !b->count;
+            return;
+        }
+        if (b->count && b->seconds + d->seconds > l->limits.submission)
+            return;
+        b->after = on ? l->tickets[on - 1] : b->after;
+        b->lists[b->count++] = d->list;
+        b->seconds += d->seconds;
+        b->end = i + 1;
+        if (ends && l->awaited[d->of])
+            return;
+    }
+}
+
+static vka_status submit(struct run *r, bool transfer, const struct batch *b, uint64_t *ticket, vka_error *err)
+{
+    const struct vka_lists *l = &r->exec->lists;
+    vka_status s = vka_gpu_submit_after(r->exec->gpu, b->lists, b->count, b->after, ticket, err);
+    if (s != VKA_OK)
+        return s;
+    r->next[transfer] = b->end;
+    for (uint32_t i = b->first; i < b->end; i++) /* the last one of a list stands for all of it */
+        if (l->program->lists[l->items[i].of].transfer == transfer && (i + 1 == l->count || l->items[i + 1].of != l->items[i].of))
+            l->tickets[l->items[i].of] = *ticket;
+    return VKA_OK;
+}
+
+/* Copies run ahead: all whose place in the ring is free, or will be by what is submitted. */
+static vka_status submit_copies(struct run *r, vka_error *err)
+{
+    struct batch b;
+    vka_status s = VKA_OK;
+    for (gather(r, true, &b); s == VKA_OK && b.count; gather(r, true, &b))
+        s = submit(r, true, &b, &r->copying, err);
+    return s;
+}
+
+/* False in *more when nothing is left. */
+static vka_status submit_work(struct run *r, bool *more, vka_error *err)
+{
+    struct batch b;
+    vka_status s = VKA_OK;
+    gather(r, false, &b);
+    *more = b.count > 0;
+    if (b.held)
+        return vka_fail(err, VKA_E_INTERNAL, "the %s waits for copies that wait for it", r->exec->plan->graph->name);
+    if (b.count && r->flying[1]) {
+        s = wait_for(r->exec, r->flying[0], r->ticker, err);
+        r->flying[0] = r->flying[1];
+        r->flying[1] = 0;
+    }
+    if (b.count && s == VKA_OK)
+        s = submit(r, false, &b, &r->flying[r->flying[0] ? 1 : 0], err);
+    return s;
+}
+
 vka_status vka_exec_run(struct vka_exec *e, bool first, const vka_ticker *ticker, vka_error *err)
 {
-    const struct vka_lists *l = &e->lists;
-    enum { MOST = 256 };
-    vka_list *batch[MOST];
-    uint64_t flying[2] = {0, 0}; /* submissions not waited for, the older first: one runs, one is ready behind it */
+    struct run r = {.exec = e, .ticker = ticker, .first = first, .turn = first ? VKA_TURN_FIRST : VKA_TURN_NEXT};
     vka_status s = stopped(ticker) ? vka_fail(err, VKA_E_STOPPED, "stopped") : VKA_OK;
-    for (uint32_t i = 0; s == VKA_OK && i < l->count;) {
-        uint32_t n = 0;
-        double seconds = 0;
-        for (; i < l->count && n < MOST; i++) {
-            if (l->items[i].once && !first)
-                continue;
-            if (n && seconds + l->items[i].seconds > l->limits.submission)
-                break;
-            batch[n++] = l->items[i].list;
-            seconds += l->items[i].seconds;
-        }
-        if (!n)
-            break;
-        if (flying[1]) {
-            s = wait_for(e, flying[0], ticker, err);
-            flying[0] = flying[1];
-            flying[1] = 0;
-        }
+    memset(e->lists.tickets, 0, e->program->list_count * sizeof *e->lists.tickets);
+    for (bool more = true; s == VKA_OK && more;) {
+        s = submit_copies(&r, err);
         if (s == VKA_OK)
-            s = vka_gpu_submit(e->gpu, batch, n, &flying[flying[0] ? 1 : 0], err);
+            s = submit_work(&r, &more, err);
     }
-    for (int k = 0; k < 2; k++)
-        if (flying[k]) {
-            vka_status w = wait_for(e, flying[k], ticker, err);
+    const uint64_t left[] = {r.flying[0], r.flying[1], r.copying};
+    for (int k = 0; k < 3; k++)
+        if (left[k]) {
+            vka_status w = wait_for(e, left[k], ticker, s == VKA_OK ? err : NULL);
             s = s == VKA_OK ? w : s;
         }
     if (s != VKA_OK && s != VKA_E_LOST)

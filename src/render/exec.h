@@ -34,8 +34,9 @@ struct vka_exec {
 struct vka_rates vka_exec_rates(const vka_gpu_info *info, double measured);
 
 /* The plan that is estimated to be fastest among those that fit `budget` bytes of device memory together with `other` bytes that
- * the caller takes: branches together or one at a time, weights resident or streamed from the host's memory, tensors whose uses
- * lie far apart (skips) on the device or parked in the host's, segments cut as far as needed.  *need is its footprint (without `other`).  When nothing fits, the smallest plan is returned all the same:
+ * the caller takes: branches together or one at a time, weights resident or streamed from the host's memory, ahead of the work
+ * (table->transfer_queue) or between it, tensors whose uses lie far apart (skips) on the device or parked in the host's,
+ * segments cut as far as needed.  *need is its footprint (without `other`).  When nothing fits, the smallest plan is returned all the same:
  * compare. */
 vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kernel_table *table, uint64_t budget,
                            uint64_t other, struct vka_plan **plan, uint64_t *need, vka_error *err);

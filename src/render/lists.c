@@ -66,7 +66,8 @@ static struct vka_device_list *list_for(struct vka_lists *l, uint32_t of, double
     l->items = grown;
     now = &grown[l->count];
     *now = (struct vka_device_list){.of = of, .first = l->dispatches, .once = source->once};
-    if (vka_list_begin(l->gpu, source->label, &now->list, err) != VKA_OK)
+    vka_status s = (source->transfer ? vka_list_begin_transfer : vka_list_begin)(l->gpu, source->label, &now->list, err);
+    if (s != VKA_OK)
         return NULL;
     l->count++;
     return now;
@@ -194,10 +195,17 @@ vka_status vka_lists_begin(struct vka_lists *l, vka_gpu *gpu, const struct vka_p
 {
     *l = (struct vka_lists){.gpu = gpu, .blocks = *blocks, .program = program, .limits = *limits};
     l->scale = vka_calloc(program->list_count, sizeof *l->scale);
-    if (!l->scale)
+    l->awaited = vka_calloc(program->list_count, sizeof *l->awaited);
+    l->tickets = vka_calloc(program->list_count, sizeof *l->tickets);
+    if (!l->scale || !l->awaited || !l->tickets)
         return vka_fail(err, VKA_E_MEMORY, "out of memory");
-    for (uint32_t i = 0; i < program->list_count; i++)
+    for (uint32_t i = 0; i < program->list_count; i++) {
+        const struct vka_program_list *list = &program->lists[i];
         l->scale[i] = limits->caution;
+        for (enum vka_turn turn = VKA_TURN_FIRST; turn < VKA_TURNS; turn++)
+            if (list->after[turn])
+                l->awaited[list->after[turn] - 1] = true;
+    }
     return record_all(l, err);
 }
 
@@ -207,6 +215,8 @@ void vka_lists_end(struct vka_lists *l)
     free(l->items);
     free(l->steps);
     free(l->scale);
+    free(l->awaited);
+    free(l->tickets);
     *l = (struct vka_lists){0};
 }
 

@@ -46,6 +46,8 @@ struct vka_lists {
     uint32_t dispatches;
     size_t step_capacity;
     double *scale; /* per list of the program: how many times its estimate it takes */
+    bool *awaited; /* likewise: a list of the other queue waits for it */
+    uint64_t *tickets; /* likewise: in the present run, the submission with the end of it; 0: not submitted */
 };
 
 /* Records `program`, which must live as long, as must the blocks.  `lists` is zeroed or ended. */

@@ -182,11 +182,11 @@ static json_t *knobs(const struct vka_work *w)
         if (vka_along_pixels(s))
             most_pixels = vka_max_u32(most_pixels, s->parts);
     }
-    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:I, s:s, s:I}", "guidance",
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:b, s:I, s:s, s:I}", "guidance",
                      w->branches == 1 ? "off" : p->passes == 1 ? "together" : "apart", "segments", (int)p->segment_count,
                      "segments_cut", (int)cut, "frame_parts", (int)most_samples, "row_parts", (int)most_pixels, "peak_node",
                      p->graph->nodes[p->peak_node].label, "weights", p->unit_count ? "streamed" : "resident",
-                     "streamed_bytes_per_step", (json_int_t)p->stream_bytes, "skips", p->parking_count ? "host" : "device",
+                     "prefetch", (int)p->prefetch, "streamed_bytes_per_step", (json_int_t)p->stream_bytes, "skips", p->parking_count ? "host" : "device",
                      "parked_bytes_per_step", (json_int_t)p->parked_bytes);
 }
 
