@@ -31,9 +31,15 @@ static void on_log(void *user, int level, const char *text)
 
 vka_gpu *check_open_gpu(void)
 {
+    return check_open_gpu_with(VKA_TRANSFERS_BEST, false);
+}
+
+vka_gpu *check_open_gpu_with(enum vka_transfers transfers, bool timers)
+{
     vka_gpu *gpu = NULL;
     vka_error err = {0};
-    vka_gpu_params p = {.validation = true, .log = {.write = on_log, .level = VKA_LOG_ERROR}};
+    vka_gpu_params p = {.validation = true, .transfers = transfers, .timers = timers,
+                        .log = {.write = on_log, .level = VKA_LOG_ERROR}};
     vka_status s = vka_gpu_create(&gpu, &p, &err);
     if (s == VKA_E_DEVICE) {
         fprintf(stderr, "skipped: %s\n", err.what);

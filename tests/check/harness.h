@@ -48,6 +48,8 @@ struct check {
 /* The device of the tests ($VKANIM_DEVICE), with validation; ends the program with code 77 (skipped) when there is
  * none. */
 vka_gpu *check_open_gpu(void);
+/* The same with another queue for copies, or with times of every dispatch. */
+vka_gpu *check_open_gpu_with(enum vka_transfers transfers, bool timers);
 /* Asserts that the validation layers kept silent. */
 void check_close_gpu(vka_gpu **gpu);
 

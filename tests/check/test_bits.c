@@ -1,6 +1,7 @@
 /* test_bits.c - the budget never changes the picture: each network at ten budgets, from the smallest plan to the
  * fastest, gives the same bits, takes exactly the memory that was planned, and reads nothing that it has not
- * written.  Then how a run is submitted, stopped and begun again.
+ * written.  Then weights that come on a queue of their own while the device works, and how a run is submitted, stopped and
+ * begun again.
  *
  * Networks: small ones with random weights (networks.h) in both precisions, and the miniature. */
 #include <setjmp.h>
@@ -113,8 +114,8 @@ static void release(struct unet_case *u)
     free(u->sample);
 }
 
-/* Plans within the budget, starts on a spoilt arena and hands the prompt in.  Returns what the stage needs. */
-static uint64_t start(struct vka_unet_stage *s, const struct unet_case *u, uint64_t budget)
+/* Plans within the budget, or by `knobs`, starts on a spoilt arena and hands the prompt in.  Returns what the stage needs. */
+static uint64_t start_by(struct vka_unet_stage *s, const struct unet_case *u, uint64_t budget, const struct vka_knobs *knobs)
 {
     vka_error err = {0};
     uint64_t need;
@@ -124,11 +125,21 @@ static uint64_t start(struct vka_unet_stage *s, const struct unet_case *u, uint6
         index[u->p.frames + i] = 1;
     ok(vka_unet_stage_build(s, &u->p, &err), &err);
     ok(vka_unet_stage_plan(s, budget, &need, &err), &err);
+    if (knobs) {
+        vka_plan_destroy(&s->unet.plan);
+        s->unet.plan = vka_plan_make(s->unet.graph, knobs, &err);
+        ok(err.status, &err);
+    }
     ok(vka_unet_stage_start(s, gpu, NULL, &err), &err);
     spoil(s->unet.exec);
     ok(vka_unet_stage_prompt(s, u->context, index, &err), &err);
     free(index);
     return need;
+}
+
+static uint64_t start(struct vka_unet_stage *s, const struct unet_case *u, uint64_t budget)
+{
+    return start_by(s, u, budget, NULL);
 }
 
 static void evaluate(struct vka_unet_stage *s, const struct unet_case *u, float timestep, float *eps)
@@ -143,7 +154,7 @@ static uint32_t unet_bits(const struct unet_case *u)
     float *first = calloc(u->elements, sizeof *first), *second = calloc(u->elements, sizeof *second);
     float *eps = calloc(u->elements, sizeof *eps);
     uint64_t least, most;
-    uint32_t together = 0, apart = 0, cut = 0, streamed = 0, parked = 0;
+    uint32_t together = 0, apart = 0, cut = 0, streamed = 0, parked = 0, ahead = 0;
     vka_error err = {0};
     struct vka_unet_stage s;
     assert_true(first && second && eps);
@@ -160,6 +171,7 @@ static uint32_t unet_bits(const struct unet_case *u)
         apart += p->passes > 1;
         streamed += p->unit_count;
         parked += p->parking_count;
+        ahead += p->prefetch;
         for (uint32_t i = 0; i < p->segment_count; i++)
             cut += p->segments[i].parts > 1;
         evaluate(&s, u, 501, eps);
@@ -179,9 +191,10 @@ static uint32_t unet_bits(const struct unet_case *u)
         vka_unet_stage_end(&s);
         assert_true(vka_gpu_device_bytes(gpu, NULL) == before);
     }
-    printf("%s: %.2f to %.2f MB; %u plans with the branches together, %u apart, %u segments cut, %u units of weights streamed, %u tensors parked\n",
-           u->what, (double)most / 1e6, (double)least / 1e6, together, apart, cut, streamed, parked);
-    assert_true(together > 0);
+    printf("%s: %.2f to %.2f MB; %u plans with the branches together, %u apart, %u segments cut, %u units of weights streamed, "
+           "%u plans with prefetching, %u tensors parked\n",
+           u->what, (double)most / 1e6, (double)least / 1e6, together, apart, cut, streamed, ahead, parked);
+    assert_true(together > 0 && parked > 0 && (ahead > 0) == vka_gpu_describe(gpu)->transfer_queue);
     free(first);
     free(second);
     free(eps);
@@ -382,6 +395,114 @@ static void miniature_text_and_vae(void **state)
     close_miniature(&m);
 }
 
+/* ---- weights that come while the device works ------------------------------------------------------------ */
+
+/* The ring becomes NaN: what is read from it has come since. */
+static void spoil_ring(struct vka_exec *e)
+{
+    size_t bytes = (size_t)e->plan->weight_blocks[e->plan->ring_block];
+    void *nan = malloc(bytes);
+    vka_error err = {0};
+    assert_non_null(nan);
+    memset(nan, 0xff, bytes);
+    ok(vka_block_write(gpu, e->weights[e->plan->ring_block], 0, nan, bytes, &err), &err);
+    free(nan);
+}
+
+/* The same bits as with everything resident, at several limits for weights.  Returns how many lists waited for another queue. */
+static uint32_t prefetched_bits(const struct unet_case *u)
+{
+    enum { SHARES = 5 };
+    float *first = calloc(u->elements, sizeof *first), *second = calloc(u->elements, sizeof *second);
+    float *eps = calloc(u->elements, sizeof *eps);
+    struct vka_unet_stage s;
+    uint32_t waits = 0;
+    assert_true(first && second && eps);
+    start(&s, u, UINT64_MAX);
+    uint64_t weights = s.unet.exec->plan->weight_bytes;
+    evaluate(&s, u, 501, first);
+    evaluate(&s, u, 250, second);
+    vka_unet_stage_end(&s);
+    for (uint32_t k = 0; k < 2 * SHARES; k++) {
+        struct vka_knobs knobs = vka_knobs_free();
+        knobs.branches_per_pass = 1 + k % 2;
+        knobs.weight_limit = weights / SHARES * (k / 2);
+        knobs.prefetch = true;
+        start_by(&s, u, UINT64_MAX, &knobs);
+        const struct vka_program *p = s.unet.exec->program;
+        assert_true(p->plan->prefetch && (k < 6 || p->plan->weight_bytes <= knobs.weight_limit));
+        for (uint32_t i = 0; i < p->list_count; i++)
+            waits += p->lists[i].transfer && p->lists[i].after[VKA_TURN_NEXT];
+        for (int round = 0; round < 3; round++) { /* one with what runs once; then twice without */
+            spoil_ring(s.unet.exec);
+            evaluate(&s, u, round ? 250 : 501, eps);
+            check_same(u->what, eps, round ? second : first, u->elements);
+        }
+        vka_unet_stage_end(&s);
+    }
+    free(first);
+    free(second);
+    free(eps);
+    return waits;
+}
+
+static vka_gpu *ordinary; /* while `gpu` is another one */
+
+static int use_gpu(enum vka_transfers transfers, bool timers)
+{
+    ordinary = gpu;
+    gpu = check_open_gpu_with(transfers, timers);
+    return 0;
+}
+
+static int with_twin(void **state) { (void)state; return use_gpu(VKA_TRANSFERS_TWIN, false); }
+
+static int with_timers(void **state) { (void)state; return use_gpu(VKA_TRANSFERS_TWIN, true); }
+
+static int with_one_queue(void **state) { (void)state; return use_gpu(VKA_TRANSFERS_NONE, false); }
+
+static int with_the_best(void **state) { (void)state; return use_gpu(VKA_TRANSFERS_BEST, false); }
+
+static int without(void **state)
+{
+    (void)state;
+    check_close_gpu(&gpu);
+    gpu = ordinary;
+    return 0;
+}
+
+static void prefetched_weights(void **state)
+{
+    (void)state;
+    for (int f16 = 0; f16 < 2; f16++) {
+        vka_unet_config c = networks_small_unet(16, 2 + (uint32_t)f16, 1);
+        vka_motion_info motion = networks_v2_motion(&c);
+        vka_weights *weights = networks_unet_table(&c, &numbers), *more = networks_motion_table(&motion, &c, &numbers);
+        assert_true(weights && more);
+        struct unet_case u = unet_case("prefetched weights", weights, &c, more, &motion, 2, 12, 8, f16);
+        uint32_t waits = prefetched_bits(&u);
+        printf("%s: %u copies waited for room in the ring\n", u.what, waits);
+        assert_true(waits > 100);
+        release(&u);
+        vka_weights_free(weights);
+        vka_weights_free(more);
+    }
+}
+
+/* Budgets alone, on a device that has a second queue. */
+static void budgets_with_two_queues(void **state)
+{
+    (void)state;
+    vka_unet_config c = networks_small_unet(16, 3, 1);
+    vka_motion_info motion = networks_v2_motion(&c);
+    vka_weights *weights = networks_unet_table(&c, &numbers), *more = networks_motion_table(&motion, &c, &numbers);
+    struct unet_case u = unet_case("a small UNet on two queues, fp16", weights, &c, more, &motion, 4, 12, 16, true);
+    assert_true(unet_bits(&u) > 0);
+    release(&u);
+    vka_weights_free(weights);
+    vka_weights_free(more);
+}
+
 /* ---- submitting ------------------------------------------------------------------------------------------- */
 
 struct counter {
@@ -394,9 +515,8 @@ static int count_ticks(void *user)
     return c->calls++ == c->stop_at;
 }
 
-static void runs_are_stopped_and_begun_again(void **state)
+static void stop_and_begin_again(const struct vka_knobs *knobs)
 {
-    (void)state;
     vka_unet_config c = networks_small_unet(16, 2, 1);
     vka_motion_info motion = networks_v2_motion(&c);
     vka_weights *weights = networks_unet_table(&c, &numbers), *more = networks_motion_table(&motion, &c, &numbers);
@@ -405,7 +525,7 @@ static void runs_are_stopped_and_begun_again(void **state)
     struct vka_unet_stage s;
     vka_error err = {0};
     assert_true(first && eps && weights && more);
-    start(&s, &u, 0);
+    start_by(&s, &u, 0, knobs);
     evaluate(&s, &u, 501, first);
     struct vka_exec *e = s.unet.exec;
     e->lists.limits.measured = false; /* or the lists would be cut by what they take */
@@ -420,7 +540,11 @@ static void runs_are_stopped_and_begun_again(void **state)
     spoil(e);
     ok(vka_unet_stage_once(&s, u.sample, 501, eps, &ticker, &err), &err);
     check_same("one list in each submission", eps, first, u.elements);
-    assert_true(ticks.calls >= (int)lists); /* asked at least once for each */
+    uint32_t copies = 0;
+    for (uint32_t i = 0; i < lists; i++)
+        copies += e->program->lists[e->lists.items[i].of].transfer;
+    assert_true((copies > 0) == (knobs != NULL));
+    assert_true(ticks.calls >= (int)(lists - copies)); /* asked at least once for each that it waits for */
     if (vka_gpu_describe(gpu)->timestamps)
         for (uint32_t i = 0; i < lists; i++)
             assert_true(e->lists.items[i].seconds < 100);
@@ -466,6 +590,21 @@ static void runs_are_stopped_and_begun_again(void **state)
     vka_weights_free(more);
 }
 
+static void runs_are_stopped_and_begun_again(void **state)
+{
+    (void)state;
+    stop_and_begin_again(NULL);
+}
+
+static void runs_with_copies_are_stopped_and_begun_again(void **state)
+{
+    (void)state;
+    struct vka_knobs knobs = vka_knobs_free();
+    knobs.weight_limit = 0;
+    knobs.prefetch = true;
+    stop_and_begin_again(&knobs);
+}
+
 static void packing_can_be_stopped(void **state)
 {
     (void)state;
@@ -509,7 +648,13 @@ int main(void)
         cmocka_unit_test(small_text_and_vae),
         cmocka_unit_test(miniature_unet),
         cmocka_unit_test(miniature_text_and_vae),
+        cmocka_unit_test_setup_teardown(prefetched_weights, with_twin, without),
+        cmocka_unit_test_setup_teardown(prefetched_weights, with_timers, without),
+        cmocka_unit_test_setup_teardown(prefetched_weights, with_one_queue, without),
+        cmocka_unit_test_setup_teardown(prefetched_weights, with_the_best, without),
+        cmocka_unit_test_setup_teardown(budgets_with_two_queues, with_twin, without),
         cmocka_unit_test(runs_are_stopped_and_begun_again),
+        cmocka_unit_test_setup_teardown(runs_with_copies_are_stopped_and_begun_again, with_twin, without),
         cmocka_unit_test(packing_can_be_stopped),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
