@@ -1,5 +1,5 @@
 /* test_hazard.c - plans of the real networks without a device: planned at many budgets, recorded for made-up
- * addresses, and proven free of hazards; then spoilt, one barrier or one offset at a time, and the proof must fail.
+ * addresses, and proven free of hazards; then spoilt, one barrier, offset, copy or edge at a time, and the proof must fail.
  *
  * Weights are names and shapes (networks.h), so that Stable Diffusion 1.5 with AnimateDiff v2 takes no memory here. */
 #include <setjmp.h>
@@ -49,6 +49,13 @@ static struct vka_kernel_table table_for(bool cpu)
         t.subgroup_size = 8;
     }
     return t;
+}
+
+/* `./run test --all` deletes every barrier of the large networks and goes through more budgets. */
+static bool thorough(void)
+{
+    const char *all = getenv("VKANIM_TEST_ALL");
+    return all && *all;
 }
 
 /* ---- a recorded program -------------------------------------------------------------------------------- */
@@ -259,10 +266,51 @@ static uint32_t spoil_units(struct vka_plan *p, const struct vka_kernel_table *t
     return spoilt;
 }
 
+/* What the lists of two queues wait for: a unit's copies for nothing of the unit before it in the pass, or they would not come
+ * while that runs; its launches for its copies.  Then, at most `most` times, an edge is left out, or turned to a list that comes
+ * later, or a list changes its queue: each must be found.  Returns how many. */
+static uint32_t spoil_edges(struct vka_program *p, uint32_t most)
+{
+    uint32_t spoilt = 0, edges = 0, seen = 0, unit = UINT32_MAX;
+    for (uint32_t l = 0; l < p->list_count; l++) {
+        struct vka_program_list *list = &p->lists[l];
+        edges += (list->after[VKA_TURN_FIRST] ? 1u : 0u) + (list->after[VKA_TURN_NEXT] ? 1u : 0u);
+        assert_true(list->transfer == (p->plan->prefetch && list->copies));
+        if (!list->transfer || list->once)
+            continue;
+        assert_int_equal(p->lists[l + 1].after[VKA_TURN_NEXT], l + 1);
+        if (unit != UINT32_MAX && p->lists[unit].copy < list->copy)
+            assert_true(list->after[VKA_TURN_NEXT] <= unit);
+        unit = l;
+    }
+    assert_true(p->plan->prefetch ? edges > 0 : edges == 0);
+    for (uint32_t l = 0; l < p->list_count; l++)
+        for (enum vka_turn turn = VKA_TURN_FIRST; turn < VKA_TURNS; turn++) {
+            struct vka_program_list *list = &p->lists[l];
+            const uint32_t kept = list->after[turn];
+            if (!kept || (edges > most && (uint64_t)seen * most / edges == (uint64_t)(seen + 1) * most / edges)) {
+                seen += kept > 0;
+                continue;
+            }
+            seen++;
+            for (int how = 0; how < 3; how++) {
+                vka_error err = {0};
+                list->after[turn] = how == 1 ? l + 1 : how == 2 ? kept : 0;
+                list->transfer ^= how == 2;
+                if (vka_hazard_check(p, &err) != VKA_E_INTERNAL)
+                    fail_msg("edge %u -> %u of turn %d is spoilt (%d) and nobody objects", kept - 1, l, (int)turn, how);
+                list->transfer ^= how == 2;
+                spoilt++;
+            }
+            list->after[turn] = kept;
+        }
+    return spoilt;
+}
+
 /* ---- a network at many budgets --------------------------------------------------------------------------- */
 
 struct tally {
-    uint32_t plans, steps, barriers, offsets, cut, apart, streamed, units;
+    uint32_t plans, steps, barriers, offsets, cut, apart, streamed, units, ahead, edges;
     double worst_seconds;
 };
 
@@ -297,6 +345,8 @@ static void prove(const struct vka_graph *g, const struct vka_kernel_table *tabl
         t->steps += r.program->step_count;
         t->apart += p->passes > 1;
         t->streamed += p->unit_count > 0;
+        t->ahead += p->prefetch;
+        t->edges += spoil_edges(r.program, thorough() ? barriers : barriers / 4);
         if (b % 3 == 0)
             t->units += spoil_units(p, table, offsets);
         for (uint32_t i = 0; i < p->segment_count; i++)
@@ -310,9 +360,10 @@ static void prove(const struct vka_graph *g, const struct vka_kernel_table *tabl
 
 static void report(const char *what, const struct tally *t)
 {
-    printf("%s: %u plans, %u steps, %u barriers, %u offsets and %u copies spoilt; %u segments cut, %u plans in passes, %u with "
-           "streamed weights; slowest plan %.3f s\n",
-           what, t->plans, t->steps, t->barriers, t->offsets, t->units, t->cut, t->apart, t->streamed, t->worst_seconds);
+    printf("%s: %u plans, %u steps, %u barriers, %u offsets, %u copies and %u edges spoilt; %u segments cut, %u plans in passes, "
+           "%u with streamed weights, %u of them ahead; slowest plan %.3f s\n",
+           what, t->plans, t->steps, t->barriers, t->offsets, t->units, t->edges, t->cut, t->apart, t->streamed, t->ahead,
+           t->worst_seconds);
 }
 
 static void prove_unet(const vka_unet_config *c, const struct shape *s, uint32_t budgets, uint32_t barriers,
@@ -347,13 +398,6 @@ static void prove_unet(const vka_unet_config *c, const struct shape *s, uint32_t
     vka_unet_stage_end(&stage);
     vka_weights_free(weights);
     vka_weights_free(more);
-}
-
-/* `./run test --all` deletes every barrier of the large networks and goes through more budgets. */
-static bool thorough(void)
-{
-    const char *all = getenv("VKANIM_TEST_ALL");
-    return all && *all;
 }
 
 /* ---- tests ------------------------------------------------------------------------------------------- */

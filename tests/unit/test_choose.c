@@ -131,10 +131,69 @@ static void test_variable(void **state)
     unsetenv("VKANIM_DEVICE");
 }
 
+/* ---- queues ---------------------------------------------------------------------------------------------- */
+
+enum {
+    G = VK_QUEUE_GRAPHICS_BIT,
+    C = VK_QUEUE_COMPUTE_BIT,
+    T = VK_QUEUE_TRANSFER_BIT,
+    S = VK_QUEUE_SPARSE_BINDING_BIT,
+    VIDEO = VK_QUEUE_VIDEO_DECODE_BIT_KHR
+};
+
+struct family {
+    VkQueueFlags flags;
+    uint32_t count, bits;
+};
+
+/* Work in family `work`, copies in queue `index` of family `copies`; -1: none. */
+static void expect_queues(const struct family *families, uint32_t n, int work, int copies, uint32_t index, bool engine)
+{
+    VkQueueFamilyProperties f[8];
+    struct vka_physical p;
+    memset(&p, 0, sizeof p);
+    memset(f, 0, sizeof f);
+    for (uint32_t i = 0; i < n; i++) {
+        f[i].queueFlags = families[i].flags;
+        f[i].queueCount = families[i].count;
+        f[i].timestampValidBits = families[i].bits;
+    }
+    assert_int_equal(vka_physical_queues(&p, f, n), work >= 0);
+    assert_int_equal(p.info.transfer_queue, copies >= 0);
+    assert_int_equal(p.info.transfer_engine, engine);
+    if (work >= 0) {
+        assert_int_equal(p.queue_family, work);
+        assert_int_equal(p.timestamp_bits, families[work].bits);
+    }
+    if (copies >= 0) {
+        assert_int_equal(p.transfer_family, copies);
+        assert_int_equal(p.transfer_index, index);
+        assert_int_equal(p.transfer_bits, families[copies].bits);
+    }
+}
+
+static void test_queues(void **state)
+{
+    (void)state;
+    /* the ways in which drivers cut a device into families */
+    expect_queues((struct family[]){{G | C | T, 1, 64}}, 1, 0, -1, 0, false);                       /* one for all */
+    expect_queues((struct family[]){{G | C | T, 2, 64}}, 1, 0, 0, 1, false);                        /* two alike */
+    expect_queues((struct family[]){{G | C | T, 1, 64}, {C | T, 4, 64}}, 2, 1, 1, 1, false);        /* compute engines */
+    expect_queues((struct family[]){{G | C | T, 1, 64}, {C | T, 1, 64}}, 2, 1, 0, 0, false);        /* only graphics is left */
+    expect_queues((struct family[]){{G | C, 1, 64}, {C, 4, 64}, {T, 1, 64}}, 3, 1, 2, 0, true);     /* and a copy engine */
+    expect_queues((struct family[]){{G | C | T | S, 16, 64}, {T | S, 2, 64}, {C | T | S, 8, 64}, {T | VIDEO, 1, 32}}, 4, 2, 1, 0,
+                  true);
+    expect_queues((struct family[]){{T | VIDEO, 1, 64}, {G | C | T, 1, 64}}, 2, 1, -1, 0, false);   /* video is no help */
+    expect_queues((struct family[]){{G | C | T, 1, 36}, {T, 1, 0}}, 2, 0, 1, 0, true);              /* without a clock */
+    expect_queues((struct family[]){{G | T, 1, 64}, {T, 1, 64}}, 2, -1, -1, 0, false);              /* no compute at all */
+    expect_queues((struct family[]){{G | C | T, 1, 64}, {T, 0, 64}, {S, 1, 64}}, 3, 0, -1, 0, false);
+}
+
 int main(void)
 {
     unsetenv("VKANIM_DEVICE");
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_best), cmocka_unit_test(test_names),
-                                       cmocka_unit_test(test_unusable), cmocka_unit_test(test_variable)};
+                                       cmocka_unit_test(test_unusable), cmocka_unit_test(test_variable),
+                                       cmocka_unit_test(test_queues)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
