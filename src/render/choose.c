@@ -27,18 +27,23 @@ static vka_status judge(const struct vka_plan *plan, const struct vka_kernel_tab
 struct choice {
     const struct vka_graph *graph;
     const struct vka_kernel_table *table;
-    uint64_t room;
+    uint64_t room, host_room;
     struct vka_plan *plan;
     uint64_t need;
     double seconds;
     uint32_t parked; /* tensors, in the last try */
 };
 
+static bool fits(const struct choice *c, const struct vka_plan *p, uint64_t need)
+{
+    return need <= c->room && p->host_bytes <= c->host_room;
+}
+
 /* Keeps the plan where it is better; returns its size. */
 static uint64_t consider(struct choice *c, struct vka_plan *p, uint64_t need, double seconds)
 {
-    bool fits = need <= c->room, fitted = c->plan && c->need <= c->room;
-    if (!c->plan || (fits ? !fitted || seconds < c->seconds : !fitted && need < c->need)) {
+    bool good = fits(c, p, need), fitted = c->plan && fits(c, c->plan, c->need);
+    if (!c->plan || (good ? !fitted || seconds < c->seconds : !fitted && need < c->need)) {
         vka_plan_destroy(&c->plan);
         c->plan = p;
         c->need = need;
@@ -75,7 +80,7 @@ static vka_status try_knobs(struct choice *c, struct vka_knobs knobs, vka_error 
 /* Whether the best so far is a plan that nothing can beat: all branches and all weights at once, uncut, nothing parked. */
 static bool full_speed(const struct choice *c)
 {
-    bool full = c->plan && c->need <= c->room && c->plan->passes == 1 && !c->plan->unit_count && !c->plan->parking_count;
+    bool full = c->plan && fits(c, c->plan, c->need) && c->plan->passes == 1 && !c->plan->unit_count && !c->plan->parking_count;
     for (uint32_t k = 0; full && k < c->plan->segment_count; k++)
         full = c->plan->segments[k].parts == 1;
     return full;
@@ -98,11 +103,12 @@ static vka_status try_weights(struct choice *c, struct vka_knobs knobs, vka_erro
     return s;
 }
 
-vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kernel_table *table, uint64_t budget,
-                           uint64_t other, struct vka_plan **out, uint64_t *need, vka_error *err)
+static vka_status choose(const struct vka_graph *graph, const struct vka_kernel_table *table, const struct vka_room *room,
+                         uint64_t other, struct vka_plan **out, uint64_t *need, vka_error *err)
 {
     uint32_t branches = graph->samples / graph->frames;
-    struct choice c = {.graph = graph, .table = table, .room = other < budget ? budget - other : 0};
+    struct choice c = {.graph = graph, .table = table, .room = other < room->device ? room->device - other : 0,
+                       .host_room = room->host};
     vka_error why = {0};
     *out = NULL;
     *need = UINT64_MAX;
@@ -125,4 +131,25 @@ vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kerne
     if (err && err->status == VKA_OK)
         *err = why;
     return why.status;
+}
+
+vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kernel_table *table, uint64_t budget,
+                           uint64_t other, struct vka_plan **out, uint64_t *need, vka_error *err)
+{
+    return choose(graph, table, &(struct vka_room){budget, UINT64_MAX}, other, out, need, err);
+}
+
+struct vka_knobs vka_knobs_least(void) { return (struct vka_knobs){.branches_per_pass = 1, .park = true}; }
+
+vka_status vka_exec_plan(const struct vka_graph *graph, const struct vka_kernel_table *table, const struct vka_ask *ask,
+                         uint64_t other, struct vka_plan **out, uint64_t *need, vka_error *err)
+{
+    double seconds;
+    if (!ask->knobs)
+        return choose(graph, table, &ask->room, other, out, need, err);
+    *out = vka_plan_make(graph, ask->knobs, err);
+    vka_status s = *out ? judge(*out, table, need, &seconds, err) : VKA_E_MEMORY;
+    if (s != VKA_OK)
+        vka_plan_destroy(out);
+    return s;
 }

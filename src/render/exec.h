@@ -33,13 +33,32 @@ struct vka_exec {
  * what a device of its kind reaches; info NULL: a GPU. */
 struct vka_rates vka_exec_rates(const vka_gpu_info *info, double measured);
 
+/* The memory that a plan may take. */
+struct vka_room {
+    uint64_t device; /* bytes, with what the caller takes of it besides */
+    uint64_t host;   /* bytes for weights that wait there to be streamed */
+};
+
+/* What is asked of a plan: the fastest that fits the room or, where `knobs` is set, the one that these make. */
+struct vka_ask {
+    struct vka_room room;
+    const struct vka_knobs *knobs;
+    bool any_state; /* with knobs: a clip's state goes where less of the device is needed; else it stays where it is */
+};
+/* The knobs of the smallest plan. */
+struct vka_knobs vka_knobs_least(void);
+
 /* The plan that is estimated to be fastest among those that fit `budget` bytes of device memory together with `other` bytes that
  * the caller takes: branches together or one at a time, weights resident or streamed from the host's memory, ahead of the work
  * (table->transfer_queue) or between it, tensors whose uses lie far apart (skips) on the device or parked in the host's,
  * segments cut as far as needed.  *need is its footprint (without `other`).  When nothing fits, the smallest plan is returned all the same:
- * compare. */
+ * compare.  Host memory is without limit. */
 vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kernel_table *table, uint64_t budget,
                            uint64_t other, struct vka_plan **plan, uint64_t *need, vka_error *err);
+/* The same for a plan that may not take more than room.host bytes of host memory either (compare plan->host_bytes too), or
+ * for one of given knobs. */
+vka_status vka_exec_plan(const struct vka_graph *graph, const struct vka_kernel_table *table, const struct vka_ask *ask,
+                         uint64_t other, struct vka_plan **plan, uint64_t *need, vka_error *err);
 
 /* Takes ownership of `plan` (also on failure). `table` is copied. */
 vka_status vka_exec_create(struct vka_exec **out, vka_gpu *gpu, struct vka_plan *plan,

@@ -1,5 +1,6 @@
 /* net.c - one network alone, tensors in and tensors out: `vkanim net`.  See vkanim_lab.h. */
 #include "render/report.h"
+#include "render/room.h"
 #include "render/setup.h"
 #include "render/stages.h"
 #include "render/tensors.h"
@@ -212,7 +213,7 @@ vka_status vka_net(vka_context *cx, const vka_job *job, const char *net, const c
         st = vka_context_open_gpu(cx, job->device, &c.gpu, err);
     if (st == VKA_OK) {
         const vka_gpu_info *info = vka_gpu_describe(c.gpu);
-        c.budget = vka_job_has(job, "vram") ? job->vram : info->device_free;
+        c.budget = vka_room_decide(job, info, &cx->log).device;
         st = vka_setup_kernels(&c.setup, info, c.gpu, &cx->log, &c.table, &c.f16, err);
     }
     if (st == VKA_OK)

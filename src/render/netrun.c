@@ -83,8 +83,29 @@ vka_status vka_netrun_finish(struct vka_netrun *run, const vka_tensor *changing,
 
 vka_status vka_netrun_plan(struct vka_netrun *run, uint64_t budget, uint64_t other, vka_error *err)
 {
+    return vka_netrun_ask(run, &(struct vka_ask){.room = {budget, UINT64_MAX}}, other, err);
+}
+
+vka_status vka_netrun_ask(struct vka_netrun *run, const struct vka_ask *ask, uint64_t other, vka_error *err)
+{
     vka_plan_destroy(&run->plan);
-    return vka_exec_choose(run->graph, &run->table, budget, other, &run->plan, &run->need, err);
+    return vka_exec_plan(run->graph, &run->table, ask, other, &run->plan, &run->need, err);
+}
+
+vka_status vka_netrun_seconds(const struct vka_netrun *run, const struct vka_rates *rates, double *seconds, vka_error *err)
+{
+    struct vka_addresses at;
+    uint64_t *store;
+    vka_status s = vka_addresses_fake(run->plan, &at, &store, err);
+    if (s != VKA_OK)
+        return s;
+    struct vka_program *p = vka_program_record(run->plan, &run->table, &at, rates, err);
+    free(store);
+    if (!p)
+        return VKA_E_MEMORY;
+    *seconds += vka_program_seconds(p);
+    vka_program_destroy(&p);
+    return VKA_OK;
 }
 
 vka_status vka_netrun_start(struct vka_netrun *run, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err)

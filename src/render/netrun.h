@@ -32,6 +32,10 @@ vka_status vka_netrun_begin(struct vka_netrun *run, const char *name, uint32_t b
 vka_status vka_netrun_finish(struct vka_netrun *run, const vka_tensor *changing, uint32_t count, vka_error *err);
 /* Plans within `budget` bytes, `other` of which the caller needs itself; run->need tells what came out. */
 vka_status vka_netrun_plan(struct vka_netrun *run, uint64_t budget, uint64_t other, vka_error *err);
+/* The same for what `ask` says. */
+vka_status vka_netrun_ask(struct vka_netrun *run, const struct vka_ask *ask, uint64_t other, vka_error *err);
+/* Adds the estimated seconds of an evaluation as planned, without what runs once per prompt. */
+vka_status vka_netrun_seconds(const struct vka_netrun *run, const struct vka_rates *rates, double *seconds, vka_error *err);
 vka_status vka_netrun_start(struct vka_netrun *run, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err);
 void vka_netrun_end(struct vka_netrun *run); /* zeroed ones are fine */
 

@@ -215,7 +215,7 @@ static vka_status prepare(struct vka_run *r, vka_error *err)
         st = vka_work_build(w, err);
     if (st == VKA_OK)
         st = vka_work_plan(w, w->budget, err);
-    if (st == VKA_OK && w->planned > w->budget)
+    if (st == VKA_OK && !vka_work_fits(w))
         st = vka_work_does_not_fit(w, err);
     return st;
 }

@@ -178,6 +178,15 @@ static vka_status decide_windows(struct vka_setup *s, vka_error *err)
     return VKA_OK;
 }
 
+vka_status vka_setup_resize(struct vka_setup *s, uint32_t width, uint32_t height, uint32_t frames, vka_error *err)
+{
+    s->width = width;
+    s->height = height;
+    s->frames = frames;
+    s->windows = (struct vka_window_params){0};
+    return decide_windows(s, err);
+}
+
 static vka_status decide_size(struct vka_setup *s, vka_error *err)
 {
     const struct vka_job *j = s->job;

@@ -52,6 +52,9 @@ enum { /* what a command needs of a setup */
 /* Opens and decides; `manifest` lets the model's own vkanim.json choose motion module and defaults. */
 vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned needs, const vka_log *log, vka_error *err);
 void vka_setup_close(struct vka_setup *s);
+/* Another size and length for the clip, multiples of the factor; windows are decided anew.  What --embeds, --noise and their
+ * like hold is not looked at. */
+vka_status vka_setup_resize(struct vka_setup *s, uint32_t width, uint32_t height, uint32_t frames, vka_error *err);
 
 /* The kernel table of the device (info NULL: a common GPU's) with --path, and whether networks store fp16: --precision, else
  * what the path and the device do.  fp32 storage takes the path fp32.  Where the device is open, `gpu`, matrix kernels are

@@ -1,5 +1,8 @@
 /* stages.h - the three stages of a render: text, UNet with its sampler, VAE.  Each is planned on its own, takes its memory when it
- * starts and gives it back when it ends; between stages a clip's state is in host memory. */
+ * starts and gives it back when it ends; between stages a clip's state is in host memory.
+ *
+ * ..._plan takes a budget of device memory and any of host memory; ..._ask what a struct vka_ask says.  *need is the device
+ * memory of the whole stage, which may be more than was asked for: compare.  A stage may be planned again until it starts. */
 #ifndef VKA_RENDER_STAGES_H
 #define VKA_RENDER_STAGES_H
 
@@ -24,6 +27,7 @@ vka_status vka_text_stage_build(struct vka_text_stage *s, vka_weights *weights, 
                                 uint32_t chunks, uint32_t tokens, bool f16, const struct vka_kernel_table *table,
                                 vka_error *err);
 vka_status vka_text_stage_plan(struct vka_text_stage *s, uint64_t budget, uint64_t *need, vka_error *err);
+vka_status vka_text_stage_ask(struct vka_text_stage *s, const struct vka_ask *ask, uint64_t *need, vka_error *err);
 /* ids [chunks][tokens] -> out [chunks][tokens][width]. */
 vka_status vka_text_stage_run(struct vka_text_stage *s, vka_gpu *gpu, const uint32_t *ids, float *out,
                               const vka_ticker *ticker, const vka_log *log, vka_error *err);
@@ -45,8 +49,8 @@ struct vka_unet_stage_params {
     /* A clip of more frames than a window goes through the network in windows; length 0: in one piece. */
     struct vka_window_params window;
     bool park;      /* clip state in host memory though the clip is one piece; in windows it always is */
-    uint32_t slice; /* frames that the sampler takes at a time from host memory; 0: those of a window.  No bit of any result
-                       depends on it, nor on `park` */
+    uint32_t slice; /* frames that the sampler takes at a time from host memory; 0: as many as fit the bytes of a window's
+                       input.  No bit of any result depends on it, nor on `park` */
 };
 
 enum { VKA_MAX_PATTERNS = 8 };
@@ -54,6 +58,7 @@ enum { VKA_MAX_PATTERNS = 8 };
 struct vka_unet_stage {
     struct vka_unet_stage_params p;
     uint32_t length; /* frames of the network: of a window, or all */
+    uint32_t slice;  /* frames that the sampler takes at a time where parked */
     bool parked;     /* the clip's state is in host memory */
     struct vka_netrun unet, begin, pattern[VKA_MAX_PATTERNS];
     struct vka_netrun guide; /* where parked; else guidance is part of the patterns */
@@ -66,8 +71,9 @@ struct vka_unet_stage {
         vka_tensor in[VKA_SLOTS], out[VKA_SLOTS];
     } flow[VKA_MAX_PATTERNS];
     struct vka_io io;
-    uint64_t sample_at, context_at, eps_at, slot_at[VKA_SLOTS];
-    uint64_t slot_bytes;
+    /* where parked, x_at and guided_at are of the network's frames and share bytes with the slots, of a slice's */
+    uint64_t sample_at, context_at, eps_at, x_at, guided_at, slot_at[VKA_SLOTS];
+    uint64_t slot_bytes, pixels_bytes; /* pixels_bytes: of `pixels` */
     vka_gpu *gpu; /* set by the start */
     vka_block *block, *step;
     bool first;
@@ -80,12 +86,27 @@ struct vka_unet_stage {
 };
 
 vka_status vka_unet_stage_build(struct vka_unet_stage *s, const struct vka_unet_stage_params *p, vka_error *err);
+/* With the clip's state where it is. */
 vka_status vka_unet_stage_plan(struct vka_unet_stage *s, uint64_t budget, uint64_t *need, vka_error *err);
+vka_status vka_unet_stage_ask(struct vka_unet_stage *s, const struct vka_ask *ask, uint64_t *need, vka_error *err);
+/* As vka_unet_stage_ask, and decides where the clip's state is unless p.park says: on the device where all fits there at full
+ * speed, else where it is faster; where nothing fits, where less is needed. */
+vka_status vka_unet_stage_choose(struct vka_unet_stage *s, const struct vka_ask *ask, uint64_t *need, vka_error *err);
+/* Puts the clip's state in host memory or on the device, as p.park does; what was planned is forgotten.  A stage that has not
+ * started.  In windows the state stays in host memory. */
+vka_status vka_unet_stage_park(struct vka_unet_stage *s, bool park, vka_error *err);
 /* Bytes of host memory that the start takes for the clip's state; 0 where that is on the device. */
 uint64_t vka_unet_stage_host_bytes(const struct vka_unet_stage *s);
+/* Estimated seconds of an evaluation of the sampler as planned. */
+vka_status vka_unet_stage_seconds(const struct vka_unet_stage *s, const struct vka_rates *rates, double *seconds, vka_error *err);
 /* What one step moves and launches as planned: the sampler's input, the network, the sampler; see vka_program_traffic. */
 vka_status vka_unet_stage_traffic(const struct vka_unet_stage *s, struct vka_traffic lines[VKA_TRAFFIC_LINES],
                                   uint32_t *count, vka_error *err);
+/* The sampler's slots of the clip, as a mask; elements of one of its frames; the windows of a step, one of all frames for a clip
+ * in one piece. */
+uint32_t vka_unet_stage_slots(const struct vka_unet_stage *s);
+uint64_t vka_unet_stage_frame(const struct vka_unet_stage *s);
+vka_status vka_unet_stage_make_windows(const struct vka_unet_stage *s, struct vka_windows *w, uint32_t step, vka_error *err);
 vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err);
 /* context [prompts][tokens][text_width]; index [branches * frames]: each sample's prompt. */
 vka_status vka_unet_stage_prompt(struct vka_unet_stage *s, const float *context, const int32_t *index, vka_error *err);
@@ -126,6 +147,7 @@ vka_status vka_vae_stage_build(struct vka_vae_stage *s, enum vka_vae_mode mode, 
                                const vka_vae_config *c, uint32_t frames, uint32_t height, uint32_t width, bool f16,
                                const struct vka_kernel_table *table, vka_error *err);
 vka_status vka_vae_stage_plan(struct vka_vae_stage *s, uint64_t budget, uint64_t *need, vka_error *err);
+vka_status vka_vae_stage_ask(struct vka_vae_stage *s, const struct vka_ask *ask, uint64_t *need, vka_error *err);
 vka_status vka_vae_stage_start(struct vka_vae_stage *s, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err);
 /* PICTURES: latents [n,4,h,w] in the sampler's scale -> `out` bytes [n,H,W,3]; *bad: NaN or Inf was seen.
  * DECODE: latents -> floats [n,H,W,3].  ENCODE: frames [n,H,W,3] -> latents [n,4,h,w] in the sampler's scale. */

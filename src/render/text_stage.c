@@ -30,8 +30,13 @@ vka_status vka_text_stage_build(struct vka_text_stage *s, vka_weights *weights, 
 
 vka_status vka_text_stage_plan(struct vka_text_stage *s, uint64_t budget, uint64_t *need, vka_error *err)
 {
+    return vka_text_stage_ask(s, &(struct vka_ask){.room = {budget, UINT64_MAX}}, need, err);
+}
+
+vka_status vka_text_stage_ask(struct vka_text_stage *s, const struct vka_ask *ask, uint64_t *need, vka_error *err)
+{
     uint64_t other = vka_block_footprint(s->io.bytes);
-    vka_status st = vka_netrun_plan(&s->run, budget, other, err);
+    vka_status st = vka_netrun_ask(&s->run, ask, other, err);
     *need = s->run.need + other;
     return st;
 }

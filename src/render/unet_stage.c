@@ -95,7 +95,7 @@ static vka_status build_pattern(struct vka_unet_stage *s, uint32_t k, const vka_
 {
     char name[32];
     snprintf(name, sizeof name, "sampler %u", k);
-    vka_status st = vka_netrun_begin(&s->pattern[k], name, 1, s->parked ? s->p.slice : s->length, NULL, NULL, false,
+    vka_status st = vka_netrun_begin(&s->pattern[k], name, 1, s->parked ? s->slice : s->length, NULL, NULL, false,
                                      &s->p.table, err);
     if (st != VKA_OK)
         return st;
@@ -124,167 +124,82 @@ static vka_status build_pattern(struct vka_unet_stage *s, uint32_t k, const vka_
     return vka_netrun_finish(&s->pattern[k], changing, s->parked ? 1 : 3, err);
 }
 
+/* Where the inputs and outputs lie.  A parked clip's sampler begins when the network has ended, so their room is one. */
+static void place_slots(struct vka_unet_stage *s)
+{
+    const struct vka_unet_stage_params *p = &s->p;
+    uint64_t frame = (uint64_t)p->height * p->width * sizeof(float);
+    uint64_t input = frame * vka_pitch(p->config->in_channels), output = frame * vka_pitch(p->config->out_channels);
+    uint32_t slots = p->sampler ? vka_unet_stage_slots(s) : 0, count = 0;
+    for (uint32_t i = 0; i < VKA_SLOTS; i++)
+        count += slots >> i & 1;
+    s->io = (struct vka_io){0};
+    s->sample_at = vka_io_add(&s->io, p->branches * s->length * input);
+    s->eps_at = vka_io_add(&s->io, p->branches * s->length * output);
+    s->context_at = vka_io_add(&s->io, vka_tensor_bytes(vka_info(s->unet.graph, s->context)));
+    s->slice = vka_min_u32(p->slice ? p->slice : vka_max_u32(s->length / vka_max_u32(count, 1), 1), p->frames);
+    s->slot_bytes = output * (s->parked ? s->slice : s->length);
+    s->pixels_bytes = output * vka_max_u32(s->length, s->slice);
+    s->x_at = s->guided_at = s->io.bytes;
+    for (uint32_t i = 0; i < VKA_SLOTS; i++)
+        s->slot_at[i] = slots >> i & 1 ? vka_io_add(&s->io, s->slot_bytes) : 0;
+    if (s->parked) {
+        uint64_t end = vka_round_up(s->x_at + s->length * output, VKA_PLAN_ALIGN);
+        s->io.bytes = end > s->io.bytes ? end : s->io.bytes;
+    } else if (p->sampler) {
+        s->x_at = s->slot_at[VKA_SLOT_X];
+        s->guided_at = s->slot_at[VKA_SLOT_EPS];
+    }
+}
+
+/* What is around the network. */
+static vka_status build_around(struct vka_unet_stage *s, vka_error *err)
+{
+    const vka_sampler *sampler = s->p.sampler;
+    place_slots(s);
+    if (!sampler)
+        return VKA_OK;
+    vka_status st = build_begin(s, err);
+    if (st == VKA_OK && s->parked)
+        st = build_guide(s, err);
+    s->patterns = vka_sampler_patterns(sampler);
+    if (s->patterns > VKA_MAX_PATTERNS)
+        return vka_fail(err, VKA_E_INTERNAL, "the sampler has %u patterns", s->patterns);
+    for (uint32_t k = 0; st == VKA_OK && k < s->patterns; k++) {
+        uint32_t i = 0;
+        while (vka_sampler_eval_at(sampler, i)->pattern != k)
+            i++;
+        st = build_pattern(s, k, vka_sampler_eval_at(sampler, i), err);
+    }
+    return st;
+}
+
+static void end_around(struct vka_unet_stage *s)
+{
+    for (uint32_t k = 0; k < s->patterns; k++)
+        vka_netrun_end(&s->pattern[k]);
+    vka_netrun_end(&s->guide);
+    vka_netrun_end(&s->begin);
+}
+
 vka_status vka_unet_stage_build(struct vka_unet_stage *s, const struct vka_unet_stage_params *p, vka_error *err)
 {
     bool windows = p->window.length && p->window.length < p->frames;
     *s = (struct vka_unet_stage){.p = *p, .first = true, .length = windows ? p->window.length : p->frames};
     s->parked = p->sampler && (windows || p->park);
-    s->p.slice = vka_min_u32(p->slice ? p->slice : s->length, p->frames);
     vka_status st = build_unet(s, err);
-    if (st != VKA_OK)
-        return st;
-    uint32_t c_in = p->config->in_channels, c_out = p->config->out_channels;
-    uint64_t pixels = (uint64_t)s->length * p->height * p->width * sizeof(float);
-    s->sample_at = vka_io_add(&s->io, p->branches * pixels * vka_pitch(c_in));
-    s->eps_at = vka_io_add(&s->io, p->branches * pixels * vka_pitch(c_out));
-    s->context_at = vka_io_add(&s->io, vka_tensor_bytes(vka_info(s->unet.graph, s->context)));
-    if (!p->sampler)
+    return st == VKA_OK ? build_around(s, err) : st;
+}
+
+vka_status vka_unet_stage_park(struct vka_unet_stage *s, bool park, vka_error *err)
+{
+    bool parked = s->p.sampler && (s->length < s->p.frames || park);
+    if (parked == s->parked)
         return VKA_OK;
-    s->slot_bytes = s->parked && s->p.slice > s->length ? pixels / s->length * s->p.slice : pixels;
-    s->slot_bytes *= vka_pitch(c_out);
-    for (uint32_t i = 0; i < VKA_SLOTS; i++)
-        if ((vka_sampler_slots(p->sampler) | 1u << VKA_SLOT_X | 1u << VKA_SLOT_EPS) & 1u << i)
-            s->slot_at[i] = vka_io_add(&s->io, s->slot_bytes);
-    st = build_begin(s, err);
-    if (st == VKA_OK && s->parked)
-        st = build_guide(s, err);
-    s->patterns = vka_sampler_patterns(p->sampler);
-    if (s->patterns > VKA_MAX_PATTERNS)
-        return vka_fail(err, VKA_E_INTERNAL, "the sampler has %u patterns", s->patterns);
-    for (uint32_t k = 0; st == VKA_OK && k < s->patterns; k++) {
-        uint32_t i = 0;
-        while (vka_sampler_eval_at(p->sampler, i)->pattern != k)
-            i++;
-        st = build_pattern(s, k, vka_sampler_eval_at(p->sampler, i), err);
-    }
-    return st;
-}
-
-vka_status vka_unet_stage_plan(struct vka_unet_stage *s, uint64_t budget, uint64_t *need, vka_error *err)
-{
-    uint64_t other = vka_block_footprint(s->io.bytes);
-    vka_status st = VKA_OK;
-    if (s->p.sampler) {
-        st = vka_netrun_plan(&s->begin, UINT64_MAX, 0, err);
-        other += s->begin.need;
-    }
-    if (st == VKA_OK && s->parked) {
-        st = vka_netrun_plan(&s->guide, UINT64_MAX, 0, err);
-        other += s->guide.need;
-    }
-    for (uint32_t k = 0; st == VKA_OK && k < s->patterns; k++) {
-        st = vka_netrun_plan(&s->pattern[k], UINT64_MAX, 0, err);
-        other += s->pattern[k].need;
-    }
-    if (st == VKA_OK)
-        st = vka_netrun_plan(&s->unet, budget, other, err);
-    *need = s->unet.need + other;
-    return st;
-}
-
-static uint64_t frame_elements(const struct vka_unet_stage *s)
-{
-    return (uint64_t)s->p.height * s->p.width * s->p.config->out_channels;
-}
-
-static uint32_t slots_used(const struct vka_unet_stage *s)
-{
-    return vka_sampler_slots(s->p.sampler) | 1u << VKA_SLOT_X | 1u << VKA_SLOT_EPS;
-}
-
-/* Frames that are on their way between host and device at most. */
-static uint32_t frames_moved(const struct vka_unet_stage *s) { return vka_max_u32(s->length, s->p.slice); }
-
-uint64_t vka_unet_stage_host_bytes(const struct vka_unet_stage *s)
-{
-    if (!s->parked)
-        return 0;
-    uint64_t frame = frame_elements(s) * sizeof(float), slots = 0;
-    for (uint32_t i = 0; i < VKA_SLOTS; i++)
-        slots += slots_used(s) >> i & 1;
-    return slots * s->p.frames * frame + frames_moved(s) * frame + s->slot_bytes +
-           (uint64_t)s->p.frames * (s->p.branches * sizeof *s->prompt_of + sizeof *s->seen);
-}
-
-/* Adds what a network's plan moves and launches, from its recording. */
-static vka_status add_traffic(const struct vka_netrun *n, const struct vka_kernel_table *table,
-                              struct vka_traffic lines[VKA_TRAFFIC_LINES], uint32_t *count, vka_error *err)
-{
-    struct vka_addresses at;
-    uint64_t *store;
-    const struct vka_rates rates = vka_exec_rates(NULL, 0);
-    vka_status s = vka_addresses_fake(n->plan, &at, &store, err);
-    if (s != VKA_OK)
-        return s;
-    struct vka_program *p = vka_program_record(n->plan, table, &at, &rates, err);
-    free(store);
-    if (!p)
-        return VKA_E_MEMORY;
-    *count = vka_program_traffic(p, lines, *count);
-    vka_program_destroy(&p);
-    return VKA_OK;
-}
-
-static void times(struct vka_traffic *lines, uint32_t count, uint32_t n)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        lines[i].dispatches *= n;
-        lines[i].flop *= n;
-        lines[i].bytes *= n;
-    }
-}
-
-/* Adds a line to that of the same operator, or behind the others; line 0 is the sum. */
-static void merge_line(struct vka_traffic lines[VKA_TRAFFIC_LINES], uint32_t *count, const struct vka_traffic *line,
-                       bool sum)
-{
-    uint32_t i = sum ? 0 : 1;
-    while (!sum && i < *count && strcmp(lines[i].op, line->op) != 0)
-        i++;
-    if (i == *count) {
-        if (i < VKA_TRAFFIC_LINES)
-            lines[(*count)++] = *line;
-        return;
-    }
-    lines[i].dispatches += line->dispatches;
-    lines[i].flop += line->flop;
-    lines[i].bytes += line->bytes;
-}
-
-/* The windows of a step; of a clip in one piece that is all frames.  Frames that no motion module joins need no
- * windows that move from step to step: with those of step 0, and no overlap, a frame is in two windows at most, and
- * the mean of two equal numbers is that number. */
-static vka_status make_windows(const struct vka_unet_stage *s, struct vka_windows *w, uint32_t step, vka_error *err)
-{
-    const struct vka_window_params all = {s->length, 1, 0};
-    return vka_windows_make(w, s->length < s->p.frames ? &s->p.window : &all, s->p.frames, s->p.motion ? step : 0, err);
-}
-
-vka_status vka_unet_stage_traffic(const struct vka_unet_stage *u, struct vka_traffic lines[VKA_TRAFFIC_LINES],
-                                  uint32_t *count, vka_error *err)
-{
-    uint32_t windows = 1, slices = 1, sampler_count = 0;
-    struct vka_traffic sampler[VKA_TRAFFIC_LINES];
-    *count = 0;
-    vka_status s = add_traffic(&u->unet, &u->p.table, lines, count, err);
-    if (s == VKA_OK && u->p.sampler)
-        s = add_traffic(&u->begin, &u->p.table, lines, count, err);
-    if (s == VKA_OK && u->parked) {
-        struct vka_windows w = {0};
-        s = add_traffic(&u->guide, &u->p.table, lines, count, err);
-        if (s == VKA_OK)
-            s = make_windows(u, &w, 0, err);
-        windows = w.count;
-        slices = vka_div_up(u->p.frames, u->p.slice);
-        vka_windows_free(&w);
-    }
-    if (s == VKA_OK && u->patterns)
-        s = add_traffic(&u->pattern[0], &u->p.table, sampler, &sampler_count, err);
-    times(lines, *count, windows);
-    times(sampler, sampler_count, slices);
-    for (uint32_t i = 0; i < sampler_count; i++)
-        merge_line(lines, count, &sampler[i], i == 0);
-    return s;
+    end_around(s);
+    memset(s->flow, 0, sizeof s->flow);
+    s->parked = parked;
+    return build_around(s, err);
 }
 
 /* Host memory of a parked clip. */
@@ -292,12 +207,12 @@ static vka_status take_host_memory(struct vka_unet_stage *s, vka_error *err)
 {
     bool ok = true;
     for (uint32_t i = 0; i < VKA_SLOTS; i++)
-        if (slots_used(s) >> i & 1) {
-            s->state[i] = vka_calloc(s->p.frames, frame_elements(s) * sizeof(float));
+        if (vka_unet_stage_slots(s) >> i & 1) {
+            s->state[i] = vka_calloc(s->p.frames, vka_unet_stage_frame(s) * sizeof(float));
             ok = ok && s->state[i];
         }
-    s->pixels = vka_calloc(s->slot_bytes, 1);
-    s->planes = vka_calloc(frames_moved(s), frame_elements(s) * sizeof(float));
+    s->pixels = vka_calloc(s->pixels_bytes, 1);
+    s->planes = vka_calloc(vka_max_u32(s->length, s->slice), vka_unet_stage_frame(s) * sizeof(float));
     s->prompt_of = vka_calloc((size_t)s->p.branches * s->p.frames, sizeof *s->prompt_of);
     s->seen = vka_calloc(s->p.frames, sizeof *s->seen);
     if (ok && s->pixels && s->planes && s->prompt_of && s->seen)
@@ -334,7 +249,7 @@ vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vk
     st = vka_netrun_start(&s->begin, gpu, ticker, err);
     if (st == VKA_OK) {
         uint64_t branch = vka_tensor_bytes(vka_info(s->begin.graph, s->begin_x));
-        vka_exec_bind(s->begin.exec, s->begin_x, io + s->slot_at[VKA_SLOT_X]);
+        vka_exec_bind(s->begin.exec, s->begin_x, io + s->x_at);
         vka_exec_bind(s->begin.exec, s->begin_scale, step + STEP_SCALE * sizeof(float));
         for (uint32_t i = 0; i < s->p.branches; i++)
             vka_exec_bind(s->begin.exec, s->begin_out[i], io + s->sample_at + i * branch);
@@ -345,7 +260,7 @@ vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vk
     if (st == VKA_OK && s->parked) {
         vka_exec_bind(s->guide.exec, s->guide_eps, io + s->eps_at);
         vka_exec_bind(s->guide.exec, s->guide_guidance, step + STEP_GUIDANCE * sizeof(float));
-        vka_exec_bind(s->guide.exec, s->guide_out, io + s->slot_at[VKA_SLOT_EPS]);
+        vka_exec_bind(s->guide.exec, s->guide_out, io + s->guided_at);
         st = vka_exec_record(s->guide.exec, err);
     }
     for (uint32_t k = 0; st == VKA_OK && k < s->patterns; k++) {
@@ -400,7 +315,7 @@ vka_status vka_unet_stage_prompt(struct vka_unet_stage *s, const float *context,
 vka_status vka_unet_stage_set(struct vka_unet_stage *s, enum vka_slot slot, const float *planes, vka_error *err)
 {
     if (s->parked) {
-        memcpy(s->state[slot], planes, s->p.frames * frame_elements(s) * sizeof *planes);
+        memcpy(s->state[slot], planes, s->p.frames * vka_unet_stage_frame(s) * sizeof *planes);
         return VKA_OK;
     }
     float *pixels = malloc(s->slot_bytes);
@@ -415,7 +330,7 @@ vka_status vka_unet_stage_set(struct vka_unet_stage *s, enum vka_slot slot, cons
 vka_status vka_unet_stage_get(struct vka_unet_stage *s, enum vka_slot slot, float *planes, vka_error *err)
 {
     if (s->parked) {
-        memcpy(planes, s->state[slot], s->p.frames * frame_elements(s) * sizeof *planes);
+        memcpy(planes, s->state[slot], s->p.frames * vka_unet_stage_frame(s) * sizeof *planes);
         return VKA_OK;
     }
     float *pixels = malloc(s->slot_bytes);
@@ -434,7 +349,7 @@ static vka_status eval_window(struct vka_unet_stage *s, uint32_t k, const vka_ti
     const struct vka_windows *w = &s->windows;
     const int32_t *frame = w->frame + (size_t)k * w->length;
     uint32_t c = s->p.config->out_channels, h = s->p.height, wd = s->p.width;
-    size_t n = (size_t)frame_elements(s), pixels = (size_t)h * wd * vka_pitch(c);
+    size_t n = (size_t)vka_unet_stage_frame(s), pixels = (size_t)h * wd * vka_pitch(c);
     int32_t *index = prompt_index(s);
     for (uint32_t i = 0; i < w->length; i++) {
         vka_planes_to_pixels(s->pixels + i * pixels, s->state[VKA_SLOT_X] + (size_t)frame[i] * n, 1, c, h, wd);
@@ -442,7 +357,7 @@ static vka_status eval_window(struct vka_unet_stage *s, uint32_t k, const vka_ti
             index[b * w->length + i] = s->prompt_of[(size_t)b * s->p.frames + (uint32_t)frame[i]];
     }
     uint64_t bytes = w->length * pixels * sizeof(float);
-    vka_status st = vka_block_write(s->gpu, s->block, s->slot_at[VKA_SLOT_X], s->pixels, bytes, err);
+    vka_status st = vka_block_write(s->gpu, s->block, s->x_at, s->pixels, bytes, err);
     if (st == VKA_OK)
         st = vka_exec_run(s->begin.exec, true, ticker, err);
     if (st == VKA_OK)
@@ -450,7 +365,7 @@ static vka_status eval_window(struct vka_unet_stage *s, uint32_t k, const vka_ti
     if (st == VKA_OK)
         st = vka_exec_run(s->guide.exec, true, ticker, err);
     if (st == VKA_OK)
-        st = vka_block_read(s->gpu, s->block, s->slot_at[VKA_SLOT_EPS], s->pixels, bytes, err);
+        st = vka_block_read(s->gpu, s->block, s->guided_at, s->pixels, bytes, err);
     if (st == VKA_OK) {
         s->first = false;
         vka_pixels_to_planes(s->planes, s->pixels, w->length, c, h, wd);
@@ -465,7 +380,7 @@ static vka_status eval_slice(struct vka_unet_stage *s, const vka_sampler_eval *e
                              const vka_ticker *ticker, vka_error *err)
 {
     uint32_t c = s->p.config->out_channels, h = s->p.height, wd = s->p.width, written = 0;
-    size_t at = first * (size_t)frame_elements(s);
+    size_t at = first * (size_t)vka_unet_stage_frame(s);
     uint64_t bytes = (uint64_t)n * h * wd * vka_pitch(c) * sizeof(float);
     vka_status st = VKA_OK;
     for (uint32_t slot = 0; st == VKA_OK && slot < VKA_SLOTS; slot++)
@@ -489,14 +404,14 @@ static vka_status eval_slice(struct vka_unet_stage *s, const vka_sampler_eval *e
 static vka_status eval_parked(struct vka_unet_stage *s, const vka_sampler_eval *e, const vka_ticker *ticker,
                               vka_error *err)
 {
-    vka_status st = make_windows(s, &s->windows, e->step, err);
+    vka_status st = vka_unet_stage_make_windows(s, &s->windows, e->step, err);
     memset(s->seen, 0, s->p.frames * sizeof *s->seen);
     for (uint32_t k = 0; st == VKA_OK && k < s->windows.count; k++)
         st = eval_window(s, k, ticker, err);
     if (st == VKA_OK)
-        vka_windows_mean(&s->windows, (size_t)frame_elements(s), s->state[VKA_SLOT_EPS]);
-    for (uint32_t f = 0; st == VKA_OK && f < s->p.frames; f += s->p.slice)
-        st = eval_slice(s, e, f, vka_min_u32(s->p.slice, s->p.frames - f), ticker, err);
+        vka_windows_mean(&s->windows, (size_t)vka_unet_stage_frame(s), s->state[VKA_SLOT_EPS]);
+    for (uint32_t f = 0; st == VKA_OK && f < s->p.frames; f += s->slice)
+        st = eval_slice(s, e, f, vka_min_u32(s->slice, s->p.frames - f), ticker, err);
     return st;
 }
 
@@ -555,10 +470,7 @@ vka_status vka_unet_stage_once(struct vka_unet_stage *s, const float *sample, fl
 
 void vka_unet_stage_end(struct vka_unet_stage *s)
 {
-    for (uint32_t k = 0; k < s->patterns; k++)
-        vka_netrun_end(&s->pattern[k]);
-    vka_netrun_end(&s->guide);
-    vka_netrun_end(&s->begin);
+    end_around(s);
     vka_netrun_end(&s->unet);
     for (uint32_t i = 0; i < VKA_SLOTS; i++)
         free(s->state[i]);

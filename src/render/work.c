@@ -1,6 +1,8 @@
-/* work.c - see work.h; and `plan`, which is a work that never runs. */
+/* work.c - see work.h. */
 #include "render/work.h"
 
+#include "render/nearest.h"
+#include "render/room.h"
 #include "render/tensors.h"
 
 #include <math.h>
@@ -47,12 +49,9 @@ vka_status vka_work_device(struct vka_work *w, const vka_gpu_info *info, vka_gpu
 {
     if (info)
         w->info = *info;
-    /* A tenth of what is free stays for the desktop and the driver; a software device's memory is half the machine's. */
-    w->budget = vka_job_has(w->job, "vram")            ? w->job->vram
-                : vka_job_has(w->job, "device-memory") ? w->job->device_memory
-                : info && info->cpu                    ? info->device_heap
-                : info                                 ? info->device_free / 10 * 9
-                                                       : 0;
+    struct vka_room room = vka_room_decide(w->job, info, &w->cx->log);
+    w->budget = room.device;
+    w->host_budget = room.host;
     return vka_setup_kernels(&w->setup, info, gpu, &w->cx->log, &w->table, &w->f16, err);
 }
 
@@ -120,36 +119,63 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
     return st;
 }
 
-vka_status vka_work_plan(struct vka_work *w, uint64_t budget, vka_error *err)
+vka_status vka_work_ask(struct vka_work *w, const struct vka_ask *ask, vka_error *err)
 {
     vka_status st = VKA_OK;
-    w->need[0] = w->need[1] = w->need[2] = 0;
+    memset(w->need, 0, sizeof w->need);
+    memset(w->host, 0, sizeof w->host);
     if (!w->job->embeds)
-        st = vka_text_stage_plan(&w->text, budget, &w->need[0], err);
+        st = vka_text_stage_ask(&w->text, ask, &w->need[0], err);
     if (st == VKA_OK)
-        st = vka_unet_stage_plan(&w->unet, budget, &w->need[1], err);
+        st = vka_unet_stage_choose(&w->unet, ask, &w->need[1], err);
     if (st == VKA_OK)
-        st = vka_vae_stage_plan(&w->vae, budget, &w->need[2], err);
-    w->planned = 0;
-    for (int i = 0; i < 3; i++)
+        st = vka_vae_stage_ask(&w->vae, ask, &w->need[2], err);
+    w->planned = w->host_planned = 0;
+    if (st != VKA_OK)
+        return st;
+    w->host[0] = w->job->embeds ? 0 : w->text.run.plan->host_bytes;
+    w->host[1] = w->unet.unet.plan->host_bytes + vka_unet_stage_host_bytes(&w->unet);
+    w->host[2] = w->vae.run.plan->host_bytes;
+    for (int i = 0; i < 3; i++) {
         w->planned = w->need[i] > w->planned ? w->need[i] : w->planned;
-    return st;
+        w->host_planned = w->host[i] > w->host_planned ? w->host[i] : w->host_planned;
+    }
+    return VKA_OK;
 }
 
-/* The plan may be the smallest already: it is, when it does not fit. */
-vka_status vka_work_does_not_fit(struct vka_work *w, vka_error *err)
+vka_status vka_work_plan(struct vka_work *w, uint64_t budget, vka_error *err)
+{
+    return vka_work_ask(w, &(struct vka_ask){.room = {budget, w->host_budget}}, err);
+}
+
+bool vka_work_fits(const struct vka_work *w) { return w->planned <= w->budget && w->host_planned <= w->host_budget; }
+
+const char *vka_work_peak(const struct vka_work *w)
 {
     static const char *const stages[] = {"text encoder", "UNet", "VAE"};
     int which = 0;
     for (int i = 1; i < 3; i++)
         which = w->need[i] > w->need[which] ? i : which;
-    vka_fail(err, VKA_E_MEMORY, "this clip does not fit: %u frames of %u x %u need %.1f MiB, the budget is %.1f MiB",
-             w->setup.frames, w->setup.width, w->setup.height, (double)w->planned / 1048576, (double)w->budget / 1048576);
-    vka_error_why(err, "that is the smallest plan; the %s needs the most", stages[which]);
-    if (w->setup.frames > 1)
-        vka_error_hint(err, "--vram %.0fM, fewer frames, or a smaller picture", ceil((double)w->planned / 1048576));
-    else
-        vka_error_hint(err, "--vram %.0fM, or a smaller picture", ceil((double)w->planned / 1048576));
+    return stages[which];
+}
+
+vka_status vka_work_does_not_fit(struct vka_work *w, vka_error *err)
+{
+    const struct vka_setup *s = &w->setup;
+    char hint[200];
+    if (w->planned > w->budget) {
+        vka_fail(err, VKA_E_MEMORY, "this clip does not fit: %u frames of %u x %u need %.1f MiB, the budget is %.1f MiB", s->frames,
+                 s->width, s->height, (double)w->planned / 1048576, (double)w->budget / 1048576);
+        vka_error_why(err, "that is the smallest plan; the %s needs the most", vka_work_peak(w));
+    } else {
+        vka_fail(err, VKA_E_MEMORY,
+                 "this clip does not fit: %u frames of %u x %u need %.1f MiB of host memory, of which %.1f MiB may be taken",
+                 s->frames, s->width, s->height, (double)w->host_planned / 1048576, (double)w->host_budget / 1048576);
+        vka_error_why(err, "weights and clip state that the device has no room for wait there; half of what is available is for them");
+    }
+    vka_nearest_find(w, &w->nearest);
+    vka_nearest_hint(w, &w->nearest, hint, sizeof hint);
+    vka_error_hint(err, "%s", hint);
     return VKA_E_MEMORY;
 }
 
@@ -166,97 +192,4 @@ void vka_work_close(struct vka_work *w)
     free(w->noise);
     if (w->setup.model)
         vka_setup_close(&w->setup);
-}
-
-/* ---- plan ---------------------------------------------------------------------------------------------------- */
-
-static json_t *knobs(const struct vka_work *w)
-{
-    const struct vka_plan *p = w->unet.unet.plan;
-    uint32_t most_samples = 1, most_pixels = 1, cut = 0;
-    for (uint32_t i = 0; i < p->segment_count; i++) {
-        const struct vka_segment *s = &p->segments[i];
-        cut += s->parts > 1;
-        if (s->axis == VKA_AXIS_SAMPLE)
-            most_samples = vka_max_u32(most_samples, s->parts);
-        if (vka_along_pixels(s))
-            most_pixels = vka_max_u32(most_pixels, s->parts);
-    }
-    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:b, s:I, s:s, s:I}", "guidance",
-                     w->branches == 1 ? "off" : p->passes == 1 ? "together" : "apart", "segments", (int)p->segment_count,
-                     "segments_cut", (int)cut, "frame_parts", (int)most_samples, "row_parts", (int)most_pixels, "peak_node",
-                     p->graph->nodes[p->peak_node].label, "weights", p->unit_count ? "streamed" : "resident",
-                     "prefetch", (int)p->prefetch, "streamed_bytes_per_step", (json_int_t)p->stream_bytes, "skips", p->parking_count ? "host" : "device",
-                     "parked_bytes_per_step", (json_int_t)p->parked_bytes);
-}
-
-static json_t *operators(const struct vka_traffic *lines, uint32_t count)
-{
-    json_t *list = json_array();
-    for (uint32_t i = 1; list && i < count; i++)
-        json_array_append_new(list, json_pack("{s:s, s:i, s:f, s:f}", "name", lines[i].op, "dispatches",
-                                              (int)lines[i].dispatches, "flop", lines[i].flop, "bytes", lines[i].bytes));
-    return list;
-}
-
-vka_status vka_plan(vka_context *cx, const vka_job *job, char **report, vka_error *err)
-{
-    struct vka_work w = {0};
-    vka_gpu_info info = {0};
-    bool device = !vka_job_has(job, "device-memory");
-    vka_status st = VKA_OK;
-    *report = NULL;
-    vka_context_begin(cx);
-    st = vka_work_open(&w, cx, job, err);
-    vka_gpu *gpu = NULL;
-    if (st == VKA_OK && device) {
-        st = vka_context_open_gpu(cx, job->device, &gpu, err);
-        if (st == VKA_OK)
-            info = *vka_gpu_describe(gpu);
-    }
-    if (st == VKA_OK)
-        st = vka_work_device(&w, device ? &info : NULL, gpu, err);
-    cx->gpu = NULL;
-    vka_gpu_destroy(&gpu);
-    if (st == VKA_OK)
-        st = vka_work_build(&w, err);
-    struct vka_traffic lines[VKA_TRAFFIC_LINES];
-    uint32_t line_count = 0;
-    if (st == VKA_OK)
-        st = vka_work_plan(&w, w.budget, err);
-    if (st == VKA_OK)
-        st = vka_unet_stage_traffic(&w.unet, lines, &line_count, err);
-    if (st == VKA_OK) {
-        const struct vka_plan *p = w.unet.unet.plan;
-        struct vka_rates rates = vka_exec_rates(device ? &info : NULL, w.table.flops);
-        double compute = lines[0].flop / rates.flop_per_second, memory = lines[0].bytes / rates.bytes_per_second;
-        bool fits = w.planned <= w.budget;
-        json_t *r = vka_report_begin("plan");
-        json_object_set_new(r, "fits", json_boolean(fits));
-        json_object_set_new(r, "memory", json_pack("{s:I, s:I, s:I, s:I, s:I}", "budget_bytes", (json_int_t)w.budget, "planned_bytes",
-                                                   (json_int_t)w.planned, "weights_bytes", (json_int_t)p->weight_bytes,
-                                                   "activations_bytes", (json_int_t)p->arena_bytes, "host_bytes",
-                                                   (json_int_t)(p->host_bytes + vka_unet_stage_host_bytes(&w.unet))));
-        json_object_set_new(r, "stages", json_pack("{s:I, s:I, s:I}", "text_bytes", (json_int_t)w.need[0], "unet_bytes",
-                                                   (json_int_t)w.need[1], "vae_bytes", (json_int_t)w.need[2]));
-        json_object_set_new(r, "plan", knobs(&w));
-        json_object_set_new(r, "estimate", json_pack("{s:f, s:f, s:i, s:f}", "flop_per_step", lines[0].flop,
-                                                     "bytes_per_step", lines[0].bytes, "dispatches_per_step",
-                                                     (int)lines[0].dispatches, "s_per_it",
-                                                     compute > memory ? compute : memory));
-        json_object_set_new(r, "operators", operators(lines, line_count));
-        if (!fits)
-            vka_work_does_not_fit(&w, err);
-        st = vka_work_plan(&w, 0, err && fits ? err : NULL);
-        if (st == VKA_OK) {
-            json_t *smallest = knobs(&w);
-            json_object_set_new(smallest, "planned_bytes", json_integer((json_int_t)w.planned));
-            json_object_set_new(r, "smallest", smallest);
-            *report = vka_report_end(r);
-            st = fits ? VKA_OK : VKA_E_MEMORY;
-        } else
-            json_decref(r);
-    }
-    vka_work_close(&w);
-    return st;
 }

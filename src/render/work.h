@@ -2,6 +2,7 @@
 #ifndef VKA_RENDER_WORK_H
 #define VKA_RENDER_WORK_H
 
+#include "render/nearest.h"
 #include "render/report.h"
 #include "render/setup.h"
 #include "render/stages.h"
@@ -13,9 +14,11 @@ struct vka_work {
     vka_gpu_info info; /* of the device, or zeroed for a plan without one */
     struct vka_kernel_table table;
     bool f16;
-    uint64_t budget;
-    uint64_t need[3]; /* text, unet, vae; 0 where a stage does not run */
-    uint64_t planned; /* the largest of them */
+    uint64_t budget, host_budget; /* bytes of device and of host memory */
+    uint64_t need[3]; /* device memory of text, unet, vae; 0 where a stage does not run */
+    uint64_t planned; /* the largest of them: a stage gives its memory back before the next one starts */
+    uint64_t host[3], host_planned; /* the same of host memory: streamed weights and the parked state of a clip */
+    struct vka_nearest nearest; /* set by vka_work_does_not_fit */
     struct vka_text_stage text;
     struct vka_unet_stage unet;
     struct vka_vae_stage vae;
@@ -35,9 +38,16 @@ vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job
 vka_status vka_work_device(struct vka_work *w, const vka_gpu_info *info, vka_gpu *gpu, vka_error *err);
 /* Builds the graphs. */
 vka_status vka_work_build(struct vka_work *w, vka_error *err);
-/* Plans every stage within `budget`; w->need and w->planned tell what came out, even when it does not fit. */
+/* Plans every stage within `budget` bytes of device memory and w->host_budget of host memory; w->need and w->planned, w->host
+ * and w->host_planned tell what came out, even when it does not fit. */
 vka_status vka_work_plan(struct vka_work *w, uint64_t budget, vka_error *err);
-/* VKA_E_MEMORY, naming what would fit. */
+/* The same for what `ask` says. */
+vka_status vka_work_ask(struct vka_work *w, const struct vka_ask *ask, vka_error *err);
+/* Whether the plan keeps w->budget and w->host_budget. */
+bool vka_work_fits(const struct vka_work *w);
+/* The stage that needs the most of the device. */
+const char *vka_work_peak(const struct vka_work *w);
+/* VKA_E_MEMORY for a plan that does not fit, naming the nearest settings that would: w->nearest.  What is planned stays. */
 vka_status vka_work_does_not_fit(struct vka_work *w, vka_error *err);
 void vka_work_close(struct vka_work *w);
 

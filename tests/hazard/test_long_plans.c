@@ -72,8 +72,8 @@ static void any_length_needs_the_same(void **state)
         assert_true(vka_unet_stage_host_bytes(&s) >= (uint64_t)frames[i] * 3 * 4 * 64 * 64 * 4);
         vka_unet_stage_end(&s);
     }
-    assert_true(first < piece + (1 << 20) &&
-                piece < first + (1 << 20)); /* as one window: what is around it hardly counts */
+    /* as one window: what is around it hardly counts, and X, EPS and NOISE, 2 MiB each, take turns */
+    assert_true(first < piece && piece < first + (5 << 20));
     assert_true((double)first <= 3.3 * 0x1p30);
     build(&s, 64, 1024, 576, 16);
     uint64_t small = plan(&s, 0);
