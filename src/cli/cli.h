@@ -63,7 +63,7 @@ json_t *cli_error_json(const vka_error *err);
 /* A report for people. */
 void cli_print_devices(FILE *to, json_t *report);
 void cli_print_inspect(FILE *to, json_t *report);
-void cli_print_plan(FILE *to, json_t *report);
+void cli_print_plan(FILE *to, json_t *report);         /* plan.c */
 void cli_print_plan_verbose(FILE *to, json_t *report); /* with a step's operators */
 void cli_print_render(FILE *to, json_t *report);
 void cli_print_jobs(FILE *to, json_t *report);

@@ -212,16 +212,6 @@ void cli_print_inspect(FILE *to, json_t *report)
     put_members(to, report, "schema command path", 2);
 }
 
-void cli_print_plan(FILE *to, json_t *report)
-{
-    put_members(to, report, "schema command operators", 0);
-}
-
-void cli_print_plan_verbose(FILE *to, json_t *report)
-{
-    put_members(to, report, "schema command", 0);
-}
-
 void cli_print_jobs(FILE *to, json_t *report)
 {
     json_t *list = json_object_get(report, "jobs");

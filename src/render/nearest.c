@@ -172,7 +172,7 @@ static void find_budget(const struct vka_work *w, struct vka_nearest *out)
         uint64_t low = least > w->budget ? least : w->budget;
         found = whole_mib(t.planned);
         planned = t.planned;
-        while (found - low > 32 * MIB && found > low) {
+        while (found > low && found - low > MIB + found / 64) {
             uint64_t middle = whole_mib(low + (found - low) / 2);
             if (plan_within(&t, middle)) {
                 found = middle;

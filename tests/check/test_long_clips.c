@@ -43,7 +43,8 @@ struct clip {
     size_t frame, all; /* elements */
 };
 
-static struct clip clip_of(uint32_t frames, uint32_t branches, vka_sampler_id sampler, bool motion, bool f16)
+static struct clip clip_sized(uint32_t height, uint32_t width, uint32_t frames, uint32_t branches, vka_sampler_id sampler,
+                              bool motion, bool f16)
 {
     struct clip c = {.config = networks_small_unet(16, 2, 1)};
     vka_sampler_params sp = vka_sampler_params_default();
@@ -55,15 +56,15 @@ static struct clip clip_of(uint32_t frames, uint32_t branches, vka_sampler_id sa
     c.more = motion ? networks_motion_table(&c.motion, &c.config, &numbers) : NULL;
     c.sampler = vka_sampler_create(&sp, &err);
     assert_true(c.weights && c.sampler);
-    c.frame = (size_t)c.config.in_channels * HEIGHT * WIDTH;
+    c.frame = (size_t)c.config.in_channels * height * width;
     c.all = frames * c.frame;
     c.p = (struct vka_unet_stage_params){.weights = c.weights,
                                          .motion_weights = c.more,
                                          .config = NULL,
                                          .motion = NULL,
                                          .frames = frames,
-                                         .height = HEIGHT,
-                                         .width = WIDTH,
+                                         .height = height,
+                                         .width = width,
                                          .branches = branches,
                                          .prompts = 1 + frames,
                                          .tokens = TOKENS,
@@ -75,6 +76,11 @@ static struct clip clip_of(uint32_t frames, uint32_t branches, vka_sampler_id sa
     c.noise = check_random(8, c.all, 1.5f);
     c.step_noise = check_random(9, STEPS * c.all, 1.0f);
     return c;
+}
+
+static struct clip clip_of(uint32_t frames, uint32_t branches, vka_sampler_id sampler, bool motion, bool f16)
+{
+    return clip_sized(HEIGHT, WIDTH, frames, branches, sampler, motion, f16);
 }
 
 /* The parameters, pointing into the clip where it is now. */
@@ -109,15 +115,21 @@ static void set_prompt(struct vka_unet_stage *s, const struct clip *c, uint32_t 
     free(index);
 }
 
-/* The whole clip through the stage: latents and the last EPS. */
-static void render(const struct clip *c, const struct vka_unet_stage_params *p, uint64_t budget, float *latents,
-                   float *eps)
+/* The whole clip through the stage: latents and the last EPS.  With `choose` the planner says where the clip's state is;
+ * returns whether in host memory. */
+static bool render_in(const struct clip *c, const struct vka_unet_stage_params *p, struct vka_room room, bool choose,
+                      float *latents, float *eps)
 {
+    const struct vka_ask ask = {.room = room};
     struct vka_unet_stage s;
     vka_error err = {0};
     uint64_t need, peak, before = vka_gpu_device_bytes(gpu, NULL);
     ok(vka_unet_stage_build(&s, p, &err), &err);
-    ok(vka_unet_stage_plan(&s, budget, &need, &err), &err);
+    if (choose)
+        ok(vka_unet_stage_choose(&s, &ask, &need, &err), &err);
+    else
+        ok(vka_unet_stage_ask(&s, &ask, &need, &err), &err);
+    bool parked = s.parked;
     vka_gpu_reset_peak(gpu);
     ok(vka_unet_stage_start(&s, gpu, NULL, &err), &err);
     set_prompt(&s, c, p->frames, NULL);
@@ -134,6 +146,13 @@ static void render(const struct clip *c, const struct vka_unet_stage_params *p, 
     assert_true(peak - before == need);
     vka_unet_stage_end(&s);
     assert_true(vka_gpu_device_bytes(gpu, NULL) == before);
+    return parked;
+}
+
+static void render(const struct clip *c, const struct vka_unet_stage_params *p, uint64_t budget, float *latents,
+                   float *eps)
+{
+    render_in(c, p, (struct vka_room){budget, UINT64_MAX}, false, latents, eps);
 }
 
 /* out = a[0] x[0] + a[1] x[1] .., rounded term by term as shaders/combine.comp does; zero coefficients are left out. */
@@ -263,6 +282,47 @@ static void parked_state_changes_no_bit(void **state)
         forget(&r);
         release(&c);
     }
+}
+
+/* The least that the stage needs, with the clip's state on the device or in host memory. */
+static uint64_t least_of(const struct vka_unet_stage_params *p, bool park, uint64_t *host)
+{
+    struct vka_unet_stage s;
+    struct vka_unet_stage_params q = *p;
+    vka_error err = {0};
+    uint64_t need;
+    q.park = park;
+    ok(vka_unet_stage_build(&s, &q, &err), &err);
+    ok(vka_unet_stage_plan(&s, 0, &need, &err), &err);
+    *host = s.unet.plan->host_bytes + vka_unet_stage_host_bytes(&s);
+    vka_unet_stage_end(&s);
+    return need;
+}
+
+/* The planner puts the clip's state into host memory where nothing else fits, and leaves it on the device where there is room
+ * or where the host has none. */
+static void the_planner_parks_where_it_must(void **state)
+{
+    (void)state;
+    struct clip c = clip_sized(24, 24, 16, 2, VKA_SAMPLER_EULER_A, true, true);
+    struct vka_unet_stage_params p = params(&c);
+    struct results r = results_of(c.all);
+    uint64_t here_host, there_host, here = least_of(&p, false, &here_host), there = least_of(&p, true, &there_host);
+    printf("16 frames of 24 x 24: %llu bytes at least with the state on the device, %llu with it in host memory\n",
+           (unsigned long long)here, (unsigned long long)there);
+    assert_true(there < here && there_host > here_host);
+    assert_false(render_in(&c, &p, (struct vka_room){UINT64_MAX, UINT64_MAX}, true, r.want_latents, r.want_eps));
+    static const bool parked[] = {true, true, false};
+    const struct vka_room rooms[] = {{there, there_host}, {here - 1, UINT64_MAX}, {here, here_host}};
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) {
+        assert_true(render_in(&c, &p, rooms[i], true, r.latents, r.eps) == parked[i]);
+        same("chosen", &r, c.all);
+    }
+    p.park = true; /* a wish of the caller's is kept */
+    assert_true(render_in(&c, &p, (struct vka_room){UINT64_MAX, UINT64_MAX}, true, r.latents, r.eps));
+    same("wished", &r, c.all);
+    forget(&r);
+    release(&c);
 }
 
 static void windows_are_the_network_apart(void **state)
@@ -417,9 +477,9 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parked_state_changes_no_bit),          cmocka_unit_test(windows_are_the_network_apart),
-        cmocka_unit_test(windows_without_motion_change_no_bit), cmocka_unit_test(device_memory_does_not_grow),
-        cmocka_unit_test(a_stopped_evaluation_can_be_repeated),
+        cmocka_unit_test(parked_state_changes_no_bit),          cmocka_unit_test(the_planner_parks_where_it_must),
+        cmocka_unit_test(windows_are_the_network_apart),        cmocka_unit_test(windows_without_motion_change_no_bit),
+        cmocka_unit_test(device_memory_does_not_grow),          cmocka_unit_test(a_stopped_evaluation_can_be_repeated),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
