@@ -228,6 +228,50 @@ says '"fits": *false'
 grep -q '"error"' out && bad 'the plan that does not fit is the result'
 run 5 plan --device-memory 1M
 says 'fits *no'
+# the plan as a table, and its members
+run 0 plan --device-memory 4G
+silent
+for line in '^clip *128 x 128, 16 frames' '^fits *yes' '^peak *in the UNet, at ' '^time, estimated' '^UNet *guidance together' \
+    '^  resident weights  *[0-9]' '^  in all  *[0-9]' '^  this one .* 1.000x *yes' '^  full speed ' '^  guidance apart ' \
+    '^  weights streamed ' '^  smallest '; do says "$line"; done
+[ "$(awk 'length > 100' out)" ] && bad 'a table of over 100 columns'
+grep -q '^operators' out && bad 'operators without -v'
+run 0 plan -v --device-memory 4G
+says '^operators of a step'
+run 0 plan --json --device-memory 4G
+for name in clip memory stages where peak plan estimate operators alternatives smallest host_budget_bytes clip_state; do
+    says "\"$name\":"
+done
+grep -q '"nearest"' out && bad 'the nearest of what fits'
+# number NAME: the first number of that name in the last object
+number() { sed "s/.*\"where\"//; s/.*\"unet\":{//; s/.*\"$1\": *\([0-9]*\).*/\1/" where; }
+grep -o '"where":{.*' out | grep -o '"unet":{[^}]*}' >where
+sum=0
+for name in weights ring activations clip arguments; do sum=$((sum + $(number ${name}_bytes))); done
+says "\"unet_bytes\": *$sum[,}]"
+says "\"planned_bytes\": *$sum[,}]"
+# --vram beyond the device is told in a sentence, and obeyed
+run 0 plan --json --device-memory 1G --vram 2G
+says '"budget_bytes": *2147483648'
+[ "$(wc -l <err)" = 1 ] && grep -q '^vkanim: warning: --vram asks for 2048 MiB' err || bad 'a budget beyond the device'
+# what does not fit names what would, and that does
+suggestions() {
+    sed -n 's/^  try: //p' err | sed 's/, or /, /; s/, /\n/g' >hints
+    [ "$(wc -l <hints)" = "$1" ] || bad "'vkanim $case' has not $1 suggestions"
+}
+run 5 plan --json --device-memory 4G --vram 6M
+says '"nearest":\[{"frames":[0-9]*,"planned_bytes":[0-9]*},{"width":[0-9]*,"height":[0-9]*,"planned_bytes":[0-9]*},{"budget_bytes":'
+suggestions 3
+while read -r hint; do
+    # shellcheck disable=SC2086
+    run 0 plan --device-memory 4G --vram 6M $hint
+done <hints
+run 5 plan --device-memory 6M -f 1 -W 256 -H 128
+suggestions 2
+while read -r hint; do
+    # shellcheck disable=SC2086
+    run 0 plan --device-memory 6M -f 1 -W 256 -H 128 $hint
+done <hints
 run 0 inspect --json "$sources/models/miniature/motion.safetensors"
 object
 silent
