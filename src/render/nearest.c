@@ -193,7 +193,7 @@ void vka_nearest_find(const struct vka_work *w, struct vka_nearest *out)
     const struct vka_job *j = w->job;
     *out = (struct vka_nearest){0};
     find_budget(w, out);
-    if (j->noise || j->step_noise) /* files of this very clip */
+    if (w->begun || j->noise || j->step_noise) /* files of this very clip */
         return;
     if (w->setup.frames > 1 && w->conds <= 1 && w->unconds <= 1)
         find_frames(w, out);

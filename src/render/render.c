@@ -189,6 +189,7 @@ static vka_status prepare(struct vka_run *r, vka_error *err)
     vka_status st = vka_work_open(w, r->cx, r->job, err);
     if (st != VKA_OK)
         return st;
+    w->begun = r->state->resumed;
     r->count = w->setup.count;
     r->cx->now.clips = r->count;
     r->clips = vka_calloc(r->count, sizeof *r->clips);

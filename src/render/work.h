@@ -18,6 +18,7 @@ struct vka_work {
     uint64_t need[3]; /* device memory of text, unet, vae; 0 where a stage does not run */
     uint64_t planned; /* the largest of them: a stage gives its memory back before the next one starts */
     uint64_t host[3], host_planned; /* the same of host memory: streamed weights and the parked state of a clip */
+    bool begun; /* a job that is resumed: its clip is what it is */
     struct vka_nearest nearest; /* set by vka_work_does_not_fit */
     struct vka_text_stage text;
     struct vka_unet_stage unet;

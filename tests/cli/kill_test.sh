@@ -105,6 +105,29 @@ for signal in TERM:143:long-ddim INT:130:long-euler-a; do
     rm -f signal.webp
 done
 
+# ---- no plan within the budget: what would fit, and that it does ----
+"$vkanim" -p 'a red ball' -s 5 --vram 4M -o small.webp >out 2>err
+[ $? = 5 ] || bad 'a budget that is too small: not exit code 5'
+sed -n 's/^  try: //p' err | sed 's/, or /, /; s/, /\n/g' >hints
+[ "$(wc -l <hints)" -ge 2 ] || bad 'fewer than two suggestions'
+while read -r hint; do
+    # shellcheck disable=SC2086
+    "$vkanim" plan --vram 4M $hint >out 2>err || bad "what would fit does not: $hint"
+done <hints
+[ -e small.webp ] && bad 'an output of a render that did not begin'
+start room.webp long-ddim --steps 30
+after_step 2
+kill -TERM "$pid"
+end
+id=$(jobs)
+"$vkanim" resume "$id" --vram 1M >out 2>err
+[ $? = 5 ] || bad 'resume with a budget that is too small: not exit code 5'
+hint=$(sed -n 's/^  try: //p' err)
+case $hint in --vram*M) ;; *) bad "a job that has begun keeps its clip: '$hint'" ;; esac
+# shellcheck disable=SC2086
+"$vkanim" resume "$id" --json $hint >out 2>err || bad "what would fit does not: $hint"
+same room.webp long-ddim
+
 # ---- one process at a time; a person sees the same ----
 start locked.webp long-ddim --steps 30
 after_step 2
