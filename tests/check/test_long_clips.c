@@ -284,8 +284,8 @@ static void parked_state_changes_no_bit(void **state)
     }
 }
 
-/* The least that the stage needs, with the clip's state on the device or in host memory. */
-static uint64_t least_of(const struct vka_unet_stage_params *p, bool park, uint64_t *host)
+/* What the stage needs within `budget`, with the clip's state on the device or in host memory. */
+static uint64_t need_of(const struct vka_unet_stage_params *p, bool park, uint64_t budget, uint64_t *host)
 {
     struct vka_unet_stage s;
     struct vka_unet_stage_params q = *p;
@@ -293,27 +293,29 @@ static uint64_t least_of(const struct vka_unet_stage_params *p, bool park, uint6
     uint64_t need;
     q.park = park;
     ok(vka_unet_stage_build(&s, &q, &err), &err);
-    ok(vka_unet_stage_plan(&s, 0, &need, &err), &err);
+    ok(vka_unet_stage_plan(&s, budget, &need, &err), &err);
     *host = s.unet.plan->host_bytes + vka_unet_stage_host_bytes(&s);
     vka_unet_stage_end(&s);
     return need;
 }
 
-/* The planner puts the clip's state into host memory where nothing else fits, and leaves it on the device where there is room
- * or where the host has none. */
+/* The planner puts the clip's state into host memory where nothing else fits, and leaves it on the device where there is room,
+ * where the host has none, and where a cut that makes room for it costs less than copies do. */
 static void the_planner_parks_where_it_must(void **state)
 {
     (void)state;
     struct clip c = clip_sized(24, 24, 16, 2, VKA_SAMPLER_EULER_A, true, true);
     struct vka_unet_stage_params p = params(&c);
     struct results r = results_of(c.all);
-    uint64_t here_host, there_host, here = least_of(&p, false, &here_host), there = least_of(&p, true, &there_host);
+    uint64_t here_host, there_host, none, most = need_of(&p, false, UINT64_MAX, &none);
+    uint64_t here = need_of(&p, false, 0, &here_host), there = need_of(&p, true, 0, &there_host);
     printf("16 frames of 24 x 24: %llu bytes at least with the state on the device, %llu with it in host memory\n",
            (unsigned long long)here, (unsigned long long)there);
-    assert_true(there < here && there_host > here_host);
+    assert_true(there < here && there_host > here_host && need_of(&p, true, UINT64_MAX, &none) < most);
     assert_false(render_in(&c, &p, (struct vka_room){UINT64_MAX, UINT64_MAX}, true, r.want_latents, r.want_eps));
-    static const bool parked[] = {true, true, false};
-    const struct vka_room rooms[] = {{there, there_host}, {here - 1, UINT64_MAX}, {here, here_host}};
+    static const bool parked[] = {true, true, false, false};
+    const struct vka_room rooms[] = {
+        {there, there_host}, {here - 1, UINT64_MAX}, {here, here_host}, {most - 1, UINT64_MAX}};
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) {
         assert_true(render_in(&c, &p, rooms[i], true, r.latents, r.eps) == parked[i]);
         same("chosen", &r, c.all);
