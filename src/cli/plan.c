@@ -38,21 +38,20 @@ static const char *time_text(char out[32], double s)
     return out;
 }
 
-static void put_label(FILE *to, const char *label) { fprintf(to, "%-*s", LABEL, label); }
+static void put_label(FILE *to, const char *label)
+{
+    fprintf(to, "%-*s", LABEL, label);
+}
 
 /* ---- what lives where ---------------------------------------------------------------------------------------- */
 
 static void put_where(FILE *to, json_t *where)
 {
     static const char *const stages[][2] = {{"text", "text encoder"}, {"unet", "UNet"}, {"vae", "VAE"}};
-    static const char *const rows[][2] = {{"weights_bytes", "resident weights"},
-                                          {"ring_bytes", "streamed weights"},
-                                          {"activations_bytes", "activations"},
-                                          {"clip_bytes", "clip and prompts"},
-                                          {"arguments_bytes", "arguments"},
-                                          {NULL, "device memory"},
-                                          {"host_weights_bytes", "weights"},
-                                          {"host_clip_bytes", "clip state"}};
+    static const char *const rows[][2] = {{"weights_bytes", "resident weights"}, {"ring_bytes", "streamed weights"},
+                                          {"activations_bytes", "activations"},  {"clip_bytes", "clip and prompts"},
+                                          {"arguments_bytes", "arguments"},      {NULL, "device memory"},
+                                          {"host_weights_bytes", "weights"},     {"host_clip_bytes", "clip state"}};
     fputc('\n', to);
     put_label(to, "device memory");
     for (int s = 0; s < 3; s++)
@@ -91,8 +90,8 @@ static void put_cuts(FILE *to, json_t *plan)
     put_label(to, "UNet");
     fprintf(to, "guidance %s, ", text(plan, "guidance"));
     if (cut > 0)
-        fprintf(to, "%.0f of %.0f segments cut, into up to %.0f parts of frames and %.0f of rows\n", cut, number(plan, "segments"),
-                number(plan, "frame_parts"), number(plan, "row_parts"));
+        fprintf(to, "%.0f of %.0f segments cut, into up to %.0f parts of frames and %.0f of rows\n", cut,
+                number(plan, "segments"), number(plan, "frame_parts"), number(plan, "row_parts"));
     else
         fprintf(to, "%.0f segments, none cut\n", number(plan, "segments"));
     put_label(to, "");
@@ -169,8 +168,8 @@ void cli_print_plan(FILE *to, json_t *report)
            *peak = json_object_get(report, "peak"), *time = json_object_get(report, "estimate");
     bool fits = json_is_true(json_object_get(report, "fits"));
     put_label(to, "clip");
-    fprintf(to, "%.0f x %.0f, %.0f frames, %.0f steps", number(clip, "width"), number(clip, "height"), number(clip, "frames"),
-            number(clip, "steps"));
+    fprintf(to, "%.0f x %.0f, %.0f frames, %.0f steps", number(clip, "width"), number(clip, "height"),
+            number(clip, "frames"), number(clip, "steps"));
     if (number(clip, "window_frames") > 0)
         fprintf(to, ", in windows of %.0f frames", number(clip, "window_frames"));
     if (number(clip, "count") > 1)

@@ -156,7 +156,10 @@ static void find_size(const struct vka_work *w, struct vka_nearest *out)
         clip_of(&c, k, &out->width, &out->height, &frames);
 }
 
-static uint64_t whole_mib(uint64_t bytes) { return vka_round_up(bytes, MIB); }
+static uint64_t whole_mib(uint64_t bytes)
+{
+    return vka_round_up(bytes, MIB);
+}
 
 static void find_budget(const struct vka_work *w, struct vka_nearest *out)
 {

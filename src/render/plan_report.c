@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static json_t *integer(uint64_t n) { return json_integer((json_int_t)n); }
+static json_t *integer(uint64_t n)
+{
+    return json_integer((json_int_t)n);
+}
 
 /* ---- a plan ----------------------------------------------------------------------------------------------- */
 
@@ -43,9 +46,9 @@ static json_t *where(const struct vka_netrun *n, uint64_t need, uint64_t io_byte
     for (uint32_t i = 0; i < p->arena_block_count; i++)
         arena += vka_block_footprint(p->arena_blocks[i]);
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "weights_bytes", (json_int_t)resident, "ring_bytes",
-                     (json_int_t)ring, "activations_bytes", (json_int_t)arena, "clip_bytes", (json_int_t)io, "arguments_bytes",
-                     (json_int_t)(need - resident - ring - arena - io), "host_weights_bytes", (json_int_t)p->host_bytes,
-                     "host_clip_bytes", (json_int_t)host_state);
+                     (json_int_t)ring, "activations_bytes", (json_int_t)arena, "clip_bytes", (json_int_t)io,
+                     "arguments_bytes", (json_int_t)(need - resident - ring - arena - io), "host_weights_bytes",
+                     (json_int_t)p->host_bytes, "host_clip_bytes", (json_int_t)host_state);
 }
 
 static json_t *where_all(const struct vka_work *w)
@@ -69,15 +72,16 @@ static json_t *operators(const struct vka_traffic *lines, uint32_t count)
 {
     json_t *list = json_array();
     for (uint32_t i = 1; list && i < count; i++)
-        json_array_append_new(list, json_pack("{s:s, s:i, s:f, s:f}", "name", lines[i].op, "dispatches",
-                                              (int)lines[i].dispatches, "flop", lines[i].flop, "bytes", lines[i].bytes));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:i, s:f, s:f}", "name", lines[i].op, "dispatches",
+                                        (int)lines[i].dispatches, "flop", lines[i].flop, "bytes", lines[i].bytes));
     return list;
 }
 
 static json_t *clip(const struct vka_setup *s)
 {
-    json_t *o = json_pack("{s:i, s:i, s:i, s:i, s:i}", "width", (int)s->width, "height", (int)s->height, "frames", (int)s->frames,
-                          "steps", (int)vka_sampler_steps(s->sampler), "count", (int)s->count);
+    json_t *o = json_pack("{s:i, s:i, s:i, s:i, s:i}", "width", (int)s->width, "height", (int)s->height, "frames",
+                          (int)s->frames, "steps", (int)vka_sampler_steps(s->sampler), "count", (int)s->count);
     if (s->windows.length)
         json_object_set_new(o, "window_frames", json_integer(s->windows.length));
     return o;
@@ -93,8 +97,8 @@ static vka_status step_seconds(const struct vka_work *w, const struct vka_rates 
     return st;
 }
 
-static vka_status estimate(const struct vka_work *w, const struct vka_rates *rates, const struct vka_traffic *sum, double *step,
-                           json_t **out, vka_error *err)
+static vka_status estimate(const struct vka_work *w, const struct vka_rates *rates, const struct vka_traffic *sum,
+                           double *step, json_t **out, vka_error *err)
 {
     const struct vka_setup *s = &w->setup;
     double text = 0, frame = 0;
@@ -107,8 +111,8 @@ static vka_status estimate(const struct vka_work *w, const struct vka_rates *rat
         return st;
     double decode = frame * s->frames * s->count, steps = *step * vka_sampler_steps(s->sampler) * s->count;
     *out = json_pack("{s:f, s:f, s:i, s:f, s:f, s:f, s:f}", "flop_per_step", sum->flop, "bytes_per_step", sum->bytes,
-                     "dispatches_per_step", (int)sum->dispatches, "s_per_it", *step, "text_s", text, "decode_s", decode, "total_s",
-                     text + steps + decode);
+                     "dispatches_per_step", (int)sum->dispatches, "s_per_it", *step, "text_s", text, "decode_s", decode,
+                     "total_s", text + steps + decode);
     return VKA_OK;
 }
 
@@ -145,7 +149,8 @@ static vka_status alternatives(struct vka_work *w, const struct vka_rates *rates
     vka_status st = out ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
     for (size_t i = 0; st == VKA_OK && i < sizeof list / sizeof *list; i++) {
         const struct alternative *a = &list[i];
-        struct vka_ask ask = {.room = {UINT64_MAX, UINT64_MAX}, .knobs = a->limits ? &a->knobs : NULL, .any_state = a->any_state};
+        struct vka_ask ask = {
+            .room = {UINT64_MAX, UINT64_MAX}, .knobs = a->limits ? &a->knobs : NULL, .any_state = a->any_state};
         vka_error why = {0};
         double seconds = 0;
         if (!is_possible(w, a))
@@ -177,10 +182,11 @@ static json_t *nearest(const struct vka_nearest *n)
 {
     json_t *list = json_array();
     if (n->frames)
-        json_array_append_new(list, json_pack("{s:i, s:I}", "frames", (int)n->frames, "planned_bytes", (json_int_t)n->frames_planned));
+        json_array_append_new(
+            list, json_pack("{s:i, s:I}", "frames", (int)n->frames, "planned_bytes", (json_int_t)n->frames_planned));
     if (n->width)
-        json_array_append_new(list, json_pack("{s:i, s:i, s:I}", "width", (int)n->width, "height", (int)n->height, "planned_bytes",
-                                              (json_int_t)n->size_planned));
+        json_array_append_new(list, json_pack("{s:i, s:i, s:I}", "width", (int)n->width, "height", (int)n->height,
+                                              "planned_bytes", (json_int_t)n->size_planned));
     if (n->budget)
         json_array_append_new(list, json_pack("{s:I, s:I}", "budget_bytes", (json_int_t)n->budget, "planned_bytes",
                                               (json_int_t)n->budget_planned));
@@ -205,14 +211,15 @@ static vka_status tell(struct vka_work *w, const vka_gpu_info *info, char **repo
         bool fits = vka_work_fits(w);
         json_object_set_new(r, "fits", json_boolean(fits));
         json_object_set_new(r, "clip", clip(&w->setup));
-        json_object_set_new(
-            r, "memory",
-            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "budget_bytes", (json_int_t)w->budget, "planned_bytes",
-                      (json_int_t)w->planned, "weights_bytes", (json_int_t)p->weight_bytes, "activations_bytes",
-                      (json_int_t)p->arena_bytes, "host_bytes", (json_int_t)w->host_planned, "host_budget_bytes",
-                      (json_int_t)(w->host_budget > INT64_MAX ? INT64_MAX : w->host_budget)));
-        json_object_set_new(r, "stages", json_pack("{s:I, s:I, s:I}", "text_bytes", (json_int_t)w->need[0], "unet_bytes",
-                                                   (json_int_t)w->need[1], "vae_bytes", (json_int_t)w->need[2]));
+        json_object_set_new(r, "memory",
+                            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "budget_bytes", (json_int_t)w->budget,
+                                      "planned_bytes", (json_int_t)w->planned, "weights_bytes",
+                                      (json_int_t)p->weight_bytes, "activations_bytes", (json_int_t)p->arena_bytes,
+                                      "host_bytes", (json_int_t)w->host_planned, "host_budget_bytes",
+                                      (json_int_t)(w->host_budget > INT64_MAX ? INT64_MAX : w->host_budget)));
+        json_object_set_new(r, "stages",
+                            json_pack("{s:I, s:I, s:I}", "text_bytes", (json_int_t)w->need[0], "unet_bytes",
+                                      (json_int_t)w->need[1], "vae_bytes", (json_int_t)w->need[2]));
         json_object_set_new(r, "where", where_all(w));
         json_object_set_new(r, "peak", peak(w));
         json_object_set_new(r, "plan", knobs(w));

@@ -3,7 +3,10 @@
 
 #include "base/machine.h"
 
-static double mib(uint64_t bytes) { return (double)bytes / 1048576; }
+static double mib(uint64_t bytes)
+{
+    return (double)bytes / 1048576;
+}
 
 uint64_t vka_room_most(const struct vka_job *job, const vka_gpu_info *info)
 {
@@ -15,14 +18,18 @@ uint64_t vka_room_most(const struct vka_job *job, const vka_gpu_info *info)
 
 static void warn(const struct vka_job *job, const vka_gpu_info *info, const vka_log *log)
 {
-    uint64_t most = vka_room_most(job, info), now = info && info->cpu ? vka_machine_available() : info ? info->device_free : 0;
+    uint64_t most = vka_room_most(job, info), now = info && info->cpu ? vka_machine_available()
+                                                    : info            ? info->device_free
+                                                                      : 0;
     if (job->vram > most && info)
-        vka_logf(log, VKA_LOG_WARN, "--vram asks for %.0f MiB, but '%s' has only %.0f MiB", mib(job->vram), info->name, mib(most));
+        vka_logf(log, VKA_LOG_WARN, "--vram asks for %.0f MiB, but '%s' has only %.0f MiB", mib(job->vram), info->name,
+                 mib(most));
     else if (job->vram > most)
-        vka_logf(log, VKA_LOG_WARN, "--vram asks for %.0f MiB, but --device-memory is only %.0f MiB", mib(job->vram), mib(most));
+        vka_logf(log, VKA_LOG_WARN, "--vram asks for %.0f MiB, but --device-memory is only %.0f MiB", mib(job->vram),
+                 mib(most));
     else if (now && job->vram > now)
-        vka_logf(log, VKA_LOG_WARN, "--vram asks for %.0f MiB, but only %.0f MiB of '%s' are free at the moment", mib(job->vram),
-                 mib(now), info->name);
+        vka_logf(log, VKA_LOG_WARN, "--vram asks for %.0f MiB, but only %.0f MiB of '%s' are free at the moment",
+                 mib(job->vram), mib(now), info->name);
 }
 
 struct vka_room vka_room_decide(const struct vka_job *job, const vka_gpu_info *info, const vka_log *log)

@@ -1,8 +1,8 @@
 /* room.h - how much memory a job may take: the rule, in one place.
  *
- * Of the device: --vram, a hard limit; else, for a plan without a device, --device-memory; else what VK_EXT_memory_budget says is
- * free (the whole device-local heap where the driver does not say) less a tenth for the desktop and the driver; of a software
- * device half of the machine's memory.
+ * Of the device: --vram, a hard limit; else, for a plan without a device, --device-memory; else what
+ * VK_EXT_memory_budget says is free (the whole device-local heap where the driver does not say) less a tenth for the
+ * desktop and the driver; of a software device half of the machine's memory.
  * Of the host, for streamed weights and parked clip state: half of the machine's memory that is available. */
 #ifndef VKA_RENDER_ROOM_H
 #define VKA_RENDER_ROOM_H

@@ -133,13 +133,15 @@ vka_status vka_unet_stage_choose(struct vka_unet_stage *s, const struct vka_ask 
 /* The windows of a step; of a clip in one piece that is all frames.  Frames that no motion module joins need no
  * windows that move from step to step: with those of step 0, and no overlap, a frame is in two windows at most, and
  * the mean of two equal numbers is that number. */
-vka_status vka_unet_stage_make_windows(const struct vka_unet_stage *s, struct vka_windows *w, uint32_t step, vka_error *err)
+vka_status vka_unet_stage_make_windows(const struct vka_unet_stage *s, struct vka_windows *w, uint32_t step,
+                                       vka_error *err)
 {
     const struct vka_window_params all = {s->length, 1, 0};
     return vka_windows_make(w, s->length < s->p.frames ? &s->p.window : &all, s->p.frames, s->p.motion ? step : 0, err);
 }
 
-vka_status vka_unet_stage_seconds(const struct vka_unet_stage *s, const struct vka_rates *rates, double *seconds, vka_error *err)
+vka_status vka_unet_stage_seconds(const struct vka_unet_stage *s, const struct vka_rates *rates, double *seconds,
+                                  vka_error *err)
 {
     const double round_trip = 1e-4; /* of a submission that the host waits for */
     double network = 0, sampler = 0;
@@ -239,4 +241,3 @@ vka_status vka_unet_stage_traffic(const struct vka_unet_stage *u, struct vka_tra
         merge_line(lines, count, &sampler[i], i == 0);
     return s;
 }
-

@@ -164,14 +164,15 @@ vka_status vka_work_does_not_fit(struct vka_work *w, vka_error *err)
     const struct vka_setup *s = &w->setup;
     char hint[200];
     if (w->planned > w->budget) {
-        vka_fail(err, VKA_E_MEMORY, "this clip does not fit: %u frames of %u x %u need %.1f MiB, the budget is %.1f MiB", s->frames,
-                 s->width, s->height, (double)w->planned / 1048576, (double)w->budget / 1048576);
+        vka_fail(err, VKA_E_MEMORY, "this clip does not fit: %u frames of %u x %u need %.1f MiB, the budget is %.1f MiB",
+                 s->frames, s->width, s->height, (double)w->planned / 1048576, (double)w->budget / 1048576);
         vka_error_why(err, "that is the smallest plan; the %s needs the most", vka_work_peak(w));
     } else {
         vka_fail(err, VKA_E_MEMORY,
                  "this clip does not fit: %u frames of %u x %u need %.1f MiB of host memory, of which %.1f MiB may be taken",
                  s->frames, s->width, s->height, (double)w->host_planned / 1048576, (double)w->host_budget / 1048576);
-        vka_error_why(err, "weights and clip state that the device has no room for wait there; half of what is available is for them");
+        vka_error_why(err, "weights and clip state that the device has no room for wait there; half of what is available "
+                           "is for them");
     }
     vka_nearest_find(w, &w->nearest);
     vka_nearest_hint(w, &w->nearest, hint, sizeof hint);

@@ -119,8 +119,8 @@ static void end(struct vka_work *w, vka_job **job)
 }
 
 /* Whether the clip fits with one or two other options; `planned` NULL or what must come out. */
-static bool would_fit(const char *name, uint32_t value, const char *other, uint32_t more, uint64_t device, uint64_t host,
-                      const uint64_t *planned)
+static bool would_fit(const char *name, uint32_t value, const char *other, uint32_t more, uint64_t device,
+                      uint64_t host, const uint64_t *planned)
 {
     struct vka_work w;
     vka_job *job;
