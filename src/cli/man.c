@@ -152,14 +152,17 @@ static const char json[] =
     "\"stages\":{\"text_bytes\", \"unet_bytes\", \"vae_bytes\"}: device memory of each; they run in turn, so the largest is "
     "what is planned;\n"
     "\"where\":{\"text\", \"unet\", \"vae\"}, each {\"weights_bytes\", \"ring_bytes\", \"activations_bytes\", \"clip_bytes\",\\:"
-    "\"arguments_bytes\", \"host_weights_bytes\", \"host_clip_bytes\"} or null for a stage that does not run: resident "
+    "\"arguments_bytes\", \"host_weights_bytes\", \"host_skips_bytes\", \"host_clip_bytes\"} or null for a stage that does not run: resident "
     "weights,\n"
     "the ring that streamed weights pass through, activations, the clip with its prompts, and arguments of kernels, which add up to "
     "the\n"
-    "stage\\(aqs device memory; then weights that wait in host memory, and clip state there;\n"
+    "stage\\(aqs device memory; then weights that wait in host memory, skips and clip state there;\n"
     "\"peak\":{\"stage\", \"bytes\", \"node\"}: the stage that needs most and the node at which its activations do;\n"
     "\"plan\": how the UNet is cut: {\"guidance\": off, together or apart, \"segments\", \"segments_cut\", \"frame_parts\", "
-    "\"row_parts\",\\:\"peak_node\", \"weights\": resident or streamed, \"streamed_bytes_per_step\", \"clip_state\": device or host};\n"
+    "\"row_parts\",\\:\"peak_node\", \"weights\": resident or streamed, \"prefetch\": whether on a queue of their own, ahead of the "
+    "work,\n"
+    "\"streamed_bytes_per_step\", \"skips\" and \"clip_state\": device or host, \"parked_bytes_per_step\": of skips, to the host and "
+    "back};\n"
     "\"estimate\":{\"flop_per_step\", \"bytes_per_step\", \"dispatches_per_step\", \"s_per_it\", \"text_s\", \"decode_s\", "
     "\"total_s\"},\n"
     "the last three of all clips, without reading models and writing files;\n"
@@ -167,7 +170,7 @@ static const char json[] =
     "\"alternatives\":[{\"name\", \"planned_bytes\", \"host_bytes\", \"s_per_it\", \"fits\", and what \"plan\" has}]: full\\-speed, "
     "which is the\n"
     "plan without a budget; the same with one knob turned all the way: guidance\\-apart, cut\\-finest, weights\\-streamed,\n"
-    "clip\\-state\\-in\\-host\\-memory; and smallest;\n"
+    "skips\\-in\\-host\\-memory, clip\\-state\\-in\\-host\\-memory; and smallest;\n"
     "\"smallest\": what \"plan\" and \"planned_bytes\" are of the plan that needs least.\n"
     "The exit status is 5 when \"fits\" is false; then\n"
     "\"nearest\":[{\"frames\", \"planned_bytes\"}, {\"width\", \"height\", \"planned_bytes\"}, {\"budget_bytes\", "
@@ -180,7 +183,9 @@ static const char json[] =
     "\"notes\":[]}];\n"
     "a file that cannot be read has \"path\" and \"error\".\n"
     "With one file its members stand in the object itself too.\n"
-    "Kinds: checkpoint, motion\\-module, lora, motion\\-lora, embedding, controlnet, vae, animation, unknown.\n"
+    "Kinds: checkpoint, motion\\-module, lora, motion\\-lora, embedding, controlnet, vae, animation, unknown.\n";
+
+static const char formats[] =
     ".SS Job files\n"
     "\\fB\\-\\-job\\fR reads one object with long option names as keys: texts, numbers, true and false; arrays for "
     "options\n"
@@ -340,6 +345,7 @@ void cli_print_man(FILE *to)
     fputs(streams, to);
     fputs(exit_codes, to);
     fputs(json, to);
+    fputs(formats, to);
     fputs(tensors, to);
     fputs(rest, to);
 }

@@ -51,7 +51,8 @@ static void put_where(FILE *to, json_t *where)
     static const char *const rows[][2] = {{"weights_bytes", "resident weights"}, {"ring_bytes", "streamed weights"},
                                           {"activations_bytes", "activations"},  {"clip_bytes", "clip and prompts"},
                                           {"arguments_bytes", "arguments"},      {NULL, "device memory"},
-                                          {"host_weights_bytes", "weights"},     {"host_clip_bytes", "clip state"}};
+                                          {"host_weights_bytes", "weights"},     {"host_skips_bytes", "skips"},
+                                          {"host_clip_bytes", "clip state"}};
     fputc('\n', to);
     put_label(to, "device memory");
     for (int s = 0; s < 3; s++)
@@ -98,6 +99,8 @@ static void put_cuts(FILE *to, json_t *plan)
     fprintf(to, "weights %s", text(plan, "weights"));
     if (streamed > 0)
         fprintf(to, ", %s a step", cli_size_text(size, streamed));
+    if (!strcmp(text(plan, "skips"), "host"))
+        fprintf(to, "; skips in host memory, %s a step", cli_size_text(size, number(plan, "parked_bytes_per_step")));
     fprintf(to, "; clip state %s\n", !strcmp(text(plan, "clip_state"), "host") ? "in host memory" : "on the device");
 }
 

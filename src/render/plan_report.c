@@ -45,10 +45,14 @@ static json_t *where(const struct vka_netrun *n, uint64_t need, uint64_t io_byte
         *(p->unit_count && i == p->ring_block ? &ring : &resident) += vka_block_footprint(p->weight_blocks[i]);
     for (uint32_t i = 0; i < p->arena_block_count; i++)
         arena += vka_block_footprint(p->arena_blocks[i]);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "weights_bytes", (json_int_t)resident, "ring_bytes",
+    uint64_t skips = 0;
+    for (uint32_t i = 0; i < p->parking_count; i++)
+        skips += p->host_blocks[p->parkings[i].host_block];
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "weights_bytes", (json_int_t)resident, "ring_bytes",
                      (json_int_t)ring, "activations_bytes", (json_int_t)arena, "clip_bytes", (json_int_t)io,
                      "arguments_bytes", (json_int_t)(need - resident - ring - arena - io), "host_weights_bytes",
-                     (json_int_t)p->host_bytes, "host_clip_bytes", (json_int_t)host_state);
+                     (json_int_t)(p->host_bytes - skips), "host_skips_bytes",
+                     (json_int_t)skips, "host_clip_bytes", (json_int_t)host_state);
 }
 
 static json_t *where_all(const struct vka_work *w)
@@ -140,11 +144,13 @@ static vka_status alternatives(struct vka_work *w, const struct vka_rates *rates
                                  {.name = "guidance-apart", .limits = true, .knobs = none, .guided = true},
                                  {.name = "cut-finest", .limits = true, .knobs = none},
                                  {.name = "weights-streamed", .limits = true, .knobs = none},
+                                 {.name = "skips-in-host-memory", .limits = true, .knobs = none},
                                  {.name = "clip-state-in-host-memory", .park = true},
                                  {.name = "smallest", .limits = true, .knobs = vka_knobs_least(), .any_state = true}};
     list[1].knobs.branches_per_pass = 1;
     list[2].knobs.arena_limit = 0;
     list[3].knobs.weight_limit = 0;
+    list[4].knobs.park = true;
     json_t *out = json_array();
     vka_status st = out ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
     for (size_t i = 0; st == VKA_OK && i < sizeof list / sizeof *list; i++) {

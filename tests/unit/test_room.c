@@ -164,7 +164,7 @@ static void the_nearest_fit(void **state)
     struct vka_work w;
     vka_job *job;
     vka_error err = {0};
-    begin(&w, &job, (const char *[]){NULL}, 6 * MIB, GIB);
+    begin(&w, &job, (const char *[]){NULL}, 5 * MIB, GIB);
     assert_false(vka_work_fits(&w));
     uint64_t planned = w.planned;
     assert_int_equal(vka_work_does_not_fit(&w, &err), VKA_E_MEMORY);
