@@ -31,7 +31,10 @@ struct choice {
     struct vka_plan *plan;
     uint64_t need;
     double seconds;
-    uint32_t parked; /* tensors, in the last try */
+    /* of the knobs under way, and of their last plan */
+    uint64_t least_arena; /* that there is for so many branches at a time, once it is known; weights do not change it */
+    uint32_t parked;      /* tensors */
+    bool fitted;
 };
 
 static bool fits(const struct choice *c, const struct vka_plan *p, uint64_t need)
@@ -39,18 +42,18 @@ static bool fits(const struct choice *c, const struct vka_plan *p, uint64_t need
     return need <= c->room && p->host_bytes <= c->host_room;
 }
 
-/* Keeps the plan where it is better; returns its size. */
-static uint64_t consider(struct choice *c, struct vka_plan *p, uint64_t need, double seconds)
+/* Keeps the plan where it is better. */
+static void consider(struct choice *c, struct vka_plan *p, uint64_t need, double seconds)
 {
-    bool good = fits(c, p, need), fitted = c->plan && fits(c, c->plan, c->need);
-    if (!c->plan || (good ? !fitted || seconds < c->seconds : !fitted && need < c->need)) {
+    bool good = fits(c, p, need), had = c->plan && fits(c, c->plan, c->need);
+    bool faster = c->plan && (seconds < c->seconds || (seconds <= c->seconds && p->stream_bytes < c->plan->stream_bytes));
+    if (!c->plan || (good ? !had || faster : !had && need < c->need)) {
         vka_plan_destroy(&c->plan);
         c->plan = p;
         c->need = need;
         c->seconds = seconds;
     } else
         vka_plan_destroy(&p);
-    return need;
 }
 
 /* The first plan that fits with these knobs, else the smallest.  Plans come by falling size of the arena; what else they need
@@ -67,9 +70,16 @@ static vka_status try_knobs(struct choice *c, struct vka_knobs knobs, vka_error 
             vka_plan_destroy(&p);
             return s;
         }
+        uint64_t arena = p->arena_bytes, fixed = bytes - arena, least = p->weight_bytes + c->least_arena;
+        bool smallest = arena > knobs.arena_limit || arena == 0;
         c->parked = p->parking_count;
-        uint64_t arena = p->arena_bytes, fixed = bytes - arena;
-        if (consider(c, p, bytes, seconds) <= c->room || arena > knobs.arena_limit || arena == 0)
+        c->fitted = bytes <= c->room;
+        consider(c, p, bytes, seconds);
+        if (smallest)
+            c->least_arena = arena;
+        /* however it is cut, it would neither fit nor be smaller than what there is */
+        bool useless = c->least_arena && least > c->room && (c->need <= c->room || least >= c->need);
+        if (c->fitted || smallest || useless)
             return VKA_OK;
         /* what this plan leaves to the arena; the next one's arguments may still be a little larger */
         uint64_t next = fixed < c->room ? c->room - fixed : 0;
@@ -86,17 +96,20 @@ static bool full_speed(const struct choice *c)
     return full;
 }
 
-/* All weights resident, then ever fewer. */
+/* All weights resident, then shares of the room for them, the smallest first: it tells what is in vain. */
 static vka_status try_weights(struct choice *c, struct vka_knobs knobs, vka_error *err)
 {
-    enum { SHARES = 4 }; /* of the room that weights may take */
+    enum { SHARES = 4 };
+    c->least_arena = 0;
     vka_status s = try_knobs(c, knobs, err);
-    if (s == VKA_OK && knobs.park && !c->parked) /* nothing to park: these were tried */
+    if (s == VKA_OK && (full_speed(c) || (knobs.park && !c->parked))) /* nothing to park: these were tried */
         return s;
-    for (uint32_t share = SHARES; s == VKA_OK && !full_speed(c) && share-- > 0;) {
+    for (uint32_t share = 0; s == VKA_OK && share < SHARES; share++) {
         knobs.weight_limit = c->room / SHARES * share;
-        for (int prefetch = 0; s == VKA_OK && prefetch <= c->table->transfer_queue; prefetch++) {
-            knobs.prefetch = prefetch;
+        knobs.prefetch = c->table->transfer_queue;
+        s = try_knobs(c, knobs, err);
+        if (s == VKA_OK && knobs.prefetch && !c->fitted) { /* weights that come between the work need less room */
+            knobs.prefetch = false;
             s = try_knobs(c, knobs, err);
         }
     }
