@@ -185,6 +185,16 @@ void vka_gpu_abandon(vka_gpu *gpu)
     set_lost(gpu, true, __FILE__, __LINE__, NULL);
 }
 
+bool vka_gpu_is_abandoned(const vka_gpu *gpu)
+{
+    return gpu->abandoned;
+}
+
+bool vka_gpu_was_short(const vka_gpu *gpu)
+{
+    return gpu->was_short;
+}
+
 vka_status vka_gpu_alive(const vka_gpu *gpu, vka_error *err)
 {
     if (!atomic_load(&gpu->lost))
@@ -202,6 +212,7 @@ vka_status vka_gpu_check(vka_gpu *gpu, VkResult r, const char *what, const char 
     bool memory = r == VK_ERROR_OUT_OF_HOST_MEMORY || r == VK_ERROR_OUT_OF_DEVICE_MEMORY ||
                   r == VK_ERROR_MEMORY_MAP_FAILED || r == VK_ERROR_FRAGMENTATION;
     vka_status s = memory ? VKA_E_MEMORY : VKA_E_DEVICE;
+    gpu->was_short = gpu->was_short || r == VK_ERROR_OUT_OF_DEVICE_MEMORY;
     vka_fail(err, s, "cannot %s", what);
     vka_error_why(err, "the driver of '%.200s' answered %s", gpu->physical.info.name, vka_result_name(r));
     return s;
@@ -388,6 +399,7 @@ vka_status vka_gpu_create(vka_gpu **out, const vka_gpu_params *params, vka_error
         s = vka_physical_choose(list, count, params->device, &gpu->log, &chosen, err);
     if (s == VKA_OK) {
         gpu->physical = list[chosen];
+        gpu->physical.info.cautious = params->cautious;
         gpu->patience_s = gpu->physical.info.cpu ? INFINITY : patience_s;
         settle_transfers(gpu, params->transfers);
         s = open_device(gpu, err);

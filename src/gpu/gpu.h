@@ -43,6 +43,7 @@ typedef struct vka_gpu_info {
     uint8_t driver_uuid[16];
     bool cpu; /* a software device */
     bool integrated;
+    bool cautious; /* vka_gpu_params.cautious, for whoever cuts work for it */
     bool usable;
     char reason[256];     /* why it is not usable, one sentence; empty when it is */
     uint64_t device_heap; /* bytes of the largest device-local heap; on a CPU device half of the machine's memory */
@@ -93,6 +94,7 @@ typedef struct vka_gpu_params {
                               else, when there is no GPU at all, a software device with a word in the log */
     bool validation;       /* VK_LAYER_KHRONOS_validation where installed; its messages go to the log as errors */
     bool timers;           /* timestamps around every dispatch, not only around lists */
+    bool cautious;         /* it was lost a moment ago: work is to be cut finer (vka_gpu_info.cautious) */
     bool statistics;       /* keep what the compiler tells of pipelines: vka_pipeline_statistics */
     enum vka_transfers transfers;
     const char *cache_dir; /* pipeline cache; NULL: none */
@@ -106,6 +108,10 @@ bool vka_gpu_is_lost(const vka_gpu *gpu);
 /* For a caller that must stop and whose submission does not end: the device counts as lost from here on, and what was
  * made of it is left to the end of the process, since a driver would wait for the work, or worse, on destroying it. */
 void vka_gpu_abandon(vka_gpu *gpu);
+/* Whether the device hung or was abandoned: its work may still run, and opening it again would wait for that. */
+bool vka_gpu_is_abandoned(const vka_gpu *gpu);
+/* Whether a call has failed because the device had no memory left, though the plan had been within the budget. */
+bool vka_gpu_was_short(const vka_gpu *gpu);
 /* Messages of the validation layers so far (0 without them). */
 uint32_t vka_gpu_validation_messages(const vka_gpu *gpu);
 

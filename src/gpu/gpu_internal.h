@@ -156,6 +156,7 @@ struct vka_gpu {
 
     _Atomic bool lost;
     bool abandoned; /* lost with work that may still run: nothing of it is destroyed */
+    bool was_short; /* of device memory, in a call that failed for it */
     const char *lost_file; /* where the loss was seen first */
     int lost_line;
 

@@ -116,6 +116,7 @@ static vka_status back_buffer(vka_gpu *gpu, struct vka_block_full *b, vka_error 
     }
     if (r != VK_SUCCESS) {
         b->memory = VK_NULL_HANDLE;
+        gpu->was_short = gpu->was_short || r == VK_ERROR_OUT_OF_DEVICE_MEMORY;
         if (r == VK_ERROR_OUT_OF_DEVICE_MEMORY || r == VK_ERROR_OUT_OF_HOST_MEMORY || r == VK_ERROR_TOO_MANY_OBJECTS)
             return no_room(gpu, b->footprint, b->kind, vka_result_name(r), err);
         return VKA_CHECK(gpu, r, "allocate memory", err);

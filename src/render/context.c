@@ -56,6 +56,7 @@ void vka_context_begin(struct vka_context *cx)
 {
     cx->now = (vka_progress){.clips = 1, .eta_s = -1};
     cx->call_began = cx->stage_began = vka_now();
+    cx->cautious = false;
 }
 
 static void report(struct vka_context *cx)
@@ -97,6 +98,7 @@ vka_status vka_context_open_gpu(struct vka_context *cx, const char *device, vka_
 {
     char *cache = vka_cache_dir();
     vka_gpu_params p = {.device = device, .validation = cx->params.validation != 0, .cache_dir = cache, .log = cx->log,
+                        .cautious = cx->cautious,
                         .timers = cx->params.log && cx->params.level >= VKA_LEVEL_INFO};
     vka_status s = vka_gpu_create(gpu, &p, err);
     free(cache);

@@ -18,6 +18,7 @@ struct vka_context {
     vka_gpu *gpu; /* of the running call, for the memory figures */
     vka_ticker ticker;
     double last_report;
+    bool cautious; /* devices are opened so: one was lost in this call */
 };
 
 /* A call begins: cancellation is forgotten, clocks start. */

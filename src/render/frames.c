@@ -307,7 +307,9 @@ vka_status vka_run_finish(struct vka_run *r, vka_error *err)
 {
     vka_status st = VKA_OK;
     bool started = false;
-    r->picture = vka_calloc(1, vka_run_picture(r));
+    r->at = VKA_AT_VAE;
+    if (!r->picture)
+        r->picture = vka_calloc(1, vka_run_picture(r));
     if (!r->picture)
         return vka_fail(err, VKA_E_MEMORY, "out of memory");
     for (uint32_t k = 0; st == VKA_OK && k < r->count; k++) {
@@ -315,7 +317,7 @@ vka_status vka_run_finish(struct vka_run *r, vka_error *err)
         r->cx->now.clip = k;
         if (c->written)
             continue;
-        st = open_spool(r, k, err);
+        st = c->spool.open ? VKA_OK : open_spool(r, k, err); /* a second try has it open */
         if (st == VKA_OK && c->decoded < r->w.setup.frames && !started) {
             double began = vka_now();
             st = vka_vae_stage_start(&r->w.vae, r->gpu, &r->cx->ticker, err);

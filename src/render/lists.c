@@ -12,9 +12,11 @@ static const double margin = 1.5;
 
 struct vka_limits vka_limits_for(const vka_gpu_info *info)
 {
+    const double part = info->cautious ? 0.5 : 1;
     if (info->cpu)
-        return (struct vka_limits){.dispatch = 1, .list = 1, .submission = 1, .caution = 1};
-    return (struct vka_limits){.dispatch = 0.05, .list = 0.1, .submission = 0.2, .caution = 8, .measured = true};
+        return (struct vka_limits){.dispatch = part, .list = part, .submission = part, .caution = 1};
+    return (struct vka_limits){
+        .dispatch = 0.05 * part, .list = 0.1 * part, .submission = 0.2 * part, .caution = 8, .measured = true};
 }
 
 /* ---- cuts ---------------------------------------------------------------------------------------------- */

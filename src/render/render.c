@@ -6,7 +6,9 @@
  *
  * What is done is kept in the job folder (state.h): the sampler after steps, the latents of sampled clips, decoded
  * frames, written outputs.  Nothing here knows how often a job was stopped: whatever lies in the folder is not done
- * again.  Frames go from the VAE to the folder and from there to the writers, so memory holds one at a time. */
+ * again.  Frames go from the VAE to the folder and from there to the writers, so memory holds one at a time.
+ *
+ * A device that is lost, or has less memory than it said, is opened once more, with a smaller plan: see begin_again. */
 #include "render/run.h"
 
 #include "base/clock.h"
@@ -53,6 +55,25 @@ static void take_timings(struct vka_run_clip *c, const vka_checkpoint *at)
     c->steps_done = at->timings;
 }
 
+/* The newest checkpoint in the folder, for the clip that it is of. */
+static vka_status take_newest(struct vka_run *r, vka_error *err)
+{
+    vka_checkpoint at;
+    vka_status st = vka_state_newest(r->state, &at, err);
+    if (st == VKA_OK && at.slots) {
+        struct vka_run_clip *c = at.clip < r->count ? &r->clips[at.clip] : NULL;
+        if (!c || !fits_clip(r, c, &at) || at.slots != vka_run_slots(r->w.setup.sampler))
+            st = wrong_checkpoint(err);
+        else if (!c->sampled && !c->written) {
+            take_timings(c, &at);
+            c->from = at;
+            at = (vka_checkpoint){0};
+        }
+    }
+    vka_checkpoint_free(&at);
+    return st;
+}
+
 /* Which clips are written, sampled or on the way; their timings. */
 static vka_status take_stock(struct vka_run *r, vka_error *err)
 {
@@ -79,21 +100,112 @@ static vka_status take_stock(struct vka_run *r, vka_error *err)
         }
         vka_checkpoint_free(&at);
     }
-    if (st != VKA_OK || !vka_run_keeps(r))
-        return st;
-    st = vka_state_newest(r->state, &at, err);
-    if (st == VKA_OK && at.slots) {
-        struct vka_run_clip *c = at.clip < r->count ? &r->clips[at.clip] : NULL;
-        if (!c || !fits_clip(r, c, &at) || at.slots != vka_run_slots(r->w.setup.sampler))
-            st = wrong_checkpoint(err);
-        else if (!c->sampled && !c->written) {
-            take_timings(c, &at);
-            c->from = at;
-            at = (vka_checkpoint){0};
-        }
+    return st == VKA_OK && vka_run_keeps(r) ? take_newest(r, err) : st;
+}
+
+/* ---- the second try ------------------------------------------------------------------------------------- */
+
+/* Adds to an error that is set. */
+static void add_why(vka_error *err, const char *also, const char *more)
+{
+    size_t n = strlen(err->why);
+    snprintf(err->why + n, sizeof err->why - n, "%s%s%.200s", n ? "; " : "", also, more);
+}
+
+/* A device that hung may do so for the next one too, and waits for the work of the first. */
+static bool may_try_again(const struct vka_run *r, vka_status st)
+{
+    return !r->retries && r->gpu && !vka_gpu_is_abandoned(r->gpu) && !vka_context_cancelled(r->cx) &&
+           (st == VKA_E_LOST || (st == VKA_E_MEMORY && vka_gpu_was_short(r->gpu)));
+}
+
+static bool same_kernels(const struct vka_work *w, const vka_gpu_info *info, const struct vka_kernel_table *table, bool f16)
+{
+    return strcmp(w->info.name, info->name) == 0 && strcmp(w->info.driver, info->driver) == 0 &&
+           w->info.driver_version == info->driver_version &&
+           memcmp(w->info.driver_uuid, info->driver_uuid, sizeof info->driver_uuid) == 0 && w->table.id == table->id &&
+           w->table.path == table->path && w->table.matrix.m == table->matrix.m &&
+           w->table.matrix.n == table->matrix.n && w->table.matrix.k == table->matrix.k && w->f16 == f16;
+}
+
+/* Every stage within three quarters of the largest plan so far, the one that failed within three quarters of its own too,
+ * and all within what the device has now; the smallest plan where that is more. */
+static vka_status plan_smaller(struct vka_run *r, uint64_t planned, uint64_t had, vka_error *err)
+{
+    struct vka_work *w = &r->w;
+    uint64_t room = planned / 4 * 3, *need = &w->need[r->at], own = had / 4 * 3;
+    room = w->budget < room ? w->budget : room;
+    own = room < own ? room : own;
+    vka_status st = vka_work_plan(w, room, err);
+    if (st == VKA_OK && *need > own) {
+        st = r->at == VKA_AT_TEXT   ? vka_text_stage_plan(&w->text, own, need, err)
+             : r->at == VKA_AT_UNET ? vka_unet_stage_plan(&w->unet, own, need, err)
+                                    : vka_vae_stage_plan(&w->vae, own, need, err);
+        w->planned = 0;
+        for (int i = 0; i < 3; i++)
+            w->planned = w->need[i] > w->planned ? w->need[i] : w->planned;
     }
-    vka_checkpoint_free(&at);
-    return st;
+    return st == VKA_OK && w->planned > w->budget ? vka_work_does_not_fit(w, err) : st;
+}
+
+static void tell_again(const struct vka_run *r, uint64_t had, const vka_error *e)
+{
+    const struct vka_run_clip *c = &r->clips[r->cx->now.clip < r->count ? r->cx->now.clip : 0];
+    char from[64] = "its beginning";
+    if (r->at == VKA_AT_UNET && c->from.slots)
+        snprintf(from, sizeof from, "step %u", c->from.step + 1);
+    if (r->at == VKA_AT_VAE)
+        snprintf(from, sizeof from, "frame %u", c->decoded);
+    vka_logf(&r->cx->log, VKA_LOG_WARN,
+             "%s%s%s%s: the render goes on from %s with a smaller plan and shorter dispatches (%.1f MiB, not %.1f)", e->what,
+             e->why[0] ? " (" : "", e->why, e->why[0] ? ")" : "", from, (double)r->w.need[r->at] / 1048576,
+             (double)had / 1048576);
+}
+
+/* After `e`: opens the device anew and plans smaller; what is done stays done, the clip at work goes on from its last
+ * whole step.  False, with `e` telling more, when that cannot be. */
+static bool begin_again(struct vka_run *r, vka_error *e)
+{
+    struct vka_work *w = &r->w;
+    const vka_gpu_info info = w->info;
+    const struct vka_kernel_table table = w->table;
+    const uint64_t budget = w->budget, planned = w->planned, had = w->need[r->at];
+    const bool f16 = w->f16;
+    uint64_t peak;
+    vka_error why = {0};
+    vka_status st = VKA_OK;
+    r->retries++;
+    vka_gpu_device_bytes(r->gpu, &peak);
+    r->peak = peak > r->peak ? peak : r->peak;
+    r->planned = planned;
+    vka_text_stage_end(&w->text);
+    vka_unet_stage_end(&w->unet);
+    vka_vae_stage_end(&w->vae);
+    r->cx->gpu = NULL;
+    vka_gpu_destroy(&r->gpu);
+    r->cx->cautious = true;
+    if (!vka_run_keeps(r) && r->at != VKA_AT_VAE) /* a trace begins its clip again */
+        vka_tensor_file_free(&r->trace);
+    else if (r->at == VKA_AT_UNET && !r->clips[r->cx->now.clip].from.slots && r->state->folder) /* lost between two slots */
+        st = take_newest(r, &why);
+    if (st == VKA_OK)
+        st = vka_context_open_gpu(r->cx, r->job->device, &r->gpu, &why);
+    if (st == VKA_OK)
+        st = vka_work_device(w, vka_gpu_describe(r->gpu), r->gpu, &why);
+    if (st == VKA_OK && !same_kernels(w, &info, &table, f16))
+        st = vka_fail(&why, VKA_E_DEVICE, "the device that is there now is '%.80s', which gives other bits", w->info.name);
+    if (st == VKA_OK)
+        st = vka_work_build(w, &why);
+    if (st == VKA_OK)
+        st = plan_smaller(r, planned, had, &why);
+    w->budget = budget;
+    if (st != VKA_OK) {
+        add_why(e, "a second try could not begin: ", why.what);
+        return false;
+    }
+    vka_gpu_reset_peak(r->gpu);
+    tell_again(r, had, e);
+    return true;
 }
 
 /* ---- the work ------------------------------------------------------------------------------------------- */
@@ -110,6 +222,18 @@ static vka_status work(struct vka_run *r, vka_error *err)
     if (st == VKA_OK)
         st = vka_run_finish(r, err);
     vka_vae_stage_end(&r->w.vae);
+    return st;
+}
+
+static vka_status work_until_done(struct vka_run *r, vka_error *err)
+{
+    vka_status st = work(r, err);
+    if (!may_try_again(r, st) || !begin_again(r, err))
+        return st;
+    vka_error_clear(err);
+    st = work(r, err);
+    if (st == VKA_E_LOST)
+        add_why(err, "it was lost for the second time in this render", "");
     return st;
 }
 
@@ -150,7 +274,7 @@ static char *make_report(struct vka_run *r, double total, vka_error *err)
         done--;
     }
     report_outputs(r);
-    uint64_t peak;
+    uint64_t peak, planned = r->w.planned > r->planned ? r->w.planned : r->planned;
     vka_gpu_device_bytes(r->gpu, &peak);
     json_t *o = vka_report_begin(r->state->resumed ? "resume" : "render");
     json_object_set(o, "outputs", r->outputs);
@@ -161,8 +285,9 @@ static char *make_report(struct vka_run *r, double total, vka_error *err)
                         json_pack("{s:f, s:f, s:o, s:f, s:f, s:f, s:f}", "load_s", r->load_s, "text_s", r->text_s,
                                   "steps_s", steps, "s_per_it", done ? sum / done : 0.0, "decode_s", r->decode_s,
                                   "encode_s", r->encode_s, "total_s", total));
-    json_object_set_new(o, "memory", vka_report_memory(r->w.budget, r->w.planned, peak));
+    json_object_set_new(o, "memory", vka_report_memory(r->w.budget, planned, peak > r->peak ? peak : r->peak));
     json_object_set_new(o, "kernel_table", json_integer(r->w.table.id));
+    json_object_set_new(o, "retries", json_integer(r->retries));
     char *text = vka_report_end(o);
     if (!text)
         vka_fail(err, VKA_E_MEMORY, "out of memory");
@@ -240,7 +365,7 @@ vka_status vka_render_in(vka_context *cx, const struct vka_job *job, struct vka_
             vka_state_create(r.state, &cx->log);
             vka_resume_describe(r.state, &r.w);
         }
-        st = work(&r, &e);
+        st = work_until_done(&r, &e);
         if (st == VKA_OK)
             vka_setup_report_unused(&r.w.setup, &cx->log);
         if (st == VKA_OK && job->trace)

@@ -10,7 +10,7 @@ struct vka_run_clip {
     uint64_t seed;
     bool sampled, written;
     float *latents;      /* [F,4,h,w] once sampled; NULL while they lie in the folder alone */
-    vka_checkpoint from; /* what an earlier run left; no slots: nothing */
+    vka_checkpoint from; /* what an earlier run left, or this one's first try (without step_s); no slots: nothing */
     double *step_s;      /* [steps] seconds */
     uint32_t steps_done;
     vka_disk_file spool; /* [F,H,W,3], frame by frame */
@@ -27,6 +27,10 @@ struct vka_run {
     vka_gpu *gpu;
     struct vka_state *state;
     bool hopeless; /* the same would come out again */
+    enum vka_run_at { VKA_AT_TEXT, VKA_AT_UNET, VKA_AT_VAE } at; /* the stage at work; indices of vka_work.need */
+    bool encoded;     /* w.cond and w.uncond are what the text encoder made */
+    uint32_t retries; /* after a loss, or a device without memory: one at most */
+    uint64_t planned, peak; /* bytes, the most of both tries */
     struct vka_run_clip *clips;
     uint32_t count;
     vka_tensor_file trace;

@@ -50,10 +50,13 @@ static vka_status run_text(struct vka_run *r, vka_error *err)
     struct vka_work *w = &r->w;
     double began = vka_now();
     vka_status st = VKA_OK;
-    if (!r->job->embeds) {
+    r->at = VKA_AT_TEXT;
+    if (!r->job->embeds && !r->encoded) {
         size_t rows = w->cond_ids.count * w->cond_ids.length, one = rows * w->width;
         uint32_t *ids = vka_calloc(2 * rows, sizeof *ids);
         float *out = vka_calloc(2 * one, sizeof *out);
+        free(w->uncond); /* of a try that was lost */
+        free(w->cond);
         w->uncond = vka_calloc(one, sizeof *w->uncond);
         w->cond = vka_calloc(one, sizeof *w->cond);
         vka_context_stage(r->cx, "text", 1);
@@ -67,6 +70,7 @@ static vka_status run_text(struct vka_run *r, vka_error *err)
         if (st == VKA_OK) {
             memcpy(w->uncond, out, one * sizeof *out);
             memcpy(w->cond, out + one, one * sizeof *out);
+            r->encoded = true;
         }
         free(ids);
         free(out);
@@ -77,7 +81,7 @@ static vka_status run_text(struct vka_run *r, vka_error *err)
             vka_tensor_file_add(&r->trace, "uncond", VKA_WEIGHT_F32, 3, (uint64_t[]){w->unconds, w->tokens, w->width},
                                 w->uncond);
     }
-    r->text_s = vka_now() - began;
+    r->text_s += vka_now() - began;
     return st;
 }
 
@@ -166,6 +170,19 @@ static void sampling_end(struct sampling *p)
     free(p->buffer);
 }
 
+/* After a failure: hands the last whole step to the clip, for a second try in this run; not where a trace is made, which
+ * needs every step. */
+static void sampling_leave(struct vka_run *r, struct vka_run_clip *c, struct sampling *p)
+{
+    if (p->whole && p->at.eval && vka_run_keeps(r)) {
+        vka_checkpoint_free(&c->from);
+        c->from = p->at;
+        c->from.step_s = NULL; /* they are the clip's */
+        p->at = (vka_checkpoint){0};
+    }
+    sampling_end(p);
+}
+
 /* Memory for a clip's sampler, from the beginning. */
 static vka_status sampling_begin(struct vka_run *r, uint32_t k, struct sampling *p, vka_error *err)
 {
@@ -220,6 +237,7 @@ static vka_status sampling_go_on(struct vka_run *r, struct vka_run_clip *c, stru
     memcpy(p->at.rng, from->rng, (size_t)(st == VKA_OK ? from->rng_bytes : 0));
     p->at.eval = p->kept = from->eval;
     p->at.step = from->step;
+    p->at.timings = c->steps_done = from->timings;
     for (int i = 0; st == VKA_OK && i < VKA_SLOTS; i++)
         if (p->at.slots >> i & 1) {
             float *mine = p->at.slot[i];
@@ -309,6 +327,7 @@ static vka_status sample_clip(struct vka_run *r, uint32_t k, vka_error *err)
     const vka_sampler *sampler = r->w.setup.sampler;
     struct vka_run_clip *c = &r->clips[k];
     struct sampling p;
+    c->steps_done = c->from.slots ? c->steps_done : 0;
     vka_status st = sampling_begin(r, k, &p, err);
     vka_context_stage(r->cx, "steps", vka_sampler_steps(sampler));
     if (st == VKA_OK)
@@ -337,7 +356,7 @@ static vka_status sample_clip(struct vka_run *r, uint32_t k, vka_error *err)
     }
     if (st != VKA_OK) { /* whatever it was, the last whole step is kept */
         sampling_keep(r, &p);
-        sampling_end(&p);
+        sampling_leave(r, c, &p);
         return st;
     }
     if (r->job->trace) {
@@ -363,6 +382,7 @@ vka_status vka_run_sample(struct vka_run *r, vka_error *err)
     double began = vka_now();
     if (st == VKA_OK) {
         vka_context_stage(r->cx, "load", 1);
+        r->at = VKA_AT_UNET;
         st = vka_unet_stage_start(&w->unet, r->gpu, &r->cx->ticker, err);
     }
     if (st == VKA_OK)

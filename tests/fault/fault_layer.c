@@ -5,6 +5,8 @@
  *   FAULT_CALL    name of the function, for example vkAllocateMemory
  *   FAULT_INDEX   which call of it fails, counted from 0 over the whole process; -1: none
  *   FAULT_RESULT  the VkResult it returns, as a number
+ *   FAULT_AGAIN   another call of it that fails too, on whatever device it comes then
+ *   FAULT_GONE    1: once something has failed, no device can be made any more
  *   FAULT_STAY    1: every later call of the function fails too
  *   FAULT_REPORT  file that is written when an instance goes: "calls NAME COUNT" for each function, "fired 0" or "fired 1"
  *
@@ -104,9 +106,9 @@ static struct {
     bool ready;
     const char *report;
     int call; /* -1: none */
-    long index;
+    long index, again;
     VkResult result;
-    bool stay, fired;
+    bool stay, gone, fired;
     long count[CALLS];
     struct device devices[OBJECTS];
     struct instance instances[OBJECTS];
@@ -121,7 +123,7 @@ static void *key_of(const void *handle)
 static void read_orders(void)
 {
     const char *call = getenv("FAULT_CALL"), *index = getenv("FAULT_INDEX"), *result = getenv("FAULT_RESULT"),
-               *stay = getenv("FAULT_STAY");
+               *stay = getenv("FAULT_STAY"), *again = getenv("FAULT_AGAIN"), *gone = getenv("FAULT_GONE");
     if (state.ready)
         return;
     state.ready = true;
@@ -134,7 +136,9 @@ static void read_orders(void)
         exit(99);
     }
     state.index = index ? strtol(index, NULL, 10) : -1;
+    state.again = again && *again ? strtol(again, NULL, 10) : -1;
     state.result = result ? (VkResult)strtol(result, NULL, 10) : VK_ERROR_UNKNOWN;
+    state.gone = gone && *gone == '1';
     state.stay = stay && *stay == '1';
     state.report = getenv("FAULT_REPORT");
 }
@@ -162,10 +166,10 @@ static bool fails(enum call call, struct device *d, VkResult *result)
     pthread_mutex_lock(&state.lock);
     read_orders();
     long k = state.count[call]++;
-    bool now = (int)call == state.call && state.index >= 0 && (k == state.index || (state.stay && k > state.index));
-    bool lost = d && d->lost && tells_loss(call);
-    *result = lost ? VK_ERROR_DEVICE_LOST : state.result;
-    if (now && !lost) {
+    bool now = (int)call == state.call && state.index >= 0 && (k == state.index || k == state.again || (state.stay && k > state.index));
+    bool lost = d && d->lost && tells_loss(call), gone = state.gone && state.fired && call == CALL_CreateDevice;
+    *result = gone ? VK_ERROR_INITIALIZATION_FAILED : lost ? VK_ERROR_DEVICE_LOST : state.result;
+    if (now && !lost && !gone) {
         state.fired = true;
         write_report(); /* now, in case the program does not live to its end */
         if (d && state.result == VK_ERROR_DEVICE_LOST) {
@@ -174,7 +178,7 @@ static bool fails(enum call call, struct device *d, VkResult *result)
         }
     }
     pthread_mutex_unlock(&state.lock);
-    return now || lost;
+    return now || lost || gone;
 }
 
 static struct device *device_of(const void *handle)
