@@ -1,6 +1,6 @@
 // picture.comp - channels 0..2 in [-1, 1] to bytes: round((clamp(x) + 1) * 127.5), halves to even; byte 3 is 255.
 //
-// x [n, rows, >= 3], result u8x4 [n, rows, 1].  NaN becomes 0 and the pixel's byte 3 becomes 0.
+// x [n, rows, >= 3], result u8x4 [n, rows, 1].  NaN and infinity become 0 and the pixel's byte 3 becomes 0.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "memory.glsl"
@@ -20,7 +20,7 @@ void main()
     vec4 v = load_storage4(push.x, gl_WorkGroupID.y * push.x_stride + row * push.x_pitch);
     uint pixel = 255u << 24;
     for (uint k = 0; k < 3; k++) {
-        if ((floatBitsToUint(v[k]) & 0x7fffffffu) > 0x7f800000u) { // NaN
+        if ((floatBitsToUint(v[k]) & 0x7fffffffu) >= 0x7f800000u) { // NaN, infinity
             pixel &= 0x00ffffffu;
             continue;
         }

@@ -119,7 +119,7 @@ struct vka_combine_args {
 vka_tensor vka_combine(vka_build *b, const struct vka_combine_args *a);
 
 /* round((clamp(x, -1, 1) + 1) * 127.5) of channels 0..2, halves to even as torch: [n, h, w, >=3] -> U8X4 [n, h, w, 1], byte 3 = 255.
- * NaN becomes 0 with byte 3 = 0, so that the reader can tell. */
+ * NaN and infinity become 0 with byte 3 = 0, so that the reader can tell. */
 vka_tensor vka_picture(vka_build *b, vka_tensor x);
 
 /* A weight of its own: "<s>.<name>" converted to f32, [1, 1, rows, columns] (rank 1: rows = 1); leading dimensions of size

@@ -270,8 +270,13 @@ static vka_status decode_clip(struct vka_run *r, uint32_t k, vka_error *err)
         double start = vka_now();
         st = vka_vae_stage_run(&r->w.vae, c->latents + f * latent, r->picture, &bad, &r->cx->ticker, err);
         if (st == VKA_OK && bad) {
-            st = vka_fail(err, VKA_E_VERIFY, "frame %u holds NaN or Inf", f);
-            vka_error_hint(err, "--precision f32");
+            st = vka_fail(err, VKA_E_VERIFY, "frame %u of the clip with seed %llu holds NaN or infinity", f,
+                          (unsigned long long)c->seed);
+            vka_error_why(err, "the latents were finite: it comes out of the VAE");
+            vka_error_hint(err, "%s",
+                           r->w.f16 ? "--precision f32, where numbers may be larger; --vae with another one"
+                                    : "--vae with another one: this one's file may be damaged");
+            r->hopeless = true;
         }
         if (st == VKA_OK)
             st = vka_disk_write(&c->spool, (uint64_t)f * picture, r->picture, picture, err);

@@ -330,6 +330,8 @@ static vka_status prepare(struct vka_run *r, vka_error *err)
     if (st == VKA_OK && r->state->resumed)
         st = take_stock(r, err);
     if (st == VKA_OK)
+        st = vka_run_check_inputs(r, err);
+    if (st == VKA_OK)
         st = vka_run_check_outputs(r, err);
     if (st == VKA_OK)
         st = vka_context_open_gpu(r->cx, r->job->device, &r->gpu, err);

@@ -39,6 +39,8 @@ struct vka_run {
     json_t *outputs;
 };
 
+/* Whether the tensors that the job brings along (--noise, --embeds, --step-noise) are there and finite: VKA_E_INPUT. */
+vka_status vka_run_check_inputs(const struct vka_run *r, vka_error *err);
 /* Latents of the clips that have none yet: text, UNet, sampler. */
 vka_status vka_run_sample(struct vka_run *r, vka_error *err);
 /* Frames and outputs of the clips that are not written. */

@@ -43,6 +43,61 @@ static void trace_windows(struct vka_run *r, const vka_sampler_eval *e)
     vka_tensor_file_add(&r->trace, name, VKA_WEIGHT_I32, 2, (uint64_t[]){w->count, w->length}, w->frame);
 }
 
+/* ---- numbers that are none ------------------------------------------------------------------------------- */
+
+/* Index of the first value that is not finite; n: there is none. */
+static size_t first_bad(const float *x, size_t n)
+{
+    size_t i = 0;
+    while (i < n && isfinite(x[i]))
+        i++;
+    return i;
+}
+
+static const char *bad_name(float x)
+{
+    return isnan(x) ? "NaN" : "infinity";
+}
+
+/* The same model would do the same again: nothing is kept. */
+static vka_status tell_bad(struct vka_run *r, vka_error *err)
+{
+    vka_error_hint(err, "%s",
+                   r->w.f16 ? "--precision f32, where numbers may be larger; a model file may be damaged too"
+                            : "a model file may be damaged: 'vkanim inspect' tells what it is");
+    r->hopeless = true;
+    return VKA_E_VERIFY;
+}
+
+/* What the text encoder made of both prompts. */
+static vka_status check_prompts(struct vka_run *r, size_t values, vka_error *err)
+{
+    const struct {
+        const char *name;
+        const float *x;
+    } prompts[] = {{"negative prompt", r->w.uncond}, {"prompt", r->w.cond}};
+    for (int k = 0; k < 2; k++) {
+        size_t i = first_bad(prompts[k].x, values);
+        if (i == values)
+            continue;
+        vka_fail(err, VKA_E_VERIFY, "the text encoder's output for the %s holds %s", prompts[k].name,
+                 bad_name(prompts[k].x[i]));
+        vka_error_why(err, "the first one is in token %zu", i / r->w.width);
+        return tell_bad(r, err);
+    }
+    return VKA_OK;
+}
+
+static vka_status check_tensor(const float *x, size_t n, const char *file, const char *name, vka_error *err)
+{
+    size_t i = x ? first_bad(x, n) : n;
+    if (i == n)
+        return VKA_OK;
+    vka_fail(err, VKA_E_INPUT, "the tensor '%s' of '%.300s' holds %s", name, file, bad_name(x[i]));
+    vka_error_why(err, "value %zu of %zu is the first one", i, n);
+    return VKA_E_INPUT;
+}
+
 /* ---- stages --------------------------------------------------------------------------------------------- */
 
 static vka_status run_text(struct vka_run *r, vka_error *err)
@@ -71,6 +126,7 @@ static vka_status run_text(struct vka_run *r, vka_error *err)
             memcpy(w->uncond, out, one * sizeof *out);
             memcpy(w->cond, out + one, one * sizeof *out);
             r->encoded = true;
+            st = check_prompts(r, one, err);
         }
         free(ids);
         free(out);
@@ -111,36 +167,60 @@ static vka_status set_prompt(struct vka_run *r, vka_error *err)
     return st;
 }
 
-static vka_status check_finite(const float *x, size_t n, uint32_t step, vka_error *err)
+/* The tensor of --step-noise for an evaluation, and its name. */
+static vka_status read_step_noise(const struct vka_run *r, const vka_sampler_eval *e, char name[48], float *out,
+                                  vka_error *err)
 {
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(x[i])) {
-            vka_fail(err, VKA_E_VERIFY, "the latents hold NaN or Inf after step %u", step + 1);
-            vka_error_hint(err, "--precision f32");
-            return VKA_E_VERIFY;
-        }
-    return VKA_OK;
+    const struct vka_setup *s = &r->w.setup;
+    uint32_t f = s->frames, c = s->unet->in_channels, h = s->height / s->factor, wd = s->width / s->factor;
+    float *data;
+    snprintf(name, 48, e->stage ? "step_noise.%03u.%u" : "step_noise.%03u", e->step, e->stage);
+    if (!vka_safetensors_find(&r->w.step_noise, name)) /* unpadded numbers are taken too */
+        snprintf(name, 48, e->stage ? "step_noise.%u.%u" : "step_noise.%u", e->step, e->stage);
+    vka_status st = vka_read_clip(&r->w.step_noise, name, &f, &c, &h, &wd, &data, err);
+    if (st == VKA_OK)
+        memcpy(out, data, (size_t)f * c * h * wd * sizeof *out);
+    free(data);
+    return st;
 }
 
 /* Fresh noise of a step: from --step-noise, else from the seed's generators. */
 static vka_status step_noise(struct vka_run *r, vka_noise_source *source, const vka_sampler_eval *e, float *out,
                              vka_error *err)
 {
-    const struct vka_setup *s = &r->w.setup;
-    if (!r->job->step_noise) {
-        vka_noise_draw(source, out);
-        return VKA_OK;
-    }
-    uint32_t f = s->frames, c = s->unet->in_channels, h = s->height / s->factor, wd = s->width / s->factor;
     char name[48];
-    float *data;
-    snprintf(name, sizeof name, e->stage ? "step_noise.%03u.%u" : "step_noise.%03u", e->step, e->stage);
-    if (!vka_safetensors_find(&r->w.step_noise, name)) /* unpadded numbers are taken too */
-        snprintf(name, sizeof name, e->stage ? "step_noise.%u.%u" : "step_noise.%u", e->step, e->stage);
-    vka_status st = vka_read_clip(&r->w.step_noise, name, &f, &c, &h, &wd, &data, err);
-    if (st == VKA_OK)
-        memcpy(out, data, (size_t)f * c * h * wd * sizeof *out);
-    free(data);
+    if (r->job->step_noise)
+        return read_step_noise(r, e, name, out, err);
+    vka_noise_draw(source, out);
+    return VKA_OK;
+}
+
+vka_status vka_run_check_inputs(const struct vka_run *r, vka_error *err)
+{
+    const struct vka_work *w = &r->w;
+    const struct vka_setup *s = &w->setup;
+    uint32_t f = s->frames, c = s->unet->in_channels, h = s->height / s->factor, wd = s->width / s->factor;
+    const size_t row = (size_t)w->tokens * w->width, values = (size_t)f * c * h * wd;
+    vka_status st = VKA_OK;
+    if (r->job->embeds)
+        st = check_tensor(w->cond, w->conds * row, r->job->embeds, "cond", err);
+    if (st == VKA_OK && r->job->embeds)
+        st = check_tensor(w->uncond, w->unconds * row, r->job->embeds, "uncond", err);
+    if (st == VKA_OK && r->job->noise)
+        st = check_tensor(w->noise, values, r->job->noise, "noise", err);
+    float *drawn = st == VKA_OK && r->job->step_noise ? vka_calloc(values, sizeof *drawn) : NULL;
+    if (st == VKA_OK && r->job->step_noise && !drawn)
+        st = vka_fail(err, VKA_E_MEMORY, "out of memory");
+    for (uint32_t i = 0; st == VKA_OK && drawn && i < vka_sampler_evals(s->sampler); i++) {
+        const vka_sampler_eval *e = vka_sampler_eval_at(s->sampler, i);
+        char name[48];
+        if (!e->draws_noise)
+            continue;
+        st = read_step_noise(r, e, name, drawn, err);
+        if (st == VKA_OK)
+            st = check_tensor(drawn, values, r->job->step_noise, name, err);
+    }
+    free(drawn);
     return st;
 }
 
@@ -250,13 +330,35 @@ static vka_status sampling_go_on(struct vka_run *r, struct vka_run_clip *c, stru
     return st;
 }
 
+/* The latents after a step, in p->buffer, which is spoilt where they are not finite: the step's last evaluation then
+ * tells whose fault it is. */
+static vka_status check_latents(struct vka_run *r, struct sampling *p, const vka_sampler_eval *e, vka_error *err)
+{
+    size_t i = first_bad(p->buffer, p->values), frame = p->values / p->at.frames;
+    if (i == p->values)
+        return VKA_OK;
+    char clip[48] = "";
+    if (r->count > 1)
+        snprintf(clip, sizeof clip, " of the clip with seed %llu", (unsigned long long)p->at.seed);
+    vka_fail(err, VKA_E_VERIFY, "the latents of frame %zu%s hold %s after step %u of %u", i / frame, clip,
+             bad_name(p->buffer[i]), e->step + 1, vka_sampler_steps(r->w.setup.sampler));
+    if (vka_unet_stage_get(&r->w.unet, VKA_SLOT_EPS, p->buffer, NULL) == VKA_OK) {
+        i = first_bad(p->buffer, p->values);
+        if (i < p->values)
+            vka_error_why(err, "the UNet's output of that step holds %s in frame %zu", bad_name(p->buffer[i]), i / frame);
+        else
+            vka_error_why(err, "the UNet's output of that step is finite: the sampler went too far with it");
+    }
+    return tell_bad(r, err);
+}
+
 /* After a step: what comes out of it, into `at`. */
 static vka_status sampling_step(struct vka_run *r, struct vka_run_clip *c, struct sampling *p,
                                 const vka_sampler_eval *e, uint32_t evals, vka_error *err)
 {
     vka_status st = vka_unet_stage_get(&r->w.unet, VKA_SLOT_X, p->buffer, err);
     if (st == VKA_OK)
-        st = check_finite(p->buffer, p->values, e->step, err);
+        st = check_latents(r, p, e, err);
     if (st != VKA_OK)
         return st;
     p->whole = false;

@@ -26,7 +26,7 @@ void ref_picture(const float *x, uint64_t n, uint32_t c, uint32_t *out)
         uint32_t pixel = 255u << 24;
         for (uint32_t k = 0; k < 3; k++) {
             float v = x[i * c + k];
-            if (isnan(v)) {
+            if (!isfinite(v)) {
                 pixel &= 0x00ffffffu;
                 continue;
             }
