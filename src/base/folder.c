@@ -180,6 +180,15 @@ char **vka_folder_names(const char *path, size_t *count)
     return names;
 }
 
+int64_t vka_folder_age(const char *path)
+{
+    struct stat st;
+    int64_t now = vka_clock_unix();
+    if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return -1;
+    return (int64_t)st.st_mtime < now ? now - (int64_t)st.st_mtime : 0;
+}
+
 void vka_folder_remove(const char *path)
 {
     size_t count;

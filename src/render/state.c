@@ -259,6 +259,48 @@ static bool kept(struct vka_state *s, vka_status st, const vka_error *e)
     return false;
 }
 
+/* Whether all of a folder could be a job's: nothing else is removed. */
+static bool holds_ours_alone(const char *folder, const char *id)
+{
+    static const char *const ours[] = {"lock", "job.json", "state-", "latents-", "frames-", "outputs-"};
+    bool good = strlen(id) == 8 && strspn(id, "0123456789abcdef") == 8;
+    size_t count = 0;
+    char **names = good ? vka_folder_names(folder, &count) : NULL;
+    for (size_t i = 0; i < count; i++) {
+        bool known = false;
+        for (size_t k = 0; k < sizeof ours / sizeof *ours; k++)
+            known = known || strncmp(names[i], ours[k], strlen(ours[k])) == 0;
+        good = good && known;
+        free(names[i]);
+    }
+    free(names);
+    return good;
+}
+
+/* A render that is killed before job.json is there, or while its folder is being removed, leaves what nobody can go on
+ * with.  Its lock tells that it is over; the minute is for one that has made its folder and not yet the lock. */
+static void sweep(const char *jobs)
+{
+    enum { YOUNG_S = 60 };
+    size_t count = 0;
+    char **names = vka_folder_names(jobs, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct vka_state s = {.folder = vka_path_join(jobs, names[i])};
+        char *job = vka_state_path(&s, "job.json", 0), *lock = vka_state_path(&s, "lock", 0);
+        bool over = false;
+        if (job && lock && !vka_path_exists(job) && vka_folder_age(s.folder) > YOUNG_S &&
+            holds_ours_alone(s.folder, names[i]) && vka_lock_take(&s.lock, lock, &over, NULL) == VKA_OK && over &&
+            !vka_path_exists(job))
+            vka_folder_remove(s.folder);
+        vka_lock_drop(&s.lock);
+        free(s.folder);
+        free(job);
+        free(lock);
+        free(names[i]);
+    }
+    free(names);
+}
+
 void vka_state_create(struct vka_state *s, const vka_log *log)
 {
     *s = (struct vka_state){.log = log};
@@ -266,6 +308,8 @@ void vka_state_create(struct vka_state *s, const vka_log *log)
     char *jobs = vka_jobs_dir();
     vka_status st = jobs ? VKA_OK : vka_fail(&e, VKA_E_OUTPUT, "there is no folder for the state of jobs");
     bool fresh = false, locked = false;
+    if (jobs)
+        sweep(jobs);
     for (int attempt = 0; st == VKA_OK && !locked && attempt < 100; attempt++) { /* an id may be taken */
         free(s->id);
         free(s->folder);
@@ -338,8 +382,10 @@ vka_status vka_state_open(struct vka_state *s, const char *name, const vka_log *
 
 void vka_state_close(struct vka_state *s, bool done)
 {
-    if (s->folder && s->lock.held && done)
+    if (s->folder && s->lock.held && done) {
+        vka_state_remove(s, "job.json", 0); /* first: killed from here on, it is not taken for one to go on with */
         vka_folder_remove(s->folder);
+    }
     vka_lock_drop(&s->lock);
     json_decref(s->facts);
     free(s->id);
@@ -524,7 +570,10 @@ static int by_age(const void *a, const void *b)
 json_t *vka_state_list(void)
 {
     size_t count = 0, found = 0;
-    char *jobs = vka_jobs_dir(), **names = jobs ? vka_folder_names(jobs, &count) : NULL;
+    char *jobs = vka_jobs_dir();
+    if (jobs)
+        sweep(jobs);
+    char **names = jobs ? vka_folder_names(jobs, &count) : NULL;
     json_t **entries = vka_calloc(count ? count : 1, sizeof *entries), *list = json_array();
     for (size_t i = 0; i < count; i++) {
         json_t *entry = entries ? describe(jobs, names[i]) : NULL;

@@ -85,7 +85,7 @@ struct vka_state {
     const vka_log *log;
 };
 
-/* A new folder with a new id, locked.  Where none can be had, a warning, and s->folder is NULL. */
+/* A new folder with a new id, locked; folders that a kill left without a job.json are removed.  Where none can be had, a warning, and s->folder is NULL. */
 void vka_state_create(struct vka_state *s, const vka_log *log);
 /* Finds a job by id or by its folder's path and locks it.  VKA_E_INPUT when there is none or job.json is damaged,
  * VKA_E_USAGE when another process is running it. */
@@ -111,7 +111,8 @@ json_t *vka_state_json(struct vka_state *s, const char *format, uint32_t clip);
 void vka_state_remove(struct vka_state *s, const char *format, uint32_t clip);
 
 /* Every job folder there is, oldest first: [{"id", "folder", "created", "state": "stopped|running|damaged", "prompt",
- * "outputs"}]; of a damaged one only "id", "folder" and "state" are known.  NULL when memory is short. */
+ * "outputs"}]; of a damaged one only "id", "folder" and "state" are known.  Folders that a kill left without a job.json
+ * are removed.  NULL when memory is short. */
 json_t *vka_state_list(void);
 
 #endif

@@ -1,19 +1,20 @@
 #!/bin/sh
-# kill_test.sh VKANIM SOURCES [ROUNDS [SEED]] - a render that is stopped or killed goes on to the same bits.
+# kill_test.sh VKANIM SOURCES [KILLS [SEED]] - a render that is stopped or killed goes on to the same bits.
 #
 # First what a signal must leave: the exit code, the last line, a job that nobody else may touch, that refuses other models
-# and damage.  Then ROUNDS (5) renders of each sampler are killed with SIGKILL at a random moment, resumed, killed again while
-# that runs, and resumed to the end; each must give the frames and the file of a render that nobody disturbed.  Random moments
-# come from SEED, as far as a machine that is busy with other things allows.
+# and damage.  Then KILLS (5; 100 with VKANIM_TEST_ALL) kills with SIGKILL at random moments, of renders and of those that go
+# on: other samplers, context windows, several clips, video.  In the end there must be the frames and files of a render that
+# nobody disturbed.  Random moments come from SEED, as far as a machine that is busy with other things allows.
 vkanim=$1
 sources=$2
 rounds=${3:-5}
+[ $# -gt 2 ] || [ -z "${VKANIM_TEST_ALL:-}" ] || rounds=100
 seed=${4:-$(date +%s)}
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 export VKANIM_MODEL_PATH="$sources/models" VKANIM_CACHE_DIR="$work/cache"
-failures=0 begun=0 stepped=0 sampled=0 nothing=0 pid=
+failures=0 stepped=0 sampled=0 pid=
 
 bad() {
     echo "FAILED: $1" >&2
@@ -199,45 +200,94 @@ if [ -n "$id" ]; then
 fi
 
 # ---- killed at random ----
-for sampler in ddim euler-a; do
-    round=0
-    while [ "$round" -lt "$rounds" ]; do
-        round=$((round + 1))
-        rm -f kill.webp
-        start kill.webp "$sampler"
-        for attempt in 1 2 3; do
-            pause=$(below "$took")
-            sleep "$(awk -v t="$pause" 'BEGIN { printf "%.3f", t / 1000 }')"
-            kill -KILL "$pid" 2>/dev/null
-            end
-            id=$(jobs)
-            [ -n "$id" ] || break
-            begun=$((begun + 1))
-            ls "cache/jobs/$id" | grep -q '^state-' && stepped=$((stepped + 1))
-            ls "cache/jobs/$id" | grep -q '^latents-' && sampled=$((sampled + 1))
-            [ -e "cache/jobs/$id/job.json" ] || break
-            if [ "$attempt" -lt 3 ]; then
-                "$vkanim" resume "$id" --json --progress json >out 2>err &
-                pid=$!
-            else
-                resume 0 "$id"
-            fi
-        done
-        id=$(jobs)
-        if [ -n "$id" ] && ! [ -e "cache/jobs/$id/job.json" ]; then # killed before there was anything
-            rm -rf "cache/jobs/$id"
-            id=
-            code=137
-        fi
-        if [ "$code" = 0 ]; then
-            same kill.webp "$sampler"
-        elif [ -e kill.webp ]; then # killed between the last rename and the end
-            cmp -s kill.webp "want-$sampler.webp" || bad "kill.webp: another file after a kill at the end"
-        else
-            nothing=$((nothing + 1))
-        fi
-    done
+# Each in a folder of its own, which must end up with the files of a render that nobody disturbed and no others.
+cases='euler-a windows ddim count video mixed'
+words() {
+    case $1 in
+    euler-a) echo '--sampler euler-a --steps 4 -f 4 -o clip.webp' ;;
+    windows) echo '--sampler euler-a --steps 3 -f 9 --context-length 4 --context-overlap 1 -o clip.webp' ;;
+    ddim) echo '--sampler ddim --steps 5 -f 4 -o clip.webp -o frames/' ;;
+    count) echo '--sampler euler --steps 3 -f 3 --count 3 -o clip.webp' ;;
+    video) echo '--sampler euler --steps 4 -f 5 -o clip.mp4 -o clip.webp' ;;
+    mixed) echo '--sampler euler-a --steps 3 -f 7 --context-length 3 --context-overlap 1 --count 2 -o clip.mp4 -o clip.apng' ;;
+    esac
+}
+launch() { # CASE FOLDER: in the background, $pid
+    mkdir "$2"
+    # shellcheck disable=SC2046 # words
+    (cd "$2" && exec "$vkanim" -p 'a red ball' -s 5 -W 64 -H 64 --json --progress json $(words "$1") >../out 2>../err) &
+    pid=$!
+}
+all_hashes() { grep -o '"frames_sha256": *"[0-9a-f]*"' "$1"; }
+for case in $cases; do
+    began=$(ms)
+    launch "$case" "want-$case"
+    end
+    echo $(($(ms) - began)) >"took-$case"
+    if [ "$code" = 2 ] && [ "$case" != "${case#[vm]i}" ]; then # a build without FFmpeg has no MP4
+        cases=$(echo "$cases" | sed "s/ $case//")
+        continue
+    fi
+    [ "$code" = 0 ] || bad "'$case', undisturbed, ended with $code"
+    all_hashes out >"hashes-$case"
 done
-echo "$begun kills left a job, $stepped of them with a checkpoint, $sampled with a sampled clip; $nothing came before there was one"
+[ "$(cat hashes-count | sort -u | wc -l)" = 3 ] || bad 'clips of --count are alike: hashes tell nothing'
+
+hits=0 tried=0 bare=0 again=0
+# set -- CASES, turned at each kill
+# shellcheck disable=SC2086
+set -- $cases
+while [ "$hits" -lt "$rounds" ] && [ "$tried" -lt $((rounds * 4)) ]; do
+    case=$1
+    shift
+    set -- "$@" "$case"
+    tried=$((tried + 1))
+    rm -rf kill
+    launch "$case" kill
+    left=$(($(below 3) + 1)) # kills of this render: one to three
+    while :; do
+        sleep "$(awk -v t="$(below "$(cat "took-$case")")" 'BEGIN { printf "%.3f", t / 1000 }')"
+        kill -KILL "$pid" 2>/dev/null
+        end
+        left=$((left - 1))
+        id=$(jobs)
+        [ -n "$id" ] || break
+        [ "$code" = 137 ] || { bad "$case: it ended with $code and left its job"; break; }
+        if ! [ -e "cache/jobs/$id/job.json" ]; then # killed before there was anything, or after all was done
+            bare=$((bare + 1))
+            "$vkanim" resume >list 2>err || bad 'the list of jobs'
+            [ -d "cache/jobs/$id" ] || bad 'a folder that may be a new render'"'"'s was removed'
+            touch -d '2 minutes ago' "cache/jobs/$id"
+            "$vkanim" resume >list 2>err || bad 'the list of jobs'
+            [ -z "$(jobs)" ] || bad 'a folder that nobody can go on with is left'
+            break
+        fi
+        hits=$((hits + 1))
+        ls "cache/jobs/$id" | grep -q '^state-' && stepped=$((stepped + 1))
+        ls "cache/jobs/$id" | grep -q '^latents-\|^outputs-' && sampled=$((sampled + 1))
+        if [ "$left" -gt 0 ] && [ "$hits" -lt "$rounds" ]; then
+            again=$((again + 1))
+            "$vkanim" resume "$id" --json --progress json >out 2>err &
+            pid=$!
+            continue
+        fi
+        resume 0 "$id"
+        [ "$(all_hashes out)" = "$(cat "hashes-$case")" ] || bad "$case: other frames after $hits kills"
+        [ -z "$(jobs)" ] || bad "$case: the job folder is still there"
+        break
+    done
+    if [ "$code" = 0 ]; then
+        diff -r "want-$case" kill >differ 2>&1 || bad "$case: other files: $(head -n 3 differ | tr '\n' ' ')"
+    else # what got its name before the end is whole
+        find kill -type f ! -path '*.part*' | while read -r file; do
+            cmp -s "$file" "want-$case/${file#kill/}" || echo "$file"
+        done >differ
+        [ ! -s differ ] || bad "$case: killed early, and $(head -n 1 differ) is another"
+    fi
+    rm -rf cache/jobs
+done
+echo "$hits kills left a job ($again of them a resumed one), $stepped with a checkpoint, $sampled with a sampled clip;" \
+    "$bare left a folder without one; $tried renders"
+[ "$hits" -ge "$rounds" ] || bad "only $hits kills came in time"
 [ "$failures" = 0 ] && echo 'all good'
 exit $((failures != 0))
