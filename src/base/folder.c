@@ -211,6 +211,11 @@ void vka_file_remove(const char *path)
 
 /* ---- paths and time ------------------------------------------------------------------------------------------- */
 
+bool vka_file_link(const char *path, const char *also)
+{
+    return link(path, also) == 0;
+}
+
 char *vka_path_absolute(const char *path)
 {
     if (*path == '/')

@@ -44,6 +44,8 @@ int64_t vka_folder_age(const char *path);
 /* Removes the files in a folder and then the folder; folders inside it stay, and so does it then. */
 void vka_folder_remove(const char *path);
 void vka_file_remove(const char *path);
+/* A second name for a file; false where there is one of that name, or where the file system has no such thing. */
+bool vka_file_link(const char *path, const char *also);
 
 /* The path from the root, whether there is such a file or not, in fresh memory; a final '/' stays.  NULL when memory
  * is short. */

@@ -5,6 +5,7 @@
  * the same folder as it was; while they get them, what was there waits as NAME.part.old. */
 #include "media/media_int.h"
 
+#include "base/folder.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -506,11 +507,14 @@ static void names_set(struct frame_names *n, uint32_t frame)
     memcpy(n->old + length, ".part.old", 10);
 }
 
-/* A file in the frame's place goes aside while the new ones get their names; *aside says that it did. */
+/* A file in the frame's place gets a second name, or goes aside where there are no such things, while the new ones get
+ * their names; *aside says that it did. */
 static vka_status name_frame(const struct frame_names *n, bool *aside, vka_error *err)
 {
-    if (vka_path_exists(n->name) && !vka_path_is_dir(n->name) && rename(n->name, n->old) == 0)
-        *aside = true;
+    if (vka_path_exists(n->name) && !vka_path_is_dir(n->name)) {
+        (void)remove(n->old); /* a kill has left it */
+        *aside = vka_file_link(n->name, n->old) || rename(n->name, n->old) == 0 || *aside;
+    }
     if (rename(n->part, n->name) == 0)
         return VKA_OK;
     int e = errno;
@@ -519,12 +523,17 @@ static vka_status name_frame(const struct frame_names *n, bool *aside, vka_error
     return VKA_E_OUTPUT;
 }
 
-/* Takes back a frame, named already or not. */
+/* Takes back a frame, named already or not.  A disk on which not even that can be done keeps the new frame, whole. */
 static void undo_frame(const struct frame_names *n, bool named)
 {
-    (void)remove(named ? n->name : n->part);
-    if (vka_path_exists(n->old))
-        (void)rename(n->old, n->name);
+    bool old = vka_path_exists(n->old);
+    if (!named)
+        (void)remove(n->part);
+    if (!old && named)
+        (void)remove(n->name);
+    if (old && (named || !vka_path_exists(n->name)) && rename(n->old, n->name) != 0 && !vka_path_exists(n->name))
+        return; /* the only one there is */
+    (void)remove(n->old);
 }
 
 static vka_status write_frames(const char *path, const vka_clip *clip, vka_media_result *result, vka_error *err)

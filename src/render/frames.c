@@ -92,9 +92,11 @@ static char *metadata(struct vka_run *r, const struct vka_run_clip *c, vka_error
     json_t *models = vka_setup_models_json(&r->w.setup, false, err);
     if (!models)
         return NULL;
-    json_t *o = json_pack("{s:i, s:s, s:o, s:o}", "schema", 1, "vkanim", vka_version(), "settings",
-                          vka_setup_settings_json(&r->w.setup, c->seed, r->w.f16), "models", models);
-    char *text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(10));
+    json_t *o = json_pack("{s:i, s:s}", "schema", 1, "vkanim", vka_version());
+    bool whole = o != NULL;
+    vka_report_put(&whole, o, "settings", vka_setup_settings_json(&r->w.setup, c->seed, r->w.f16));
+    vka_report_put(&whole, o, "models", models);
+    char *text = whole ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(10)) : NULL;
     json_decref(o);
     if (!text)
         vka_fail(err, VKA_E_MEMORY, "out of memory");
@@ -102,14 +104,24 @@ static char *metadata(struct vka_run *r, const struct vka_run_clip *c, vka_error
 }
 
 /* Puts a clip's record into the folder; `files` NULL: output `i` is begun. */
-static void record_output(struct vka_run *r, uint32_t k, size_t i, json_t *files)
+static vka_status record_output(struct vka_run *r, uint32_t k, size_t i, json_t *files, vka_error *err)
 {
     struct vka_run_clip *c = &r->clips[k];
-    json_t *list = json_object_get(c->record, "outputs");
-    while (json_array_size(list) <= i && json_array_append_new(list, json_object()) == 0)
-        ;
-    json_array_set_new(list, i, json_pack("{s:s, s:O*}", "state", files ? "written" : "begun", "files", files));
+    json_t *list = json_object_get(c->record, "outputs"),
+           *output = json_pack("{s:s}", "state", files ? "written" : "begun");
+    bool whole = list && output;
+    while (whole && json_array_size(list) <= i)
+        vka_report_add(&whole, list, json_object());
+    if (files)
+        vka_report_put(&whole, output, "files", json_incref(files));
+    if (!whole) {
+        json_decref(output);
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    }
+    if (json_array_set_new(list, i, output) != 0)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
     vka_state_keep_json(r->state, "outputs-%u.json", k, c->record);
+    return VKA_OK;
 }
 
 static vka_status write_output(struct vka_run *r, uint32_t k, size_t i, const vka_clip *clip, vka_error *err)
@@ -118,15 +130,18 @@ static vka_status write_output(struct vka_run *r, uint32_t k, size_t i, const vk
     char *name = output_name(r->job, i, c->seed, r->count);
     vka_media_result result = {0};
     json_t *files = json_array();
-    record_output(r, k, i, NULL);
-    vka_status st =
-        name && files ? vka_media_write(name, clip, &result, err) : vka_fail(err, VKA_E_MEMORY, "out of memory");
-    for (size_t f = 0; st == VKA_OK && f < result.count; f++)
-        json_array_append_new(files, json_pack("{s:s, s:I, s:s, s:I, s:s}", "path", result.files[f].path, "bytes",
-                                               (json_int_t)result.files[f].bytes, "sha256", result.files[f].sha256,
-                                               "seed", (json_int_t)c->seed, "frames_sha256", c->sha256));
+    bool whole = name && files;
+    vka_status st = whole ? record_output(r, k, i, NULL, err) : vka_fail(err, VKA_E_MEMORY, "out of memory");
     if (st == VKA_OK)
-        record_output(r, k, i, files);
+        st = vka_media_write(name, clip, &result, err);
+    for (size_t f = 0; st == VKA_OK && f < result.count; f++) {
+        json_t *file = json_pack("{s:I, s:s, s:I, s:s}", "bytes", (json_int_t)result.files[f].bytes, "sha256",
+                                 result.files[f].sha256, "seed", (json_int_t)c->seed, "frames_sha256", c->sha256);
+        vka_report_put(&whole, file, "path", vka_report_path(result.files[f].path));
+        vka_report_add(&whole, files, file);
+    }
+    if (st == VKA_OK)
+        st = whole ? record_output(r, k, i, files, err) : vka_fail(err, VKA_E_MEMORY, "out of memory");
     vka_media_result_free(&result);
     json_decref(files);
     free(name);
@@ -157,11 +172,13 @@ static vka_status write_outputs(struct vka_run *r, uint32_t k, vka_error *err)
         r->hopeless = true;
     }
     json_t *steps = json_array();
+    bool whole = true;
     for (uint32_t i = 0; i < c->steps_done; i++)
-        json_array_append_new(steps, json_real(c->step_s[i]));
+        vka_report_add(&whole, steps, json_real(c->step_s[i]));
     if (!c->record)
         c->record = json_pack("{s:s, s:[]}", "frames_sha256", c->sha256, "outputs");
-    if (json_object_set_new(c->record, "steps_s", steps) != 0)
+    vka_report_put(&whole, c->record, "steps_s", steps);
+    if (!whole && st == VKA_OK)
         st = vka_fail(err, VKA_E_MEMORY, "out of memory");
     for (size_t i = 0; st == VKA_OK && i < vka_run_outputs(r); i++) {
         if (!vka_run_output_is(c, i, "written"))

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/thread.h"
+#include "render/report.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -143,16 +144,21 @@ json_t *vka_setup_models_json(struct vka_setup *s, bool paths, vka_error *err)
         return NULL;
     }
     json_t *list = json_array();
+    bool whole = list != NULL;
     for (size_t i = 0; i < h->count; i++) {
         json_t *entry = json_pack("{s:s, s:s?, s:s}", "kind", h->files[i].kind, "family", h->files[i].family, "sha256",
                                   h->files[i].sha256);
         if (h->files[i].variant)
-            json_object_set_new(entry, "variant", json_string(h->files[i].variant));
-        json_object_set_new(entry, paths ? "path" : "name",
-                            json_string(paths ? h->files[i].path : vka_path_base(h->files[i].path)));
-        json_array_append_new(list, entry);
+            vka_report_put(&whole, entry, "variant", json_string(h->files[i].variant));
+        vka_report_put(&whole, entry, paths ? "path" : "name",
+                       vka_report_path(paths ? h->files[i].path : vka_path_base(h->files[i].path)));
+        vka_report_add(&whole, list, entry);
     }
-    return list;
+    if (whole)
+        return list;
+    json_decref(list);
+    vka_fail(err, VKA_E_MEMORY, "out of memory");
+    return NULL;
 }
 
 json_t *vka_setup_identities_json(struct vka_setup *s, bool *all)
@@ -163,11 +169,14 @@ json_t *vka_setup_identities_json(struct vka_setup *s, bool *all)
     *all = h && atomic_load(&h->done) && h->status == VKA_OK;
     for (size_t i = 0; list && i < h->count; i++) {
         char id[96], *full = vka_file_identity(h->files[i].path, id);
-        json_t *entry = json_pack("{s:s, s:s}", "path", full ? full : h->files[i].path, "id", full ? id : "missing");
-        if (entry && *all)
-            json_object_set_new(entry, "sha256", json_string(h->files[i].sha256));
+        bool whole = true;
+        json_t *entry = json_pack("{s:s}", "id", full ? id : "missing");
+        vka_report_put(&whole, entry, "path", vka_report_path(full ? full : h->files[i].path));
+        if (*all)
+            vka_report_put(&whole, entry, "sha256", json_string(h->files[i].sha256));
         free(full);
-        if (json_array_append_new(list, entry) != 0) {
+        vka_report_add(&whole, list, entry);
+        if (!whole) {
             json_decref(list);
             list = NULL;
         }
@@ -180,34 +189,39 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint64_t seed, bool f
     const vka_sampler_params *p = &s->sampling;
     const struct vka_job *j = s->job;
     json_t *o = json_object();
+    bool whole = o != NULL;
     char beta[80];
     snprintf(beta, sizeof beta, "%s:%.10g:%.10g", vka_beta_name(p->beta), p->beta_start, p->beta_end);
     for (char *c = beta; *c; c++) /* some locales write a comma */
         if (*c == ',')
             *c = '.';
-    json_object_set_new(o, "prompt", json_string(j->prompt ? j->prompt : ""));
-    json_object_set_new(o, "negative", json_string(j->negative ? j->negative : ""));
-    json_object_set_new(o, "width", json_integer(s->width));
-    json_object_set_new(o, "height", json_integer(s->height));
-    json_object_set_new(o, "frames", json_integer(s->frames));
+    vka_report_put(&whole, o, "prompt", json_string(j->prompt ? j->prompt : ""));
+    vka_report_put(&whole, o, "negative", json_string(j->negative ? j->negative : ""));
+    vka_report_put(&whole, o, "width", json_integer(s->width));
+    vka_report_put(&whole, o, "height", json_integer(s->height));
+    vka_report_put(&whole, o, "frames", json_integer(s->frames));
     if (s->windows.length) {
-        json_object_set_new(o, "context-length", json_integer(s->windows.length));
-        json_object_set_new(o, "context-stride", json_integer(s->windows.stride));
-        json_object_set_new(o, "context-overlap", json_integer(s->windows.overlap));
-        json_object_set_new(o, "context-schedule", json_string(vka_window_schedule_name(s->window_schedule)));
-        json_object_set_new(o, "context-fuse", json_string(vka_window_fuse_name(s->window_fuse)));
+        vka_report_put(&whole, o, "context-length", json_integer(s->windows.length));
+        vka_report_put(&whole, o, "context-stride", json_integer(s->windows.stride));
+        vka_report_put(&whole, o, "context-overlap", json_integer(s->windows.overlap));
+        vka_report_put(&whole, o, "context-schedule", json_string(vka_window_schedule_name(s->window_schedule)));
+        vka_report_put(&whole, o, "context-fuse", json_string(vka_window_fuse_name(s->window_fuse)));
     }
-    json_object_set_new(o, "fps", json_real(s->fps));
-    json_object_set_new(o, "seed", json_integer((json_int_t)seed));
-    json_object_set_new(o, "rng", json_string(vka_rng_kind_name(s->rng)));
-    json_object_set_new(o, "noise-layout", json_string(vka_noise_layout_name(s->layout)));
-    json_object_set_new(o, "steps", json_integer(p->steps));
-    json_object_set_new(o, "cfg", json_real(s->cfg));
-    json_object_set_new(o, "sampler", json_string(vka_sampler_name(p->sampler)));
-    json_object_set_new(o, "schedule", json_string(vka_schedule_name(vka_sampler_schedule(s->sampler))));
-    json_object_set_new(o, "beta", json_string(beta));
-    json_object_set_new(o, "norm", json_string(s->norms.motion_joint ? "diffusers" : "original"));
-    json_object_set_new(o, "precision", json_string(f16 ? "f16" : "f32"));
-    json_object_set_new(o, "clip-skip", json_integer(s->skip + 1));
+    vka_report_put(&whole, o, "fps", json_real(s->fps));
+    vka_report_put(&whole, o, "seed", json_integer((json_int_t)seed));
+    vka_report_put(&whole, o, "rng", json_string(vka_rng_kind_name(s->rng)));
+    vka_report_put(&whole, o, "noise-layout", json_string(vka_noise_layout_name(s->layout)));
+    vka_report_put(&whole, o, "steps", json_integer(p->steps));
+    vka_report_put(&whole, o, "cfg", json_real(s->cfg));
+    vka_report_put(&whole, o, "sampler", json_string(vka_sampler_name(p->sampler)));
+    vka_report_put(&whole, o, "schedule", json_string(vka_schedule_name(vka_sampler_schedule(s->sampler))));
+    vka_report_put(&whole, o, "beta", json_string(beta));
+    vka_report_put(&whole, o, "norm", json_string(s->norms.motion_joint ? "diffusers" : "original"));
+    vka_report_put(&whole, o, "precision", json_string(f16 ? "f16" : "f32"));
+    vka_report_put(&whole, o, "clip-skip", json_integer(s->skip + 1));
+    if (!whole) {
+        json_decref(o);
+        o = NULL;
+    }
     return o;
 }

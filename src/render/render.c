@@ -33,8 +33,9 @@ static bool fits_clip(const struct vka_run *r, const struct vka_run_clip *c, con
 }
 
 /* Files in a record as an earlier run named them, from where it was. */
-static void name_files(const struct vka_run *r, json_t *record)
+static bool name_files(const struct vka_run *r, json_t *record)
 {
+    bool whole = true;
     const char *from = json_string_value(json_object_get(r->state->facts, "folder"));
     size_t i, f;
     json_t *output, *file;
@@ -44,9 +45,11 @@ static void name_files(const struct vka_run *r, json_t *record)
         const char *path = json_string_value(json_object_get(file, "path"));
         char *full = path && from && *path != '/' ? vka_path_join(from, path) : NULL;
         if (full)
-            json_object_set_new(file, "path", json_string(full));
+            vka_report_put(&whole, file, "path", json_string(full));
+        whole = whole && (full || !path || !from || *path == '/');
         free(full);
     }
+    return whole;
 }
 
 static void take_timings(struct vka_run_clip *c, const vka_checkpoint *at)
@@ -83,7 +86,10 @@ static vka_status take_stock(struct vka_run *r, vka_error *err)
     for (uint32_t k = 0; st == VKA_OK && k < r->count; k++) {
         struct vka_run_clip *c = &r->clips[k];
         c->record = vka_state_json(r->state, "outputs-%u.json", k);
-        name_files(r, c->record);
+        if (!name_files(r, c->record)) {
+            st = vka_fail(err, VKA_E_MEMORY, "out of memory");
+            break;
+        }
         c->written = c->record && vka_run_keeps(r);
         for (size_t i = 0; i < vka_run_outputs(r); i++)
             c->written = c->written && vka_run_output_is(c, i, "written");
@@ -237,13 +243,13 @@ static vka_status work_until_done(struct vka_run *r, vka_error *err)
     return st;
 }
 
-static void report_outputs(struct vka_run *r)
+static void report_outputs(struct vka_run *r, bool *whole)
 {
     size_t i, f;
     json_t *output, *file;
     for (uint32_t k = 0; k < r->count; k++)
         json_array_foreach(json_object_get(r->clips[k].record, "outputs"), i, output)
-            json_array_foreach(json_object_get(output, "files"), f, file) json_array_append(r->outputs, file);
+            json_array_foreach(json_object_get(output, "files"), f, file) vka_report_add(whole, r->outputs, json_incref(file));
 }
 
 static double steps_seconds(const struct vka_run *r)
@@ -263,32 +269,35 @@ static char *make_report(struct vka_run *r, double total, vka_error *err)
         return NULL;
     }
     double sum = steps_seconds(r);
+    bool whole = true;
     uint32_t done = 0;
     for (uint32_t k = 0; k < r->count; k++) {
         for (uint32_t i = 0; i < r->clips[k].steps_done; i++)
-            json_array_append_new(steps, json_real(r->clips[k].step_s[i]));
+            vka_report_add(&whole, steps, json_real(r->clips[k].step_s[i]));
         done += r->clips[k].steps_done;
     }
     if (done > 1) { /* the first step makes what the others only use */
         sum -= json_real_value(json_array_get(steps, 0));
         done--;
     }
-    report_outputs(r);
+    report_outputs(r, &whole);
     uint64_t peak, planned = r->w.planned > r->planned ? r->w.planned : r->planned;
     vka_gpu_device_bytes(r->gpu, &peak);
     json_t *o = vka_report_begin(r->state->resumed ? "resume" : "render");
-    json_object_set(o, "outputs", r->outputs);
-    json_object_set_new(o, "settings", vka_setup_settings_json(&r->w.setup, r->clips[0].seed, r->w.f16));
-    json_object_set_new(o, "models", models);
-    json_object_set_new(o, "device", vka_report_device(&r->w.info, r->w.table.path));
-    json_object_set_new(o, "timing",
-                        json_pack("{s:f, s:f, s:o, s:f, s:f, s:f, s:f}", "load_s", r->load_s, "text_s", r->text_s,
-                                  "steps_s", steps, "s_per_it", done ? sum / done : 0.0, "decode_s", r->decode_s,
-                                  "encode_s", r->encode_s, "total_s", total));
-    json_object_set_new(o, "memory", vka_report_memory(r->w.budget, planned, peak > r->peak ? peak : r->peak));
-    json_object_set_new(o, "kernel_table", json_integer(r->w.table.id));
-    json_object_set_new(o, "retries", json_integer(r->retries));
-    char *text = vka_report_end(o);
+    vka_report_put(&whole, o, "outputs", json_incref(r->outputs));
+    vka_report_put(&whole, o, "settings", vka_setup_settings_json(&r->w.setup, r->clips[0].seed, r->w.f16));
+    vka_report_put(&whole, o, "models", models);
+    vka_report_put(&whole, o, "device", vka_report_device(&r->w.info, r->w.table.path));
+    json_t *timing = json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "load_s", r->load_s, "text_s", r->text_s, "s_per_it",
+                               done ? sum / done : 0.0, "decode_s", r->decode_s, "encode_s", r->encode_s, "total_s", total);
+    vka_report_put(&whole, timing, "steps_s", steps);
+    vka_report_put(&whole, o, "timing", timing);
+    vka_report_put(&whole, o, "memory", vka_report_memory(r->w.budget, planned, peak > r->peak ? peak : r->peak));
+    vka_report_put(&whole, o, "kernel_table", json_integer(r->w.table.id));
+    vka_report_put(&whole, o, "retries", json_integer(r->retries));
+    char *text = whole ? vka_report_end(o) : NULL;
+    if (!whole)
+        json_decref(o);
     if (!text)
         vka_fail(err, VKA_E_MEMORY, "out of memory");
     return text;

@@ -1,12 +1,37 @@
 /* report.c - see report.h; and the reports that are all there is to a call: devices, inspect. */
 #include "render/report.h"
 
+#include "base/mem.h"
 #include "media/media.h"
+#include "render/options.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 json_t *vka_report_begin(const char *command) { return json_pack("{s:i, s:s}", "schema", 1, "command", command); }
+
+void vka_report_put(bool *whole, json_t *object, const char *key, json_t *value)
+{
+    *whole = json_object_set_new(object, key, value) == 0 && *whole;
+}
+
+void vka_report_add(bool *whole, json_t *array, json_t *value)
+{
+    *whole = json_array_append_new(array, value) == 0 && *whole;
+}
+
+json_t *vka_report_path(const char *path)
+{
+    if (vka_is_utf8(path))
+        return json_string(path);
+    char *text = vka_strdup(path);
+    for (char *c = text; c && *c; c++)
+        if ((unsigned char)*c > 127)
+            *c = '?';
+    json_t *value = text ? json_string(text) : NULL;
+    free(text);
+    return value;
+}
 
 char *vka_report_end(json_t *report)
 {

@@ -70,8 +70,14 @@ static json_t *decided_json(const struct vka_work *w)
         }
     }
     vka_sha256_hex(&sha, sampler);
-    return json_pack("{s:s, s:s, s:o}", "configs", configs, "sampler", sampler, "settings",
-                     vka_setup_settings_json(s, s->seed, w->f16));
+    json_t *o = json_pack("{s:s, s:s}", "configs", configs, "sampler", sampler);
+    bool whole = true;
+    vka_report_put(&whole, o, "settings", vka_setup_settings_json(s, s->seed, w->f16));
+    if (!whole) {
+        json_decref(o);
+        o = NULL;
+    }
+    return o;
 }
 
 static vka_status check_decided(const struct vka_state *s, const struct vka_work *w, vka_error *err)
@@ -80,6 +86,8 @@ static vka_status check_decided(const struct vka_state *s, const struct vka_work
     const char *key = NULL;
     json_t *value;
     bool same = now && json_equal(then, now);
+    if (!now)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
     vka_status st =
         same ? VKA_OK : vka_fail(err, VKA_E_INPUT, "the model is not set up as it was when the job %s began", s->id);
     if (!same) {
@@ -161,10 +169,15 @@ static json_t *files_json(const struct vka_job *job)
         const char *name, *path;
     } files[] = {{"noise", job->noise}, {"step-noise", job->step_noise}, {"embeds", job->embeds}};
     json_t *o = json_object();
+    bool whole = o != NULL;
     char hex[65];
     for (size_t i = 0; o && i < sizeof files / sizeof *files; i++)
         if (files[i].path && file_sha256(files[i].path, hex))
-            json_object_set_new(o, files[i].name, json_string(hex));
+            vka_report_put(&whole, o, files[i].name, json_string(hex));
+    if (!whole) {
+        json_decref(o);
+        o = NULL;
+    }
     return o;
 }
 
@@ -282,25 +295,26 @@ void vka_resume_describe(struct vka_state *s, struct vka_work *w)
     struct vka_job *job = s->folder ? vka_job_copy(w->job) : NULL;
     char *text = job && resolve(job, w) ? vka_job_write(job) : NULL;
     json_t *resolved = text ? json_loads(text, 0, NULL) : NULL;
+    bool whole = resolved != NULL;
     if (resolved) {
-        json_object_set_new(s->facts, "schema", json_integer(SCHEMA));
-        json_object_set_new(s->facts, "vkanim", json_string(vka_version()));
-        json_object_set_new(s->facts, "id", json_string(s->id));
-        json_object_set_new(s->facts, "created", json_integer((json_int_t)vka_clock_unix()));
+        vka_report_put(&whole, s->facts, "schema", json_integer(SCHEMA));
+        vka_report_put(&whole, s->facts, "vkanim", json_string(vka_version()));
+        vka_report_put(&whole, s->facts, "id", json_string(s->id));
+        vka_report_put(&whole, s->facts, "created", json_integer((json_int_t)vka_clock_unix()));
         char *here = vka_path_absolute("");
-        json_object_set_new(s->facts, "folder", json_string(here ? here : "/"));
+        vka_report_put(&whole, s->facts, "folder", vka_report_path(here ? here : "/"));
         free(here);
-        json_object_set_new(s->facts, "job", resolved);
-        json_object_set_new(s->facts, "same", same_json(w));
-        json_object_set_new(s->facts, "decided", decided_json(w));
-        json_object_set_new(s->facts, "models", vka_setup_identities_json(&w->setup, &all));
-        json_object_set_new(s->facts, "files", files_json(w->job));
+        vka_report_put(&whole, s->facts, "job", resolved);
+        vka_report_put(&whole, s->facts, "same", same_json(w));
+        vka_report_put(&whole, s->facts, "decided", decided_json(w));
+        vka_report_put(&whole, s->facts, "models", vka_setup_identities_json(&w->setup, &all));
+        vka_report_put(&whole, s->facts, "files", files_json(w->job));
         if (!w->job->embeds) {
             tokens_sha256(w, hex);
-            json_object_set_new(s->facts, "tokens", json_string(hex));
+            vka_report_put(&whole, s->facts, "tokens", json_string(hex));
         }
     }
-    if (s->folder && (!resolved || !vka_state_keep_facts(s))) { /* a folder without facts is of no use */
+    if (s->folder && (!whole || !vka_state_keep_facts(s))) { /* a folder without facts is of no use */
         vka_folder_remove(s->folder);
         free(s->folder);
         s->folder = NULL;

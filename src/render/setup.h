@@ -81,12 +81,14 @@ char *vka_find_model(const char *name, vka_error *err);
 void vka_setup_hash_begin(struct vka_setup *s);
 /* Ends a hashing that nobody needs any more. */
 void vka_setup_hash_end(struct vka_setup *s);
-/* {"path" (or "name"), "kind", "family", "sha256"} of every model file; begins the hashing where it has not been, and waits. */
+/* {"path" (or "name"), "kind", "family", "sha256"} of every model file; begins the hashing where it has not been, and waits.
+ * NULL with an error when one cannot be read, or memory is short. */
 json_t *vka_setup_models_json(struct vka_setup *s, bool paths, vka_error *err);
 /* [{"path", "id", "sha256"}] of every model file: its absolute path, vka_file_identity's id, and the hash where it is known by
  * now; *all says whether every hash is.  Begins the hashing where it has not been; NULL when memory is short. */
 json_t *vka_setup_identities_json(struct vka_setup *s, bool *all);
-/* Long option names with resolved values: what makes this clip; no paths, devices or budgets. */
+/* Long option names with resolved values: what makes this clip; no paths, devices or budgets.  NULL when memory is
+ * short. */
 json_t *vka_setup_settings_json(const struct vka_setup *s, uint64_t seed, bool f16);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "render/report.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -533,7 +534,7 @@ void vka_state_remove(struct vka_state *s, const char *format, uint32_t clip)
 
 /* ---- the list ------------------------------------------------------------------------------------------- */
 
-static json_t *describe(const char *jobs, const char *id)
+static json_t *describe(const char *jobs, const char *id, bool *whole)
 {
     struct vka_state s = {.folder = vka_path_join(jobs, id)};
     char *lock = vka_state_path(&s, "lock", 0), *path = vka_state_path(&s, "job.json", 0), made[32];
@@ -542,16 +543,19 @@ static json_t *describe(const char *jobs, const char *id)
     if (s.folder && (there || running)) {
         json_t *job = json_object_get(facts, "job");
         const char *prompt = json_string_value(json_object_get(job, "prompt"));
-        entry = json_pack("{s:s, s:s, s:s}", "id", id, "folder", s.folder, "state",
+        entry = json_pack("{s:s, s:s}", "id", id, "state",
                           running ? "running"
                           : facts ? "stopped"
                                   : "damaged");
+        vka_report_put(whole, entry, "folder", vka_report_path(s.folder));
         if (entry && facts) {
             vka_clock_text((int64_t)json_integer_value(json_object_get(facts, "created")), made);
-            json_object_set_new(entry, "created", json_string(made));
-            json_object_set_new(entry, "prompt", json_string(prompt ? prompt : ""));
-            json_object_set(entry, "outputs", json_object_get(job, "output"));
+            vka_report_put(whole, entry, "created", json_string(made));
+            vka_report_put(whole, entry, "prompt", json_string(prompt ? prompt : ""));
+            if (json_object_get(job, "output"))
+                vka_report_put(whole, entry, "outputs", json_incref(json_object_get(job, "output")));
         }
+        *whole = *whole && entry;
     }
     json_decref(facts);
     free(lock);
@@ -575,8 +579,9 @@ json_t *vka_state_list(void)
         sweep(jobs);
     char **names = jobs ? vka_folder_names(jobs, &count) : NULL;
     json_t **entries = vka_calloc(count ? count : 1, sizeof *entries), *list = json_array();
+    bool whole = entries && list;
     for (size_t i = 0; i < count; i++) {
-        json_t *entry = entries ? describe(jobs, names[i]) : NULL;
+        json_t *entry = entries ? describe(jobs, names[i], &whole) : NULL;
         if (entry)
             entries[found++] = entry;
         free(names[i]);
@@ -584,7 +589,11 @@ json_t *vka_state_list(void)
     if (entries && found)
         qsort(entries, found, sizeof *entries, by_age);
     for (size_t i = 0; i < found; i++)
-        json_array_append_new(list, entries[i]);
+        vka_report_add(&whole, list, entries[i]);
+    if (!whole) {
+        json_decref(list);
+        list = NULL;
+    }
     free(entries);
     free(names);
     free(jobs);
