@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "render/resume.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -383,6 +384,97 @@ static void one_at_a_time(void **state)
     free(path);
 }
 
+/* A folder of the name in the folder of jobs with these files, unchanged for `age` seconds. */
+static char *left_folder(const char *name, const char *const *files, int age)
+{
+    char *jobs = vka_jobs_dir(), *path = vka_path_join(jobs, name);
+    bool fresh;
+    vka_error e = {0};
+    assert_int_equal(vka_folder_make(path, &fresh, &e), VKA_OK);
+    for (; *files; files++) {
+        char *file = vka_path_join(path, *files);
+        assert_int_equal(vka_write_file(file, "x", 1, &e), VKA_OK);
+        free(file);
+    }
+    struct timespec t[2] = {{.tv_sec = (time_t)(vka_clock_unix() - age)}, {.tv_sec = (time_t)(vka_clock_unix() - age)}};
+    assert_int_equal(utimensat(AT_FDCWD, path, t, 0), 0);
+    free(jobs);
+    return path;
+}
+
+/* What a kill leaves without a job.json goes: when it is old, nobody's, and nothing but a job's. */
+static void leftovers_go(void **state)
+{
+    (void)state;
+    static const char *const bare[] = {"lock", "state-A", "frames-0.raw", "job.json.part", NULL}, *const none[] = {NULL},
+                             *const whole[] = {"lock", "job.json", NULL}, *const foreign[] = {"lock", "notes.txt", NULL};
+    const struct {
+        const char *name;
+        const char *const *files;
+        int age;
+        bool locked, goes;
+    } cases[] = {
+        {"0123abcd", bare, 100, false, true},   {"00000000", none, 100, false, true},
+        {"0123abce", bare, 20, false, false},   {"0123abcf", bare, 100, true, false},
+        {"0123abd0", whole, 100, false, false}, {"0123abd1", foreign, 100, false, false},
+        {"0123abc", bare, 100, false, false},   {"notajob!", bare, 100, false, false},
+        {"0123ABCD", bare, 100, false, false},  {"0123abd2", bare, -100, false, false},
+    };
+    enum { CASES = sizeof cases / sizeof *cases };
+    for (int by_render = 0; by_render < 2; by_render++) {
+        char *path[CASES], *lock;
+        vka_lock held = {0};
+        for (int i = 0; i < CASES; i++) {
+            path[i] = left_folder(cases[i].name, cases[i].files, cases[i].age);
+            bool taken = false;
+            lock = vka_path_join(path[i], "lock");
+            if (cases[i].locked)
+                assert_int_equal(vka_lock_take(&held, lock, &taken, NULL), VKA_OK);
+            free(lock);
+        }
+        if (by_render) {
+            struct vka_state s;
+            vka_state_create(&s, &(vka_log){0});
+            assert_non_null(s.folder);
+            vka_state_close(&s, true);
+        } else
+            json_decref(vka_state_list());
+        for (int i = 0; i < CASES; i++) {
+            if (vka_path_exists(path[i]) == cases[i].goes)
+                fail_msg("%s %s", cases[i].name, cases[i].goes ? "is still there" : "is gone");
+            vka_folder_remove(path[i]);
+            free(path[i]);
+        }
+        vka_lock_drop(&held);
+    }
+}
+
+/* Values that cannot be had are not left out in silence. */
+static void reports_are_whole(void **state)
+{
+    (void)state;
+    bool whole = true;
+    json_t *o = json_object(), *list = json_array();
+    vka_report_put(&whole, o, "a", json_integer(1));
+    vka_report_add(&whole, list, vka_report_path("/caf\xc3\xa9"));
+    vka_report_add(&whole, list, vka_report_path("/caf\xe9"));
+    assert_true(whole);
+    assert_string_equal(json_string_value(json_array_get(list, 0)), "/caf\xc3\xa9");
+    assert_string_equal(json_string_value(json_array_get(list, 1)), "/caf?");
+    vka_report_put(&whole, o, "b", NULL);
+    assert_false(whole);
+    vka_report_put(&whole, o, "c", json_integer(1)); /* stays so */
+    assert_false(whole);
+    whole = true;
+    vka_report_add(&whole, list, NULL);
+    assert_false(whole);
+    whole = true;
+    vka_report_put(&whole, NULL, "c", json_integer(1));
+    assert_false(whole);
+    json_decref(o);
+    json_decref(list);
+}
+
 static void one_warning(void **state)
 {
     (void)state;
@@ -570,6 +662,8 @@ int main(void)
         cmocka_unit_test(json_checks_itself),
         cmocka_unit_test(older_stands_in),
         cmocka_unit_test(one_at_a_time),
+        cmocka_unit_test(leftovers_go),
+        cmocka_unit_test(reports_are_whole),
         cmocka_unit_test(one_warning),
         cmocka_unit_test(pace),
         cmocka_unit_test(device_must_be_the_same),
