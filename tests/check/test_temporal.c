@@ -28,7 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADS = 2, DIM = 40, C = HEADS * DIM, LONGEST = 1024, ROUNDS = 5, PAIRS = 1 << 21 };
+enum { HEADS = 2, DIM = 40, C = HEADS * DIM, LONGEST = 1024, ROUNDS = 5, MEASURED = 31, PAIRS = 1 << 21 };
 
 static const uint32_t lengths[] = {16, 64, 256, LONGEST}; /* frames */
 enum { LENGTHS = sizeof lengths / sizeof *lengths };
@@ -301,8 +301,9 @@ static void memory_grows_with_frames(void **state)
 /* Attention alone, f16; `pixels` such that all lengths compute the same. */
 struct timing {
     struct check *check;
-    double each;        /* frames, keys and heads of one run, as ns per second */
-    double best, worst; /* ns for one frame, one key, one head of 40 */
+    double each;               /* frames, keys and heads of one run, as ns per second */
+    double best, ns[MEASURED]; /* for one frame, one key, one head of 40 */
+    uint32_t rounds;
 };
 
 static struct timing timing_begin(uint32_t frames)
@@ -331,7 +332,7 @@ static void timing_round(struct timing *t)
 {
     double ns = check_time(t->check, 1) * t->each;
     t->best = fmin(t->best, ns);
-    t->worst = fmax(t->worst, ns);
+    t->ns[t->rounds++ % MEASURED] = ns;
 }
 
 /* What 16 frames take is also the reading and writing of q, k, v and the output, which grows with the frames alone: a frame and a
@@ -362,19 +363,31 @@ static void time_is_flat(void **state)
     assert_true(spread <= 2.5);
 }
 
+static int by_size(const void *a, const void *b)
+{
+    const double *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
 static int measure(void)
 {
     static const uint32_t every[] = {16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, LONGEST};
+    enum { EVERY = sizeof every / sizeof *every };
     const vka_gpu_info *info = vka_gpu_describe(gpu);
+    struct timing t[EVERY];
+    for (uint32_t i = 0; i < EVERY; i++)
+        t[i] = timing_begin(every[i]);
+    for (uint32_t round = 0; round < MEASURED; round++)
+        for (uint32_t i = 0; i < EVERY; i++)
+            timing_round(&t[i]);
     printf("{\"device\":\"%s\",\"driver\":\"%s\",\"heads\":%d,\"head_dim\":%d,\"rounds\":%d,\"rows\":[", info->name,
-           info->driver, HEADS, DIM, ROUNDS);
-    for (uint32_t i = 0; i < sizeof every / sizeof *every; i++) {
-        struct timing t = timing_begin(every[i]);
-        for (uint32_t round = 0; round < ROUNDS; round++)
-            timing_round(&t);
-        check_end(&t.check);
-        printf("%s\n{\"frames\":%u,\"planned_bytes\":%llu,\"ns_best\":%.4f,\"ns_worst\":%.4f}", i ? "," : "", every[i],
-               (unsigned long long)large_module(every[i]), t.best, t.worst);
+           info->driver, HEADS, DIM, MEASURED);
+    for (uint32_t i = 0; i < EVERY; i++) {
+        qsort(t[i].ns, MEASURED, sizeof *t[i].ns, by_size);
+        printf("%s\n{\"frames\":%u,\"planned_bytes\":%llu,\"ns_least\":%.2f,\"ns_median\":%.2f,\"ns_most\":%.2f}",
+               i ? "," : "", every[i], (unsigned long long)large_module(every[i]), t[i].ns[0], t[i].ns[MEASURED / 2],
+               t[i].ns[MEASURED - 1]);
+        check_end(&t[i].check);
     }
     printf("\n]}\n");
     return 0;
