@@ -1,12 +1,14 @@
 /* pipelines.c - compiles every pipeline that a clip needs on the device at hand and tells what the driver's compiler made of
  * each: registers, spills, shared memory, scratch, waves.  Computes nothing, so that a stand-in device will do.
  *
- *     pipelines [--model sd15|FOLDER] [--size WxHxF] [--precision f16|f32] [--path NAME] [--limit N] [--json]
+ *     pipelines [--model sd15|FOLDER] [--size WxHxF | --grid] [--precision f16|f32] [--path NAME] [--limit N] [--json]
  *               [--table STEM]
  *
  * The networks of one model (text encoder, UNet with its motion module and the sampler's arithmetic, VAE decoder) are planned
- * twice, with room for everything and with none: both plans must ask for the same pipelines, since memory must not change a
- * bit.  `sd15` stands for Stable Diffusion 1.5 with AnimateDiff v2, from tables of shapes; FOLDER is a diffusers folder with
+ * with room for everything and with none: both plans must ask for exactly the same pipelines, since memory must not change a
+ * bit.  With --grid that is done for each clip of the table in bench/README.md (six pictures; 16 and 32 frames, 64 in windows),
+ * also within its budgets and what the device's heap leaves, as far as the device has them: a plan that fits no such budget
+ * is told and counts for nothing, any other must keep each block below the largest that the driver allows.  `sd15` stands for Stable Diffusion 1.5 with AnimateDiff v2, from tables of shapes; FOLDER is a diffusers folder with
  * motion.safetensors in it.
  * The path is the device's own choice, or fp32, fp16, khr, nv2.  --table writes STEM.json and STEM.md besides.
  * Fails when a pipeline does not compile, spills registers or takes scratch memory (on AMD: any; elsewhere: more than a little),
@@ -28,7 +30,7 @@ enum {
     MOST_KEYS = 1024,
     MOST_FIGURES = 128,
     AMD = 0x1002,
-    FEW_BYTES = 64, /* of scratch: what a driver puts there without calling it a spill (NVK 25.0: 20) */
+    FEW_BYTES = 64,         /* of scratch: what a driver puts there without calling it a spill (NVK 25.0: 20) */
     HALF_PROCESSOR = 65536, /* of an RDNA workgroup processor's 128 KiB */
     LEAST_WAVES = 4
 };
@@ -40,7 +42,8 @@ struct figure {
 
 struct entry {
     vka_pipeline_key key;
-    char label[96]; /* of the first node that asks for it */
+    uint32_t network, plan; /* the last that asked: a network's first plan, and any plan; counted from 1 */
+    char label[96];         /* of the first node that asks for it */
     uint32_t launches;
     struct figure figures[MOST_FIGURES];
     uint32_t figure_count, executables;
@@ -52,13 +55,18 @@ struct survey {
     const vka_gpu_info *info;
     struct entry *entries;
     uint32_t count;
-    bool closed; /* no plan may ask for more */
+    uint32_t network, plan; /* the present ones, counted from 1 */
+    bool closed;            /* the network's first plan is done: no other may ask for more, or for less */
+    uint64_t budgets[12];   /* bytes, for each network; the first is no limit */
+    uint32_t budget_count;
+    uint32_t fitting, refused; /* plans within their budgets and beyond, without the first and the smallest */
     uint32_t failures;
 };
 
 struct options {
     const char *model;
-    uint32_t width, height, frames, limit;
+    uint32_t width, height, frames, window, limit;
+    bool grid;
     const char *path, *table; /* NULL: the device's own; no files */
     bool f16, json;
 };
@@ -85,17 +93,19 @@ static void note(struct survey *v, const struct vka_dispatch *d, const char *lab
     uint32_t i = 0;
     while (i < v->count && memcmp(&v->entries[i].key, &key, sizeof key) != 0)
         i++;
+    if (i == MOST_KEYS)
+        return;
     if (i == v->count) {
-        if (v->closed) {
-            fprintf(stderr, "pipelines: '%s' takes another kernel, %s, when memory is short\n", label,
-                    vka_shaders[d->shader].name);
-            v->failures++;
-        }
-        if (v->count == MOST_KEYS)
-            return;
         v->entries[v->count].key = key;
         snprintf(v->entries[v->count++].label, sizeof v->entries[0].label, "%s", label);
     }
+    if (v->closed && v->entries[i].network != v->network) {
+        fprintf(stderr, "pipelines: '%s' takes another kernel, %s, when memory is short\n", label,
+                vka_shaders[d->shader].name);
+        v->failures++;
+    }
+    v->entries[i].network = v->network;
+    v->entries[i].plan = v->plan;
     v->entries[i].launches += !v->closed;
     for (int k = 0; k < 3; k++)
         if (d->groups[k] == 0 || d->groups[k] > v->info->max_groups[k]) {
@@ -105,29 +115,69 @@ static void note(struct survey *v, const struct vka_dispatch *d, const char *lab
         }
 }
 
-static vka_status survey_run(struct survey *v, struct vka_netrun *run, vka_error *err)
+/* What the driver would not give. */
+static void check_blocks(struct survey *v, const struct vka_plan *p)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < p->arena_block_count; i++)
+        most = p->arena_blocks[i] > most ? p->arena_blocks[i] : most;
+    for (uint32_t i = 0; i < p->weight_block_count; i++)
+        most = p->weight_blocks[i] > most ? p->weight_blocks[i] : most;
+    if (vka_block_footprint(most) > v->info->max_block) {
+        fprintf(stderr, "pipelines: %s: a block of %.0f MiB, the driver allows %.0f\n", p->graph->name,
+                (double)most / 1048576, (double)v->info->max_block / 1048576);
+        v->failures++;
+    }
+}
+
+/* The pipelines of the network's present plan. */
+static vka_status survey_plan(struct survey *v, const struct vka_netrun *run, vka_error *err)
 {
     struct vka_rates rates = vka_exec_rates(v->info, 0);
-    for (int k = 0; k < 2; k++) {
-        vka_status s = vka_netrun_plan(run, k ? 0 : UINT64_MAX, 0, err);
-        struct vka_addresses at;
-        uint64_t *store;
-        if (s == VKA_OK)
-            s = vka_addresses_fake(run->plan, &at, &store, err);
-        if (s != VKA_OK)
-            return s;
-        struct vka_program *p = vka_program_record(run->plan, v->table, &at, &rates, err);
-        free(store);
-        if (!p)
-            return err->status;
-        v->closed = k > 0;
-        for (uint32_t i = 0; i < p->step_count; i++)
-            for (uint32_t l = 0; l < p->steps[i].launches; l++)
-                note(v, &p->launches[p->steps[i].launch + l], p->steps[i].node->label);
-        v->closed = false;
-        vka_program_destroy(&p);
-    }
+    struct vka_addresses at;
+    uint64_t *store;
+    vka_status s = vka_addresses_fake(run->plan, &at, &store, err);
+    if (s != VKA_OK)
+        return s;
+    struct vka_program *p = vka_program_record(run->plan, v->table, &at, &rates, err);
+    free(store);
+    if (!p)
+        return err->status;
+    v->plan++;
+    for (uint32_t i = 0; i < p->step_count; i++)
+        for (uint32_t l = 0; l < p->steps[i].launches; l++)
+            note(v, &p->launches[p->steps[i].launch + l], p->steps[i].node->label);
+    for (uint32_t i = 0; v->closed && i < v->count; i++)
+        if (v->entries[i].network == v->network && v->entries[i].plan != v->plan) {
+            fprintf(stderr, "pipelines: %s: %s for '%s' is not asked for when memory is short\n", run->graph->name,
+                    vka_shaders[v->entries[i].key.shader].name, v->entries[i].label);
+            v->failures++;
+        }
+    vka_program_destroy(&p);
     return VKA_OK;
+}
+
+/* `other` bytes are taken beside the network. */
+static vka_status survey_run(struct survey *v, struct vka_netrun *run, uint64_t other, vka_error *err)
+{
+    vka_status s = VKA_OK;
+    v->network++;
+    for (uint32_t k = 0; s == VKA_OK && k < v->budget_count; k++) {
+        uint64_t budget = v->budgets[k];
+        s = vka_netrun_plan(run, budget, other, err);
+        bool fits = s == VKA_OK && run->need + other <= budget;
+        v->closed = k > 0;
+        if (s == VKA_OK && (k == 0 || budget == 0 || fits))
+            s = survey_plan(v, run, err);
+        if (s != VKA_OK || k == 0 || budget == 0)
+            continue;
+        v->fitting += fits;
+        v->refused += !fits;
+        if (fits)
+            check_blocks(v, run->plan);
+    }
+    v->closed = false;
+    return s;
 }
 
 /* ---- the networks of a model --------------------------------------------------------------------------- */
@@ -144,6 +194,7 @@ struct parts {
 static vka_status survey_parts(struct survey *v, const struct parts *p, const struct options *o, vka_error *err)
 {
     uint32_t factor = 1u << (p->vae_config->levels - 1);
+    uint64_t io, need;
     struct vka_text_stage text = {0};
     struct vka_unet_stage unet = {0};
     struct vka_vae_stage vae = {0};
@@ -154,29 +205,64 @@ static vka_status survey_parts(struct survey *v, const struct parts *p, const st
     vka_status s = vka_text_stage_build(&text, p->text, p->text_config, 0, 2, p->text_config->max_positions, o->f16,
                                         v->table, err);
     if (s == VKA_OK)
-        s = survey_run(v, &text.run, err);
-    struct vka_unet_stage_params u = {.weights = p->unet, .motion_weights = p->motion, .config = p->unet_config,
-                                      .motion = p->motion_info, .frames = o->frames, .height = o->height / factor,
-                                      .width = o->width / factor, .branches = 2, .prompts = 2,
-                                      .tokens = p->text_config->max_positions, .text_width = p->text_config->hidden,
-                                      .f16 = o->f16, .sampler = sampler, .table = *v->table};
+        s = survey_run(v, &text.run, vka_block_footprint(text.io.bytes), err);
+    struct vka_unet_stage_params u = {.weights = p->unet,
+                                      .motion_weights = p->motion,
+                                      .config = p->unet_config,
+                                      .motion = p->motion_info,
+                                      .frames = o->frames,
+                                      .height = o->height / factor,
+                                      .width = o->width / factor,
+                                      .branches = 2,
+                                      .prompts = 2,
+                                      .tokens = p->text_config->max_positions,
+                                      .text_width = p->text_config->hidden,
+                                      .f16 = o->f16,
+                                      .sampler = sampler,
+                                      .table = *v->table,
+                                      .window = {o->window, 1, o->window / 4}};
     if (s == VKA_OK)
         s = vka_unet_stage_build(&unet, &u, err);
     if (s == VKA_OK)
-        s = survey_run(v, &unet.begin, err);
+        s = vka_unet_stage_plan(&unet, UINT64_MAX, &need, err);
+    io = s == VKA_OK ? need - unet.unet.need : 0;
     if (s == VKA_OK)
-        s = survey_run(v, &unet.unet, err);
+        s = survey_run(v, &unet.begin, 0, err);
+    if (s == VKA_OK)
+        s = survey_run(v, &unet.unet, io, err);
+    if (s == VKA_OK && unet.parked)
+        s = survey_run(v, &unet.guide, 0, err);
     for (uint32_t k = 0; s == VKA_OK && k < unet.patterns; k++)
-        s = survey_run(v, &unet.pattern[k], err);
+        s = survey_run(v, &unet.pattern[k], 0, err);
     if (s == VKA_OK)
         s = vka_vae_stage_build(&vae, VKA_VAE_PICTURES, p->vae, p->vae_config, 1, o->height / factor, o->width / factor,
                                 o->f16 && p->vae_f16, v->table, err);
     if (s == VKA_OK)
-        s = survey_run(v, &vae.run, err);
+        s = survey_run(v, &vae.run, vka_block_footprint(vae.io.bytes), err);
     vka_text_stage_end(&text);
     vka_unet_stage_end(&unet);
     vka_vae_stage_end(&vae);
     vka_sampler_free(sampler);
+    return s;
+}
+
+/* The clip that was asked for, or each of the grid. */
+static vka_status survey_clips(struct survey *v, const struct parts *p, const struct options *o, vka_error *err)
+{
+    static const uint32_t sizes[][2] = {{256, 256}, {512, 512}, {768, 512}, {768, 768}, {1024, 576}, {1024, 1024}};
+    static const uint32_t lengths[][2] = {{16, 0}, {32, 0}, {64, 16}};
+    vka_status s = o->grid ? VKA_OK : survey_parts(v, p, o, err);
+    for (uint32_t i = 0; s == VKA_OK && o->grid && i < sizeof sizes / sizeof *sizes; i++)
+        for (uint32_t k = 0; s == VKA_OK && k < sizeof lengths / sizeof *lengths; k++) {
+            struct options clip = *o;
+            uint32_t before = v->count, refused = v->refused, fitting = v->fitting;
+            clip.width = sizes[i][0], clip.height = sizes[i][1], clip.frames = lengths[k][0],
+            clip.window = lengths[k][1];
+            s = survey_parts(v, p, &clip, err);
+            printf("%ux%u, %u frames%s: %u plans, %u budgets too small, %u pipelines more\n", clip.width, clip.height,
+                   clip.frames, clip.window ? " in windows" : "", v->fitting - fitting, v->refused - refused,
+                   v->count - before);
+        }
     return s;
 }
 
@@ -186,10 +272,16 @@ static vka_status survey_sd15(struct survey *v, const struct options *o, vka_err
     const vka_vae_config vae = networks_sd15_vae();
     const vka_text_config text = networks_sd15_text();
     const vka_motion_info motion = networks_v2_motion(&unet);
-    struct parts p = {&text, networks_text_table(&text, NULL), networks_unet_table(&unet, NULL),
-                      networks_motion_table(&motion, &unet, NULL), networks_vae_table(&vae, NULL), &unet, &motion, &vae,
+    struct parts p = {&text,
+                      networks_text_table(&text, NULL),
+                      networks_unet_table(&unet, NULL),
+                      networks_motion_table(&motion, &unet, NULL),
+                      networks_vae_table(&vae, NULL),
+                      &unet,
+                      &motion,
+                      &vae,
                       true};
-    vka_status s = p.text && p.unet && p.motion && p.vae ? survey_parts(v, &p, o, err)
+    vka_status s = p.text && p.unet && p.motion && p.vae ? survey_clips(v, &p, o, err)
                                                          : vka_fail(err, VKA_E_MEMORY, "out of memory");
     vka_weights_free(p.text);
     vka_weights_free(p.unet);
@@ -208,14 +300,19 @@ static vka_status survey_folder(struct survey *v, const struct options *o, vka_e
     if (s == VKA_OK)
         s = vka_motion_open(&motion, path, err);
     if (s == VKA_OK) {
-        struct parts p = {vka_model_text(model, err), vka_model_weights(model, VKA_PART_TEXT, err),
-                          vka_model_weights(model, VKA_PART_UNET, err), vka_motion_weights(motion),
-                          vka_model_weights(model, VKA_PART_VAE, err), vka_model_unet(model, err),
-                          vka_motion_describe(motion), vka_model_vae(model, err), false};
+        struct parts p = {vka_model_text(model, err),
+                          vka_model_weights(model, VKA_PART_TEXT, err),
+                          vka_model_weights(model, VKA_PART_UNET, err),
+                          vka_motion_weights(motion),
+                          vka_model_weights(model, VKA_PART_VAE, err),
+                          vka_model_unet(model, err),
+                          vka_motion_describe(motion),
+                          vka_model_vae(model, err),
+                          false};
         bool whole = p.text_config && p.text && p.unet && p.vae && p.unet_config && p.vae_config;
         if (whole)
             p.vae_f16 = !json_is_true(json_object_get(vka_model_json(model, VKA_PART_VAE), "force_upcast"));
-        s = whole ? survey_parts(v, &p, o, err) : err->status;
+        s = whole ? survey_clips(v, &p, o, err) : err->status;
     }
     vka_motion_close(motion);
     vka_model_close(model);
@@ -246,12 +343,12 @@ static double look(const struct entry *e, const char *const *names)
 
 static const char *const registers[] = {"VGPRs", "Number of GPRs", "Registers", "GPRs", "Max full registers", NULL};
 static const char *const scalars[] = {"SGPRs", "Uniform GPRs", "Uniforms", NULL};
-static const char *const shared[] = {"LDS size", "LDS Size", "Shared Memory Size", "Shared memory size", "Workgroup Memory Size",
-                                     "Local Memory", NULL};
+static const char *const shared[] = {
+    "LDS size", "LDS Size", "Shared Memory Size", "Shared memory size", "Workgroup Memory Size", "Local Memory", NULL};
 static const char *const scratch[] = {"Scratch size", "Scratch Memory Size", "SLM size", "SLM Size", "Scratch", NULL};
 static const char *const code[] = {"Code size", "Code Size", "Code size (in bytes)", "Instruction Count", NULL};
-static const char *const waves[] = {"Subgroups per SIMD", "Max warps/SM", "Max Waves Per Core", "Threads", "Max threads per core",
-                                    NULL};
+static const char *const waves[] = {
+    "Subgroups per SIMD", "Max warps/SM", "Max Waves Per Core", "Threads", "Max threads per core", NULL};
 static const char *const width[] = {"Subgroup size", NULL};
 
 /* All that is spilled to memory, whatever the driver calls it (NVK counts moves between register files too). */
@@ -299,8 +396,9 @@ static void print_key(const struct entry *e)
 
 static void print_figures(const struct entry *e)
 {
-    printf("%3.0f %5.0f %5.0f %5.0f %6.0f %6.0f %6.0f %5.1f %5u  %s\n", look(e, width), look(e, registers), look(e, scalars),
-           spills(e), look(e, scratch), look(e, shared), look(e, code), e->waves, e->launches, e->label);
+    printf("%3.0f %5.0f %5.0f %5.0f %6.0f %6.0f %6.0f %5.1f %5u  %s\n", look(e, width), look(e, registers),
+           look(e, scalars), spills(e), look(e, scratch), look(e, shared), look(e, code), e->waves, e->launches,
+           e->label);
 }
 
 static void write_json(const struct survey *v, const struct options *o, FILE *f, bool all)
@@ -318,10 +416,10 @@ static void write_json(const struct survey *v, const struct options *o, FILE *f,
         fprintf(f, "%s\n{\"shader\":\"%s\",\"constants\":[", i ? "," : "", vka_shaders[e->key.shader].name);
         for (uint32_t k = 0; k < e->key.count; k++)
             fprintf(f, "%s%u", k ? "," : "", e->key.constants[k]);
-        fprintf(f, "],\"subgroup\":%.17g,\"registers\":%.17g,\"scalar_registers\":%.17g,\"spills\":%.17g,", look(e, width),
-                look(e, registers), look(e, scalars), spills(e));
-        fprintf(f, "\"scratch\":%.17g,\"shared\":%.17g,\"code\":%.17g,\"waves\":%.17g,", look(e, scratch), look(e, shared),
-                look(e, code), e->waves);
+        fprintf(f, "],\"subgroup\":%.17g,\"registers\":%.17g,\"scalar_registers\":%.17g,\"spills\":%.17g,",
+                look(e, width), look(e, registers), look(e, scalars), spills(e));
+        fprintf(f, "\"scratch\":%.17g,\"shared\":%.17g,\"code\":%.17g,\"waves\":%.17g,", look(e, scratch),
+                look(e, shared), look(e, code), e->waves);
         fprintf(f, "\"launches\":%u,\"first\":\"%s\"", e->launches, e->label);
         for (uint32_t k = 0; all && k < e->figure_count; k++)
             fprintf(f, "%s\"%s\":%.17g", k ? "," : ",\"figures\":{", e->figures[k].name, e->figures[k].value);
@@ -338,7 +436,8 @@ static void write_markdown(const struct survey *v, const struct options *o, FILE
     (void)all;
     if (path == VKA_PATH_KHR)
         snprintf(fragment, sizeof fragment, ", fragments of %u x %u x %u", t->matrix.m, t->matrix.n, t->matrix.k);
-    fprintf(f, "## %s: %s%s\n\n%s; %u pipelines.\n\n", v->info->name, vka_path_name(path), fragment, v->info->driver, v->count);
+    fprintf(f, "## %s: %s%s\n\n%s; %u pipelines.\n\n", v->info->name, vka_path_name(path), fragment, v->info->driver,
+            v->count);
     fprintf(f, "| kernel | constants | subgroup | VGPRs | SGPRs | spills | scratch | LDS | code | waves | launches |"
                " first used by |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n");
     for (uint32_t i = 0; i < v->count; i++) {
@@ -408,8 +507,8 @@ static void compile_all(struct survey *v, vka_gpu *gpu, const struct options *o)
 {
     qsort(v->entries, v->count, sizeof *v->entries, by_shader);
     if (!o->json)
-        printf("%-21s %-36s %3s %5s %5s %5s %6s %6s %6s %5s %5s  %s\n", "kernel", "constants", "sg", "regs", "sregs", "spill",
-               "scrtch", "shared", "code", "waves", "uses", "first used by");
+        printf("%-21s %-36s %3s %5s %5s %5s %6s %6s %6s %5s %5s  %s\n", "kernel", "constants", "sg", "regs", "sregs",
+               "spill", "scrtch", "shared", "code", "waves", "uses", "first used by");
     for (uint32_t i = 0; i < v->count; i++) {
         struct entry *e = &v->entries[i];
         vka_pipeline *p;
@@ -450,6 +549,10 @@ static bool parse(struct options *o, int argc, char **argv)
             o->json = true;
             continue;
         }
+        if (strcmp(argv[i], "--grid") == 0) {
+            o->grid = true;
+            continue;
+        }
         if (!value)
             return false;
         if (strcmp(argv[i], "--model") == 0)
@@ -473,12 +576,27 @@ static bool parse(struct options *o, int argc, char **argv)
     return sscanf(size, "%ux%ux%u", &o->width, &o->height, &o->frames) == 3;
 }
 
+/* No limit, as little as can be; with --grid those of bench/README.md and what a render takes by itself, nine tenths of the heap. */
+static void choose_budgets(struct survey *v, bool grid)
+{
+    static const uint32_t gib[] = {2, 4, 6, 8, 12, 16, 24};
+    uint64_t most = v->info->device_heap / 10 * 9;
+    v->budgets[v->budget_count++] = UINT64_MAX;
+    v->budgets[v->budget_count++] = 0;
+    if (grid)
+        v->budgets[v->budget_count++] = most;
+    for (uint32_t i = 0; grid && i < sizeof gib / sizeof *gib; i++)
+        if ((uint64_t)gib[i] << 30 < most)
+            v->budgets[v->budget_count++] = (uint64_t)gib[i] << 30;
+}
+
 int main(int argc, char **argv)
 {
     struct options o;
     if (!parse(&o, argc, argv)) {
-        fprintf(stderr, "usage: pipelines [--model sd15|FOLDER] [--size WxHxF] [--precision f16|f32] [--path NAME] "
-                        "[--limit N] [--json] [--table STEM]\n");
+        fprintf(stderr,
+                "usage: pipelines [--model sd15|FOLDER] [--size WxHxF | --grid] [--precision f16|f32] [--path NAME] "
+                "[--limit N] [--json] [--table STEM]\n");
         return 2;
     }
     vka_error err = {0};
@@ -488,6 +606,7 @@ int main(int argc, char **argv)
         return fail(&err);
     struct vka_kernel_table table;
     struct survey v = {.table = &table, .info = vka_gpu_describe(gpu), .entries = calloc(MOST_KEYS, sizeof *v.entries)};
+    choose_budgets(&v, o.grid);
     vka_kernel_table_init(&table, v.info);
     vka_status s = v.entries ? vka_kernel_table_take(&table, v.info, o.path, NULL, &err)
                              : vka_fail(&err, VKA_E_MEMORY, "out of memory");
@@ -502,9 +621,16 @@ int main(int argc, char **argv)
         fprintf(stderr, "pipelines: %u pipelines, more than %u\n", v.count, o.limit);
         v.failures++;
     }
+    char clip[48] = "the grid";
+    if (!o.grid)
+        snprintf(clip, sizeof clip, "%ux%ux%u", o.width, o.height, o.frames);
+    if (s == VKA_OK && o.grid && v.fitting == 0) {
+        fprintf(stderr, "pipelines: no plan fits\n");
+        v.failures++;
+    }
     if (s == VKA_OK)
-        fprintf(stderr, "%s, %s, %ux%ux%u, %s: %u pipelines, %u failures\n", v.info->name, o.model, o.width, o.height, o.frames,
-                vka_path_name(o.f16 ? table.path : VKA_PATH_FP32), v.count, v.failures);
+        fprintf(stderr, "%s, %s, %s, %s: %u plans, %u pipelines, %u failures\n", v.info->name, o.model, clip,
+                vka_path_name(o.f16 ? table.path : VKA_PATH_FP32), v.plan, v.count, v.failures);
     free(v.entries);
     vka_gpu_destroy(&gpu);
     return v.failures && code_out == 0 ? 1 : code_out;
