@@ -275,7 +275,9 @@ static const char rest[] =
     "that failed is planned within three quarters of what it took (or as small as can be), dispatches are half as long, and the "
     "clip\n"
     "goes on from its last whole step with the same bits; a warning tells what was running.\n"
-    "A device that does not answer at all is not tried again.\n"
+    "A device that does not answer at all is not tried again.\n";
+
+static const char files[] =
     ".SH FILES\n"
     ".TP\n.I $XDG_DATA_HOME/vkanim/models, $XDG_DATA_DIRS/vkanim/models\n"
     "Models that can be named without a path.\n"
@@ -357,4 +359,5 @@ void cli_print_man(FILE *to)
     fputs(formats, to);
     fputs(tensors, to);
     fputs(rest, to);
+    fputs(files, to);
 }
