@@ -144,7 +144,9 @@ static const char json[] =
     ".B render\n"
     "has; without one \"jobs\":[{\"id\", \"folder\", \"state\", \"created\", \"prompt\", \"outputs\"}], "
     "the state being stopped,\n"
-    "running or damaged.\n"
+    "running or damaged.\n";
+
+static const char json_plan[] =
     ".TP\n.B plan\n"
     "\"fits\"; \"clip\":{\"width\", \"height\", \"frames\", \"steps\", \"count\", \"window_frames\"}, the last in context windows "
     "only;\n"
@@ -157,7 +159,7 @@ static const char json[] =
     "weights,\n"
     "the ring that streamed weights pass through, activations, the clip with its prompts, and arguments of kernels, which add up to "
     "the\n"
-    "stage\\(aqs device memory; then weights that wait in host memory, skips and clip state there;\n"
+    "stage\\(aqs device memory; then weights and skips that wait in host memory, and clip state there;\n"
     "\"peak\":{\"stage\", \"bytes\", \"node\"}: the stage that needs most and the node at which its activations do;\n"
     "\"plan\": how the UNet is cut: {\"guidance\": off, together or apart, \"segments\", \"segments_cut\", \"frame_parts\", "
     "\"row_parts\",\\:\"peak_node\", \"weights\": resident or streamed, \"prefetch\": whether on a queue of their own, ahead of the "
@@ -176,7 +178,11 @@ static const char json[] =
     "The exit status is 5 when \"fits\" is false; then\n"
     "\"nearest\":[{\"frames\", \"planned_bytes\"}, {\"width\", \"height\", \"planned_bytes\"}, {\"budget_bytes\", "
     "\"planned_bytes\"}] has the\n"
-    "most frames, the largest picture of the same shape and the least budget that fit, as far as there are any.\n"
+    "most frames, the largest picture of the same shape and the least budget that fit, as far as there are any, with what their "
+    "smallest\n"
+    "plan takes.\n";
+
+static const char json_more[] =
     ".TP\n.B devices\n"
     "\"devices\":[{\"index\", \"name\", \"driver\", \"usable\",...}], with the reason where a device is not usable.\n"
     ".TP\n.B inspect\n"
@@ -239,9 +245,9 @@ static const char rest[] =
     "memory where the driver does not say), a tenth staying for the desktop and the driver; on a software device half of the\n"
     "machine\\(aqs memory.\n"
     ".PP\n"
-    "Where the budget asks for it, weights wait in host memory and are streamed, and so does the state of the clip; of a clip in "
+    "Where the budget asks for it, weights, skips of the UNet and the state of the clip wait in host memory; the state of a clip in "
     "context\n"
-    "windows it always does.\n"
+    "windows always does.\n"
     "That may take half of the host memory that is available.\n"
     ".PP\n"
     "Among the plans that fit, the one is taken that is estimated to be fastest.\n"
@@ -356,6 +362,8 @@ void cli_print_man(FILE *to)
     fputs(streams, to);
     fputs(exit_codes, to);
     fputs(json, to);
+    fputs(json_plan, to);
+    fputs(json_more, to);
     fputs(formats, to);
     fputs(tensors, to);
     fputs(rest, to);

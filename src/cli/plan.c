@@ -48,11 +48,10 @@ static void put_label(FILE *to, const char *label)
 static void put_where(FILE *to, json_t *where)
 {
     static const char *const stages[][2] = {{"text", "text encoder"}, {"unet", "UNet"}, {"vae", "VAE"}};
-    static const char *const rows[][2] = {{"weights_bytes", "resident weights"}, {"ring_bytes", "streamed weights"},
-                                          {"activations_bytes", "activations"},  {"clip_bytes", "clip and prompts"},
-                                          {"arguments_bytes", "arguments"},      {NULL, "device memory"},
-                                          {"host_weights_bytes", "weights"},     {"host_skips_bytes", "skips"},
-                                          {"host_clip_bytes", "clip state"}};
+    static const char *const rows[][2] = {
+        {"weights_bytes", "resident weights"}, {"ring_bytes", "streamed weights"}, {"activations_bytes", "activations"},
+        {"clip_bytes", "clip and prompts"},    {"arguments_bytes", "arguments"},   {NULL, "device memory"},
+        {"host_weights_bytes", "weights"},     {"host_skips_bytes", "skips"},      {"host_clip_bytes", "clip state"}};
     fputc('\n', to);
     put_label(to, "device memory");
     for (int s = 0; s < 3; s++)
@@ -84,10 +83,16 @@ static void put_where(FILE *to, json_t *where)
     }
 }
 
+static const char *place(json_t *plan, const char *name)
+{
+    return strcmp(text(plan, name), "host") == 0 ? "in host memory" : "on the device";
+}
+
 static void put_cuts(FILE *to, json_t *plan)
 {
     char size[32];
-    double cut = number(plan, "segments_cut"), streamed = number(plan, "streamed_bytes_per_step");
+    double cut = number(plan, "segments_cut"), streamed = number(plan, "streamed_bytes_per_step"),
+           parked = number(plan, "parked_bytes_per_step");
     put_label(to, "UNet");
     fprintf(to, "guidance %s, ", text(plan, "guidance"));
     if (cut > 0)
@@ -98,10 +103,14 @@ static void put_cuts(FILE *to, json_t *plan)
     put_label(to, "");
     fprintf(to, "weights %s", text(plan, "weights"));
     if (streamed > 0)
-        fprintf(to, ", %s a step", cli_size_text(size, streamed));
-    if (!strcmp(text(plan, "skips"), "host"))
-        fprintf(to, "; skips in host memory, %s a step", cli_size_text(size, number(plan, "parked_bytes_per_step")));
-    fprintf(to, "; clip state %s\n", !strcmp(text(plan, "clip_state"), "host") ? "in host memory" : "on the device");
+        fprintf(to, ", %s a step%s", cli_size_text(size, streamed),
+                json_is_true(json_object_get(plan, "prefetch")) ? ", ahead of the work" : "");
+    fputc('\n', to);
+    put_label(to, "");
+    fprintf(to, "skips %s", place(plan, "skips"));
+    if (parked > 0)
+        fprintf(to, ", %s a step there and back", cli_size_text(size, parked));
+    fprintf(to, "; clip state %s\n", place(plan, "clip_state"));
 }
 
 /* ---- other plans --------------------------------------------------------------------------------------------- */

@@ -36,7 +36,7 @@ struct vka_rates vka_exec_rates(const vka_gpu_info *info, double measured);
 /* The memory that a plan may take. */
 struct vka_room {
     uint64_t device; /* bytes, with what the caller takes of it besides */
-    uint64_t host;   /* bytes for weights that wait there to be streamed */
+    uint64_t host;   /* bytes for what waits there: streamed weights, parked tensors */
 };
 
 /* What is asked of a plan: the fastest that fits the room or, where `knobs` is set, the one that these make. */
@@ -51,8 +51,8 @@ struct vka_knobs vka_knobs_least(void);
 /* The plan that is estimated to be fastest among those that fit `budget` bytes of device memory together with `other` bytes that
  * the caller takes: branches together or one at a time, weights resident or streamed from the host's memory, ahead of the work
  * (table->transfer_queue) or between it, tensors whose uses lie far apart (skips) on the device or parked in the host's,
- * segments cut as far as needed.  *need is its footprint (without `other`).  When nothing fits, the smallest plan is returned all the same:
- * compare.  Host memory is without limit. */
+ * segments cut as far as needed.  *need is its footprint (without `other`).  When nothing fits, the smallest plan is
+ * returned all the same: compare.  Host memory is without limit. */
 vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kernel_table *table, uint64_t budget,
                            uint64_t other, struct vka_plan **plan, uint64_t *need, vka_error *err);
 /* The same for a plan that may not take more than room.host bytes of host memory either (compare plan->host_bytes too), or

@@ -1,7 +1,7 @@
 /* nearest.c - see nearest.h.
  *
  * A clip fits if any plan of it does.  The smallest plan answers that nearly always, and is quickly made; where it takes
- * more of the host's memory than it may, the planner is asked for the fastest that fits, as a render would. */
+ * more of the host's memory than it may, the planner is asked for the fastest that fits, as it is for a render. */
 #include "render/nearest.h"
 
 #include "render/room.h"
@@ -43,19 +43,14 @@ static bool plan_within(struct vka_work *t, uint64_t budget)
     return vka_work_plan(t, budget, &err) == VKA_OK && vka_work_fits(t);
 }
 
-/* Whether a clip fits; `planned` NULL: only that. */
+/* Whether a clip fits, and what its smallest plan takes. */
 static bool clip_fits(const struct vka_work *w, uint32_t width, uint32_t height, uint32_t frames, uint64_t *planned)
 {
     struct vka_work t;
-    bool good = begin(&t, w, width, height, frames);
-    if (good && !planned) {
-        good = plan_least(&t);
-        if (good && !vka_work_fits(&t))
-            good = t.planned <= t.budget && plan_within(&t, t.budget);
-    } else if (good)
-        good = plan_within(&t, t.budget);
-    if (good && planned)
-        *planned = t.planned;
+    bool good = begin(&t, w, width, height, frames) && plan_least(&t);
+    if (good && !vka_work_fits(&t))
+        good = t.planned <= t.budget && plan_within(&t, t.budget);
+    *planned = t.planned;
     end(&t);
     return good;
 }
@@ -103,16 +98,18 @@ static bool fits(const struct candidates *c, uint32_t k, uint64_t *planned)
 static uint32_t largest(const struct candidates *c, uint32_t first, uint32_t last, uint64_t *planned)
 {
     uint32_t good = first, bad = last + 1;
-    if (first > last || !fits(c, first, NULL))
+    uint64_t bytes;
+    if (first > last || !fits(c, first, planned))
         return 0;
     while (bad - good > 1) {
         uint32_t k = good + (bad - good) / 2;
-        if (fits(c, k, NULL))
+        if (fits(c, k, &bytes)) {
             good = k;
-        else
+            *planned = bytes;
+        } else
             bad = k;
     }
-    return fits(c, good, planned) ? good : 0;
+    return good;
 }
 
 static bool in_windows(const struct vka_work *w, uint32_t frames)
@@ -168,9 +165,9 @@ static void find_budget(const struct vka_work *w, struct vka_nearest *out)
     uint64_t most = vka_room_most(w->job, w->info.usable ? &w->info : NULL), found = 0, planned = 0;
     bool good = begin(&t, w, s->width, s->height, s->frames) && plan_least(&t);
     uint64_t least = good ? t.planned : 0;
-    if (good && plan_within(&t, whole_mib(least))) {
-        found = t.budget;
-        planned = t.planned;
+    if (good && t.host_planned <= t.host_budget) {
+        found = whole_mib(least);
+        planned = least;
     } else if (good && plan_within(&t, UINT64_MAX)) { /* the host's memory is short: more has to be on the device */
         uint64_t low = least > w->budget ? least : w->budget;
         found = whole_mib(t.planned);

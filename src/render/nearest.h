@@ -9,7 +9,8 @@
 
 struct vka_work;
 
-/* What does not help is 0; the planned bytes are of device memory. */
+/* What does not help is 0; planned bytes are device memory of the smallest plan (of one that fits, where the smallest takes too
+ * much of the host's). */
 struct vka_nearest {
     uint32_t frames; /* the most that fit, at the same size */
     uint64_t frames_planned;

@@ -26,11 +26,14 @@ static json_t *knobs(const struct vka_work *w)
             most_pixels = vka_max_u32(most_pixels, s->parts);
     }
     return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:b, s:I, s:s, s:I, s:s}", "guidance",
-                     w->branches == 1 ? "off" : p->passes == 1 ? "together" : "apart", "segments", (int)p->segment_count,
-                     "segments_cut", (int)cut, "frame_parts", (int)most_samples, "row_parts", (int)most_pixels, "peak_node",
-                     p->graph->nodes[p->peak_node].label, "weights", p->unit_count ? "streamed" : "resident",
-                     "prefetch", (int)p->prefetch, "streamed_bytes_per_step", (json_int_t)p->stream_bytes, "skips",
-                     p->parking_count ? "host" : "device", "parked_bytes_per_step", (json_int_t)p->parked_bytes, "clip_state",
+                     w->branches == 1 ? "off"
+                     : p->passes == 1 ? "together"
+                                      : "apart",
+                     "segments", (int)p->segment_count, "segments_cut", (int)cut, "frame_parts", (int)most_samples,
+                     "row_parts", (int)most_pixels, "peak_node", p->graph->nodes[p->peak_node].label, "weights",
+                     p->unit_count ? "streamed" : "resident", "prefetch", (int)p->prefetch, "streamed_bytes_per_step",
+                     (json_int_t)p->stream_bytes, "skips", p->parking_count ? "host" : "device",
+                     "parked_bytes_per_step", (json_int_t)p->parked_bytes, "clip_state",
                      w->unet.parked ? "host" : "device");
 }
 
@@ -40,19 +43,18 @@ static json_t *where(const struct vka_netrun *n, uint64_t need, uint64_t io_byte
     const struct vka_plan *p = n->plan;
     if (!p)
         return json_null();
-    uint64_t resident = 0, ring = 0, arena = 0, io = vka_block_footprint(io_bytes);
+    uint64_t resident = 0, ring = 0, arena = 0, skips = 0, io = vka_block_footprint(io_bytes);
     for (uint32_t i = 0; i < p->weight_block_count; i++)
         *(p->unit_count && i == p->ring_block ? &ring : &resident) += vka_block_footprint(p->weight_blocks[i]);
     for (uint32_t i = 0; i < p->arena_block_count; i++)
         arena += vka_block_footprint(p->arena_blocks[i]);
-    uint64_t skips = 0;
     for (uint32_t i = 0; i < p->parking_count; i++)
         skips += p->host_blocks[p->parkings[i].host_block];
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "weights_bytes", (json_int_t)resident, "ring_bytes",
                      (json_int_t)ring, "activations_bytes", (json_int_t)arena, "clip_bytes", (json_int_t)io,
                      "arguments_bytes", (json_int_t)(need - resident - ring - arena - io), "host_weights_bytes",
-                     (json_int_t)(p->host_bytes - skips), "host_skips_bytes",
-                     (json_int_t)skips, "host_clip_bytes", (json_int_t)host_state);
+                     (json_int_t)(p->host_bytes - skips), "host_skips_bytes", (json_int_t)skips, "host_clip_bytes",
+                     (json_int_t)host_state);
 }
 
 static json_t *where_all(const struct vka_work *w)
@@ -150,6 +152,7 @@ static vka_status alternatives(struct vka_work *w, const struct vka_rates *rates
     list[1].knobs.branches_per_pass = 1;
     list[2].knobs.arena_limit = 0;
     list[3].knobs.weight_limit = 0;
+    list[3].knobs.prefetch = w->table.transfer_queue;
     list[4].knobs.park = true;
     json_t *out = json_array();
     vka_status st = out ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");

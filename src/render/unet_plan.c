@@ -88,7 +88,7 @@ static vka_status look_at(const struct vka_unet_stage *s, const struct vka_ask *
 
 static bool is_whole(const struct vka_plan *p)
 {
-    bool whole = p->passes == 1 && !p->unit_count;
+    bool whole = p->passes == 1 && !p->unit_count && !p->parking_count;
     for (uint32_t i = 0; whole && i < p->segment_count; i++)
         whole = p->segments[i].parts == 1;
     return whole;

@@ -259,18 +259,18 @@ suggestions() {
     sed -n 's/^  try: //p' err | sed 's/, or /, /; s/, /\n/g' >hints
     [ "$(wc -l <hints)" = "$1" ] || bad "'vkanim $case' has not $1 suggestions"
 }
-run 5 plan --json --device-memory 4G --vram 5M
+run 5 plan --json --device-memory 4G --vram 6M -f 24
 says '"nearest":\[{"frames":[0-9]*,"planned_bytes":[0-9]*},{"width":[0-9]*,"height":[0-9]*,"planned_bytes":[0-9]*},{"budget_bytes":'
 suggestions 3
 while read -r hint; do
     # shellcheck disable=SC2086
-    run 0 plan --device-memory 4G --vram 5M $hint
+    run 0 plan --device-memory 4G --vram 6M -f 24 $hint
 done <hints
-run 5 plan --device-memory 6M -f 1 -W 256 -H 128
+run 5 plan --device-memory 3M -f 1 -W 256 -H 128
 suggestions 2
 while read -r hint; do
     # shellcheck disable=SC2086
-    run 0 plan --device-memory 6M -f 1 -W 256 -H 128 $hint
+    run 0 plan --device-memory 3M -f 1 -W 256 -H 128 $hint
 done <hints
 run 0 inspect --json "$sources/models/miniature/motion.safetensors"
 object

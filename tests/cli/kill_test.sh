@@ -128,6 +128,8 @@ case $hint in --vram*M) ;; *) bad "a job that has begun keeps its clip: '$hint'"
 # shellcheck disable=SC2086
 "$vkanim" resume "$id" --json $hint >out 2>err || bad "what would fit does not: $hint"
 same room.webp long-ddim
+# stages take turns: what was planned is what the largest of them takes, and no more was ever held
+grep -q '"planned_bytes": *\([0-9]*\), *"peak_bytes": *\1[,}]' out || bad 'planned and peak memory differ'
 
 # ---- one process at a time; a person sees the same ----
 start locked.webp long-ddim --steps 30

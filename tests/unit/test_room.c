@@ -118,43 +118,41 @@ static void end(struct vka_work *w, vka_job **job)
     vka_job_destroy(job);
 }
 
-/* Whether the clip fits with one or two other options; `planned` NULL or what must come out. */
-static bool would_fit(const char *name, uint32_t value, const char *other, uint32_t more, uint64_t device,
-                      uint64_t host, const uint64_t *planned)
+/* Whether a clip of that size and length fits, planned as it would be for a render. */
+static bool would_fit(uint32_t frames, uint32_t width, uint32_t height, uint64_t device, uint64_t host)
 {
     struct vka_work w;
     vka_job *job;
-    char a[16], b[16];
-    snprintf(a, sizeof a, "%u", value);
-    snprintf(b, sizeof b, "%u", more);
-    begin(&w, &job, (const char *[]){name, a, other, b, NULL}, device, host);
+    char f[16], x[16], y[16];
+    snprintf(f, sizeof f, "%u", frames);
+    snprintf(x, sizeof x, "%u", width);
+    snprintf(y, sizeof y, "%u", height);
+    begin(&w, &job, (const char *[]){"frames", f, "width", x, "height", y, NULL}, device, host);
     bool fits = vka_work_fits(&w);
-    if (fits && planned)
-        assert_true(w.planned == *planned);
     end(&w, &job);
     return fits;
 }
 
-/* Every suggestion fits as it says, and the next one up does not. */
+/* Every suggestion fits, and the next one up does not. */
 static void check_nearest(const struct vka_work *w)
 {
     const struct vka_nearest *n = &w->nearest;
     uint64_t d = w->budget, h = w->host_budget;
-    uint32_t f = w->setup.frames, factor = w->setup.factor;
+    uint32_t f = w->setup.frames, x = w->setup.width, y = w->setup.height, more = w->setup.factor;
     if (n->frames) {
-        assert_true(n->frames < f && would_fit("frames", n->frames, NULL, 0, d, h, &n->frames_planned));
-        assert_false(would_fit("frames", n->frames + 1, NULL, 0, d, h, NULL));
+        assert_true(n->frames < f && n->frames_planned > 0 && n->frames_planned <= d);
+        assert_true(would_fit(n->frames, x, y, d, h));
+        assert_false(would_fit(n->frames + 1, x, y, d, h));
     }
-    char frames[16];
-    snprintf(frames, sizeof frames, "%u", f);
     if (n->width) {
-        assert_true(n->width < w->setup.width && n->width == n->height); /* of the same shape */
-        assert_true(would_fit("width", n->width, "height", n->height, d, h, &n->size_planned));
-        assert_false(would_fit("width", n->width + factor, "height", n->height + factor, d, h, NULL));
+        assert_true(n->width < x && n->width == n->height); /* of the same shape */
+        assert_true(n->size_planned > 0 && n->size_planned <= d);
+        assert_true(would_fit(f, n->width, n->height, d, h));
+        assert_false(would_fit(f, n->width + more, n->height + more, d, h));
     }
     if (n->budget) {
-        assert_true(n->budget > d && n->budget % MIB == 0);
-        assert_true(would_fit("frames", f, NULL, 0, n->budget, h, &n->budget_planned));
+        assert_true(n->budget > d && n->budget % MIB == 0 && n->budget_planned <= n->budget);
+        assert_true(would_fit(f, x, y, n->budget, h));
     }
 }
 
@@ -164,7 +162,7 @@ static void the_nearest_fit(void **state)
     struct vka_work w;
     vka_job *job;
     vka_error err = {0};
-    begin(&w, &job, (const char *[]){NULL}, 5 * MIB, GIB);
+    begin(&w, &job, (const char *[]){"frames", "24", NULL}, 6 * MIB, GIB);
     assert_false(vka_work_fits(&w));
     uint64_t planned = w.planned;
     assert_int_equal(vka_work_does_not_fit(&w, &err), VKA_E_MEMORY);
@@ -174,7 +172,7 @@ static void the_nearest_fit(void **state)
     assert_non_null(strstr(err.hint, "--frames"));
     assert_non_null(strstr(err.hint, "--width"));
     check_nearest(&w);
-    assert_false(would_fit("frames", 16, NULL, 0, w.nearest.budget - MIB, GIB, NULL));
+    assert_false(would_fit(24, 128, 128, w.nearest.budget - MIB, GIB));
     /* files of this very clip leave only the budget */
     assert_true(vka_job_text(&job->noise, "noise.safetensors"));
     vka_nearest_find(&w, &w.nearest);
@@ -227,9 +225,7 @@ static void a_host_without_room(void **state)
     assert_int_equal(vka_work_does_not_fit(&w, &err), VKA_E_MEMORY);
     printf("%s\n%s\n%s\n", err.what, err.why, err.hint);
     assert_true(w.nearest.frames > 100 && !w.nearest.budget);
-    struct vka_nearest n = w.nearest;
-    assert_true(would_fit("frames", n.frames, NULL, 0, GIB, 8 * MIB, &n.frames_planned));
-    assert_false(would_fit("frames", n.frames + 1, NULL, 0, GIB, 8 * MIB, NULL));
+    check_nearest(&w);
     end(&w, &job);
 }
 
