@@ -125,7 +125,8 @@ static bool may_try_again(const struct vka_run *r, vka_status st)
            (st == VKA_E_LOST || (st == VKA_E_MEMORY && vka_gpu_was_short(r->gpu)));
 }
 
-static bool same_kernels(const struct vka_work *w, const vka_gpu_info *info, const struct vka_kernel_table *table, bool f16)
+static bool same_kernels(const struct vka_work *w, const vka_gpu_info *info, const struct vka_kernel_table *table,
+                         bool f16)
 {
     return strcmp(w->info.name, info->name) == 0 && strcmp(w->info.driver, info->driver) == 0 &&
            w->info.driver_version == info->driver_version &&
@@ -163,8 +164,9 @@ static void tell_again(const struct vka_run *r, uint64_t had, const vka_error *e
     if (r->at == VKA_AT_VAE)
         snprintf(from, sizeof from, "frame %u", c->decoded);
     vka_logf(&r->cx->log, VKA_LOG_WARN,
-             "%s%s%s%s: the render goes on from %s with a smaller plan and shorter dispatches (%.1f MiB, not %.1f)", e->what,
-             e->why[0] ? " (" : "", e->why, e->why[0] ? ")" : "", from, (double)r->w.need[r->at] / 1048576,
+             "%s%s%s%s: the render goes on from %s with %s plan and shorter dispatches (%.1f MiB after %.1f)", e->what,
+             e->why[0] ? " (" : "", e->why, e->why[0] ? ")" : "", from,
+             r->w.need[r->at] < had ? "a smaller" : "the same, smallest", (double)r->w.need[r->at] / 1048576,
              (double)had / 1048576);
 }
 
@@ -192,14 +194,16 @@ static bool begin_again(struct vka_run *r, vka_error *e)
     r->cx->cautious = true;
     if (!vka_run_keeps(r) && r->at != VKA_AT_VAE) /* a trace begins its clip again */
         vka_tensor_file_free(&r->trace);
-    else if (r->at == VKA_AT_UNET && !r->clips[r->cx->now.clip].from.slots && r->state->folder) /* lost between two slots */
+    else if (r->at == VKA_AT_UNET && !r->clips[r->cx->now.clip].from.slots &&
+             r->state->folder) /* lost between two slots */
         st = take_newest(r, &why);
     if (st == VKA_OK)
         st = vka_context_open_gpu(r->cx, r->job->device, &r->gpu, &why);
     if (st == VKA_OK)
         st = vka_work_device(w, vka_gpu_describe(r->gpu), r->gpu, &why);
     if (st == VKA_OK && !same_kernels(w, &info, &table, f16))
-        st = vka_fail(&why, VKA_E_DEVICE, "the device that is there now is '%.80s', which gives other bits", w->info.name);
+        st = vka_fail(&why, VKA_E_DEVICE, "the device that is there now is '%.80s', which gives other bits",
+                      w->info.name);
     if (st == VKA_OK)
         st = vka_work_build(w, &why);
     if (st == VKA_OK)
@@ -249,7 +253,8 @@ static void report_outputs(struct vka_run *r, bool *whole)
     json_t *output, *file;
     for (uint32_t k = 0; k < r->count; k++)
         json_array_foreach(json_object_get(r->clips[k].record, "outputs"), i, output)
-            json_array_foreach(json_object_get(output, "files"), f, file) vka_report_add(whole, r->outputs, json_incref(file));
+            json_array_foreach(json_object_get(output, "files"), f, file)
+                vka_report_add(whole, r->outputs, json_incref(file));
 }
 
 static double steps_seconds(const struct vka_run *r)
@@ -288,8 +293,9 @@ static char *make_report(struct vka_run *r, double total, vka_error *err)
     vka_report_put(&whole, o, "settings", vka_setup_settings_json(&r->w.setup, r->clips[0].seed, r->w.f16));
     vka_report_put(&whole, o, "models", models);
     vka_report_put(&whole, o, "device", vka_report_device(&r->w.info, r->w.table.path));
-    json_t *timing = json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "load_s", r->load_s, "text_s", r->text_s, "s_per_it",
-                               done ? sum / done : 0.0, "decode_s", r->decode_s, "encode_s", r->encode_s, "total_s", total);
+    json_t *timing =
+        json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "load_s", r->load_s, "text_s", r->text_s, "s_per_it",
+                  done ? sum / done : 0.0, "decode_s", r->decode_s, "encode_s", r->encode_s, "total_s", total);
     vka_report_put(&whole, timing, "steps_s", steps);
     vka_report_put(&whole, o, "timing", timing);
     vka_report_put(&whole, o, "memory", vka_report_memory(r->w.budget, planned, peak > r->peak ? peak : r->peak));

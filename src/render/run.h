@@ -26,10 +26,10 @@ struct vka_run {
     const struct vka_job *job;
     vka_gpu *gpu;
     struct vka_state *state;
-    bool hopeless; /* the same would come out again */
+    bool hopeless;                                               /* the same would come out again */
     enum vka_run_at { VKA_AT_TEXT, VKA_AT_UNET, VKA_AT_VAE } at; /* the stage at work; indices of vka_work.need */
-    bool encoded;     /* w.cond and w.uncond are what the text encoder made */
-    uint32_t retries; /* after a loss, or a device without memory: one at most */
+    bool encoded;           /* w.cond and w.uncond are what the text encoder made */
+    uint32_t retries;       /* after a loss, or a device without memory: one at most */
     uint64_t planned, peak; /* bytes, the most of both tries */
     struct vka_run_clip *clips;
     uint32_t count;

@@ -345,7 +345,8 @@ static vka_status check_latents(struct vka_run *r, struct sampling *p, const vka
     if (vka_unet_stage_get(&r->w.unet, VKA_SLOT_EPS, p->buffer, NULL) == VKA_OK) {
         i = first_bad(p->buffer, p->values);
         if (i < p->values)
-            vka_error_why(err, "the UNet's output of that step holds %s in frame %zu", bad_name(p->buffer[i]), i / frame);
+            vka_error_why(err, "the UNet's output of that step holds %s in frame %zu", bad_name(p->buffer[i]),
+                          i / frame);
         else
             vka_error_why(err, "the UNet's output of that step is finite: the sampler went too far with it");
     }

@@ -543,10 +543,7 @@ static json_t *describe(const char *jobs, const char *id, bool *whole)
     if (s.folder && (there || running)) {
         json_t *job = json_object_get(facts, "job");
         const char *prompt = json_string_value(json_object_get(job, "prompt"));
-        entry = json_pack("{s:s, s:s}", "id", id, "state",
-                          running ? "running"
-                          : facts ? "stopped"
-                                  : "damaged");
+        entry = json_pack("{s:s, s:s}", "id", id, "state", running ? "running" : facts ? "stopped" : "damaged");
         vka_report_put(whole, entry, "folder", vka_report_path(s.folder));
         if (entry && facts) {
             vka_clock_text((int64_t)json_integer_value(json_object_get(facts, "created")), made);

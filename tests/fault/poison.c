@@ -29,7 +29,8 @@ int main(int argc, char **argv)
     for (int i = 8; i-- > 0;)
         header = header << 8 | word[i];
     char *text = malloc((size_t)header);
-    json_t *all = text && fread(text, 1, (size_t)header, file) == header ? json_loadb(text, (size_t)header, 0, NULL) : NULL;
+    json_t *all =
+        text && fread(text, 1, (size_t)header, file) == header ? json_loadb(text, (size_t)header, 0, NULL) : NULL;
     const json_t *tensor = json_object_get(all, argv[2]), *offsets = json_object_get(tensor, "data_offsets");
     const char *dtype = json_string_value(json_object_get(tensor, "dtype"));
     if (!dtype || (strcmp(dtype, "F16") != 0 && strcmp(dtype, "F32") != 0))

@@ -41,7 +41,7 @@ expect() { # CODE RETRIES WANT: how the last render ended
     if [ "$1" = 0 ]; then
         [ "$(hashes out)" = "$(hashes "$3")" ] || bad 'other frames'
         grep -q "\"retries\": *$2\b" out || bad "the report does not say $2 retries"
-        [ "$(grep -c 'goes on from .* with a smaller plan' err)" = 1 ] || bad 'it is not told, once'
+        [ "$(grep -c 'goes on from .* with a smaller plan and shorter dispatches' err)" = 1 ] || bad 'it is not told, once'
         [ -z "$(jobs)" ] || bad 'the job folder is still there'
     else
         [ ! -e clip.webp ] || bad 'an output'

@@ -406,8 +406,9 @@ static char *left_folder(const char *name, const char *const *files, int age)
 static void leftovers_go(void **state)
 {
     (void)state;
-    static const char *const bare[] = {"lock", "state-A", "frames-0.raw", "job.json.part", NULL}, *const none[] = {NULL},
-                             *const whole[] = {"lock", "job.json", NULL}, *const foreign[] = {"lock", "notes.txt", NULL};
+    static const char *const bare[] = {"lock", "state-A", "frames-0.raw", "job.json.part", NULL},
+                             *const none[] = {NULL}, *const whole[] = {"lock", "job.json", NULL},
+                             *const foreign[] = {"lock", "notes.txt", NULL};
     const struct {
         const char *name;
         const char *const *files;
