@@ -140,19 +140,13 @@ static bool same_kernels(const struct vka_work *w, const vka_gpu_info *info, con
 static vka_status plan_smaller(struct vka_run *r, uint64_t planned, uint64_t had, vka_error *err)
 {
     struct vka_work *w = &r->w;
-    uint64_t room = planned / 4 * 3, *need = &w->need[r->at], own = had / 4 * 3;
+    uint64_t room = planned / 4 * 3, own = had / 4 * 3;
     room = w->budget < room ? w->budget : room;
     own = room < own ? room : own;
     vka_status st = vka_work_plan(w, room, err);
-    if (st == VKA_OK && *need > own) {
-        st = r->at == VKA_AT_TEXT   ? vka_text_stage_plan(&w->text, own, need, err)
-             : r->at == VKA_AT_UNET ? vka_unet_stage_plan(&w->unet, own, need, err)
-                                    : vka_vae_stage_plan(&w->vae, own, need, err);
-        w->planned = 0;
-        for (int i = 0; i < 3; i++)
-            w->planned = w->need[i] > w->planned ? w->need[i] : w->planned;
-    }
-    return st == VKA_OK && w->planned > w->budget ? vka_work_does_not_fit(w, err) : st;
+    if (st == VKA_OK && w->need[r->at] > own)
+        st = vka_work_plan_stage(w, r->at, own, err);
+    return st == VKA_OK && !vka_work_fits(w) ? vka_work_does_not_fit(w, err) : st;
 }
 
 static void tell_again(const struct vka_run *r, uint64_t had, const vka_error *e)

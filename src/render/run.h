@@ -27,7 +27,7 @@ struct vka_run {
     vka_gpu *gpu;
     struct vka_state *state;
     bool hopeless;                                               /* the same would come out again */
-    enum vka_run_at { VKA_AT_TEXT, VKA_AT_UNET, VKA_AT_VAE } at; /* the stage at work; indices of vka_work.need */
+    enum vka_stage_index at;                                     /* the stage at work */
     bool encoded;           /* w.cond and w.uncond are what the text encoder made */
     uint32_t retries;       /* after a loss, or a device without memory: one at most */
     uint64_t planned, peak; /* bytes, the most of both tries */

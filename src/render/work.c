@@ -119,28 +119,55 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
     return st;
 }
 
+static vka_status ask_stage(struct vka_work *w, enum vka_stage_index stage, const struct vka_ask *ask, vka_error *err)
+{
+    vka_status st = VKA_OK;
+    switch (stage) {
+    case VKA_AT_TEXT: /* --embeds stands for it */
+        st = w->job->embeds ? VKA_OK : vka_text_stage_ask(&w->text, ask, &w->need[stage], err);
+        w->host[stage] = st == VKA_OK && !w->job->embeds ? w->text.run.plan->host_bytes : 0;
+        break;
+    case VKA_AT_UNET:
+        st = vka_unet_stage_choose(&w->unet, ask, &w->need[stage], err);
+        w->host[stage] = st == VKA_OK ? w->unet.unet.plan->host_bytes + vka_unet_stage_host_bytes(&w->unet) : 0;
+        break;
+    case VKA_AT_VAE:
+        st = vka_vae_stage_ask(&w->vae, ask, &w->need[stage], err);
+        w->host[stage] = st == VKA_OK ? w->vae.run.plan->host_bytes : 0;
+        break;
+    }
+    return st;
+}
+
+/* They run in turn: what is planned is the largest. */
+static void add_up(struct vka_work *w)
+{
+    w->planned = w->host_planned = 0;
+    for (int i = 0; i < 3; i++) {
+        w->planned = w->need[i] > w->planned ? w->need[i] : w->planned;
+        w->host_planned = w->host[i] > w->host_planned ? w->host[i] : w->host_planned;
+    }
+}
+
 vka_status vka_work_ask(struct vka_work *w, const struct vka_ask *ask, vka_error *err)
 {
     vka_status st = VKA_OK;
     memset(w->need, 0, sizeof w->need);
     memset(w->host, 0, sizeof w->host);
-    if (!w->job->embeds)
-        st = vka_text_stage_ask(&w->text, ask, &w->need[0], err);
-    if (st == VKA_OK)
-        st = vka_unet_stage_choose(&w->unet, ask, &w->need[1], err);
-    if (st == VKA_OK)
-        st = vka_vae_stage_ask(&w->vae, ask, &w->need[2], err);
     w->planned = w->host_planned = 0;
-    if (st != VKA_OK)
-        return st;
-    w->host[0] = w->job->embeds ? 0 : w->text.run.plan->host_bytes;
-    w->host[1] = w->unet.unet.plan->host_bytes + vka_unet_stage_host_bytes(&w->unet);
-    w->host[2] = w->vae.run.plan->host_bytes;
-    for (int i = 0; i < 3; i++) {
-        w->planned = w->need[i] > w->planned ? w->need[i] : w->planned;
-        w->host_planned = w->host[i] > w->host_planned ? w->host[i] : w->host_planned;
-    }
-    return VKA_OK;
+    for (int i = 0; st == VKA_OK && i < 3; i++)
+        st = ask_stage(w, (enum vka_stage_index)i, ask, err);
+    if (st == VKA_OK)
+        add_up(w);
+    return st;
+}
+
+vka_status vka_work_plan_stage(struct vka_work *w, enum vka_stage_index stage, uint64_t budget, vka_error *err)
+{
+    vka_status st = ask_stage(w, stage, &(struct vka_ask){.room = {budget, w->host_budget}}, err);
+    if (st == VKA_OK)
+        add_up(w);
+    return st;
 }
 
 vka_status vka_work_plan(struct vka_work *w, uint64_t budget, vka_error *err)

@@ -7,6 +7,8 @@
 #include "render/setup.h"
 #include "render/stages.h"
 
+enum vka_stage_index { VKA_AT_TEXT, VKA_AT_UNET, VKA_AT_VAE };
+
 struct vka_work {
     vka_context *cx;
     const struct vka_job *job;
@@ -44,6 +46,8 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err);
 vka_status vka_work_plan(struct vka_work *w, uint64_t budget, vka_error *err);
 /* The same for what `ask` says. */
 vka_status vka_work_ask(struct vka_work *w, const struct vka_ask *ask, vka_error *err);
+/* Plans one stage anew; the others stay as they are planned. */
+vka_status vka_work_plan_stage(struct vka_work *w, enum vka_stage_index stage, uint64_t budget, vka_error *err);
 /* Whether the plan keeps w->budget and w->host_budget. */
 bool vka_work_fits(const struct vka_work *w);
 /* The stage that needs the most of the device. */
