@@ -1,8 +1,8 @@
 /* test_knobs.c - the same latents and frames for every setting of the planner's knobs, and every block as it was planned.
  *
  * test_bits goes through budgets, as a user does; here the knobs are turned themselves: branches together or one at a time,
- * the weights' limit, and the arena's limit from plan to plan, each a little smaller than the one before, until there is no
- * smaller one.  Every plan runs on an arena of NaN.  Networks: the miniature, and Stable Diffusion 1.5's topology with
+ * the weights' limit, streamed between the work or ahead of it, skips parked or not, and the arena's limit from plan to plan, each a
+ * little smaller than the one before, until there is no smaller one.  Every plan runs on an arena of NaN.  Networks: the miniature, and Stable Diffusion 1.5's topology with
  * AnimateDiff v2 at a tenth of the width.  `./run test --all` runs every plan, else some of them, with the first and the last. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -58,7 +58,7 @@ struct subject {
     struct vka_unet_stage_params p; /* a UNet: frames of latents; weights NULL: a VAE */
     vka_weights *vae_weights;
     const vka_vae_config *vae;
-    uint32_t frames, height, width;
+    uint32_t height, width; /* of its latents, one frame */
     bool f16;
     float *context, *noise; /* of a VAE: its latents */
     size_t out_bytes;
@@ -82,8 +82,8 @@ static void build(struct stage *s, const struct subject *u)
         ok(vka_unet_stage_plan(&s->unet, UINT64_MAX, &need, &err), &err);
         s->run = &s->unet.unet;
     } else {
-        ok(vka_vae_stage_build(&s->vae, VKA_VAE_PICTURES, u->vae_weights, u->vae, u->frames, u->height, u->width,
-                               u->f16, &table, &err),
+        ok(vka_vae_stage_build(&s->vae, VKA_VAE_PICTURES, u->vae_weights, u->vae, 1, u->height, u->width, u->f16,
+                               &table, &err),
            &err);
         ok(vka_vae_stage_plan(&s->vae, UINT64_MAX, &need, &err), &err);
         s->run = &s->vae.run;
@@ -207,7 +207,7 @@ static void run(const struct subject *u, const struct vka_knobs *knobs, void *ou
 struct setting {
     struct vka_knobs knobs;
     char sign[HASH_TEXT]; /* two plans with the same are the same */
-    uint32_t cut, streamed, passes;
+    uint32_t cut, streamed, ahead, parked, passes;
 };
 
 struct settings {
@@ -230,13 +230,21 @@ static void sign_plan(const struct vka_plan *p, char out[HASH_TEXT])
         const uint64_t words[] = {a->space, a->block, a->offset, a->bytes, a->streamed};
         vka_sha256_add(&h, words, sizeof words);
     }
+    for (uint32_t i = 0; i < p->parking_count; i++)
+        vka_sha256_add(&h, &p->parkings[i], sizeof p->parkings[i]);
+    const uint32_t ahead = p->prefetch;
+    vka_sha256_add(&h, &ahead, sizeof ahead);
     vka_sha256_hex(&h, out);
 }
 
 /* Keeps the plan's knobs where no earlier plan is the same. */
 static void keep(struct settings *all, const struct vka_knobs *knobs, const struct vka_plan *p)
 {
-    struct setting s = {.knobs = *knobs, .streamed = p->unit_count, .passes = p->passes};
+    struct setting s = {.knobs = *knobs,
+                        .streamed = p->unit_count,
+                        .ahead = p->prefetch,
+                        .parked = p->parking_count,
+                        .passes = p->passes};
     sign_plan(p, s.sign);
     all->asked++;
     for (uint32_t i = 0; i < p->segment_count; i++)
@@ -251,7 +259,7 @@ static void keep(struct settings *all, const struct vka_knobs *knobs, const stru
 static struct settings turn(const struct vka_graph *g, uint32_t branches)
 {
     struct settings all = {.items = calloc(MOST_PLANS, sizeof *all.items)};
-    uint32_t shares = thorough() ? 8 : 4;
+    const uint32_t shares = 4; /* of the weights */
     vka_error err = {0};
     assert_non_null(all.items);
     struct vka_knobs knobs = vka_knobs_free();
@@ -260,21 +268,24 @@ static struct settings turn(const struct vka_graph *g, uint32_t branches)
     uint64_t weights = p->weight_bytes;
     vka_plan_destroy(&p);
     for (uint32_t together = branches; together >= 1; together = together > 1 ? 1 : 0)
-        for (uint32_t share = shares + 1; share-- > 0;) {
-            bool smaller = true;
-            knobs = vka_knobs_free();
-            knobs.branches_per_pass = together;
-            knobs.weight_limit = share == shares ? UINT64_MAX : weights / shares * share;
-            while (smaller) {
-                p = vka_plan_make(g, &knobs, &err);
-                if (!p)
-                    fail_msg("%s: %s", err.what, err.why);
-                keep(&all, &knobs, p);
-                smaller = p->arena_bytes > 0 && p->arena_bytes <= knobs.arena_limit;
-                knobs.arena_limit = smaller ? p->arena_bytes - 1 : 0;
-                vka_plan_destroy(&p);
+        for (uint32_t share = shares + 1; share-- > 0;)
+            for (uint32_t how = 0; how < 4; how++) {
+                bool smaller = true;
+                knobs = vka_knobs_free();
+                knobs.branches_per_pass = together;
+                knobs.weight_limit = share == shares ? UINT64_MAX : weights / shares * share;
+                knobs.park = how & 1;
+                knobs.prefetch = how & 2;
+                while (smaller) {
+                    p = vka_plan_make(g, &knobs, &err);
+                    if (!p)
+                        fail_msg("%s: %s", err.what, err.why);
+                    keep(&all, &knobs, p);
+                    smaller = p->arena_bytes > 0 && p->arena_bytes <= knobs.arena_limit;
+                    knobs.arena_limit = smaller ? p->arena_bytes - 1 : 0;
+                    vka_plan_destroy(&p);
+                }
             }
-        }
     return all;
 }
 
@@ -284,7 +295,8 @@ static void sweep(const struct subject *u)
     build(&s, u);
     struct settings all = turn(s.run->graph, u->p.weights ? u->p.branches : 1);
     end(&s);
-    uint32_t runs = thorough() || all.count < u->runs ? all.count : u->runs, cut = 0, streamed = 0, apart = 0;
+    uint32_t runs = thorough() || all.count < u->runs ? all.count : u->runs, cut = 0, streamed = 0, apart = 0,
+             ahead = 0, parked = 0;
     char first[HASH_TEXT] = "";
     void *out = calloc(1, u->out_bytes);
     assert_non_null(out);
@@ -300,18 +312,22 @@ static void sweep(const struct subject *u)
         if (k == 0)
             memcpy(first, hash, sizeof hash);
         if (strcmp(first, hash) != 0)
-            fail_msg("%s: another picture with %u branches at a time, arena_limit %llu, weight_limit %llu: %u passes, "
-                     "%u segments "
-                     "cut, %u units streamed",
+            fail_msg("%s: another picture with %u branches at a time, limits of %llu and %llu bytes: %u passes, %u "
+                     "segments cut, "
+                     "%u units streamed%s, %u tensors parked",
                      u->what, set->knobs.branches_per_pass, (unsigned long long)set->knobs.arena_limit,
-                     (unsigned long long)set->knobs.weight_limit, set->passes, set->cut, set->streamed);
+                     (unsigned long long)set->knobs.weight_limit, set->passes, set->cut, set->streamed,
+                     set->ahead ? " ahead" : "", set->parked);
         cut += set->cut > 0;
         streamed += set->streamed > 0;
+        ahead += set->ahead;
+        parked += set->parked > 0;
         apart += set->passes > 1;
     }
-    printf("%s: %u settings, %u plans, %u of them run: %u with cuts, %u streamed, %u with the branches apart; %.16s\n",
-           u->what, all.asked, all.count, runs, cut, streamed, apart, first);
-    assert_true(runs > 2 && streamed > 0 && (!u->p.weights || apart > 0));
+    printf("%s: %u settings, %u plans, %u of them run: %u with cuts, %u streamed (%u ahead), %u with skips parked, %u "
+           "with the branches apart; %.16s\n",
+           u->what, all.asked, all.count, runs, cut, streamed, ahead, parked, apart, first);
+    assert_true(runs > 2 && cut > 0 && streamed > ahead && ahead > 0 && (!u->p.weights || (apart > 0 && parked > 0)));
     free(out);
     free(all.items);
 }
@@ -352,20 +368,20 @@ static void sweep_unet(const char *what, uint32_t runs, vka_weights *weights, co
     vka_sampler_free(sampler);
 }
 
-static void sweep_vae(const char *what, uint32_t runs, vka_weights *weights, const vka_vae_config *c, uint32_t frames,
-                      uint32_t height, uint32_t width, bool f16)
+/* Frame by frame, as a render decodes: so it is cut into bands of rows. */
+static void sweep_vae(const char *what, uint32_t runs, vka_weights *weights, const vka_vae_config *c, uint32_t height,
+                      uint32_t width, bool f16)
 {
     uint32_t factor = 1u << (c->levels - 1);
     struct subject u = {.what = what,
                         .runs = runs,
                         .vae_weights = weights,
                         .vae = c,
-                        .frames = frames,
                         .height = height,
                         .width = width,
                         .f16 = f16,
-                        .out_bytes = (size_t)frames * height * factor * width * factor * 3};
-    u.noise = check_random(9, (size_t)frames * c->latent_channels * height * width, 1.0f);
+                        .out_bytes = (size_t)height * factor * width * factor * 3};
+    u.noise = check_random(9, (size_t)c->latent_channels * height * width, 1.0f);
     sweep(&u);
     free(u.noise);
 }
@@ -389,7 +405,7 @@ static void the_miniature(void **state)
         sweep_unet(f16 ? "the miniature's UNet, fp16" : "the miniature's UNet, fp32", 20, unet,
                    vka_model_unet(model, &err), vka_motion_weights(motion), vka_motion_describe(motion), 4, 8, 8,
                    f16 == 1);
-    sweep_vae("the miniature's VAE, fp32", 30, vae, vka_model_vae(model, &err), 2, 4, 6, false);
+    sweep_vae("the miniature's VAE, fp32", 30, vae, vka_model_vae(model, &err), 6, 8, false);
     vka_motion_close(motion);
     vka_model_close(model);
 }
@@ -413,7 +429,7 @@ static void stable_diffusion_at_a_tenth(void **state)
     assert_true(weights && more && vae_weights);
     sweep_unet("SD1.5's UNet at a tenth, fp16", 24, weights, &unet, more, &motion, 3, 8, 16, true);
     sweep_unet("SD1.5's UNet at a tenth, fp32", 12, weights, &unet, more, &motion, 2, 16, 8, false);
-    sweep_vae("SD1.5's VAE at a tenth, fp16", 20, vae_weights, &vae, 2, 5, 6, true);
+    sweep_vae("SD1.5's VAE at a tenth, fp16", 20, vae_weights, &vae, 7, 6, true);
     vka_weights_free(weights);
     vka_weights_free(more);
     vka_weights_free(vae_weights);
@@ -422,7 +438,7 @@ static void stable_diffusion_at_a_tenth(void **state)
 
 int main(void)
 {
-    gpu = check_open_gpu();
+    gpu = check_open_gpu_with(VKA_TRANSFERS_TWIN, false); /* a second queue even where the device has one */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_miniature),
         cmocka_unit_test(stable_diffusion_at_a_tenth),
