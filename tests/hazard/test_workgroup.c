@@ -188,11 +188,16 @@ static void look_at(const struct vka_kernel_table *table, bool parts)
     if (!p)
         fail_msg("%s", err.what);
     double here = 0, all = 0;
+    uint32_t *times = calloc(plan->graph->node_count, sizeof *times); /* that a node is recorded: parts and passes */
+    assert_non_null(times);
+    for (uint32_t i = 0; i < p->step_count; i++)
+        times[p->steps[i].node - plan->graph->nodes]++;
     uint32_t ours = 0, patches = 0, gathered = 0, groups = 0;
     for (uint32_t i = 0; i < p->step_count; i++) {
         const struct vka_step *s = &p->steps[i];
         struct vka_cost cost = {0};
         s->node->op->cost(plan->graph, s->node, &cost);
+        cost.flop /= times[s->node - plan->graph->nodes];
         all += cost.flop;
         for (uint32_t k = s->launch; k < s->launch + s->launches; k++) {
             const struct vka_dispatch *d = &p->launches[k];
@@ -230,6 +235,7 @@ static void look_at(const struct vka_kernel_table *table, bool parts)
            "pipelines\n",
            parts ? "in parts" : "whole", ours, patches, gathered, groups, 100 * here / all, pipelines);
     vka_program_destroy(&p);
+    free(times);
     free(store);
     sd15_end(&n);
 }
