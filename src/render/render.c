@@ -69,6 +69,7 @@ static vka_status take_newest(struct vka_run *r, vka_error *err)
             st = wrong_checkpoint(err);
         else if (!c->sampled && !c->written) {
             take_timings(c, &at);
+            vka_checkpoint_free(&c->from);
             c->from = at;
             at = (vka_checkpoint){0};
         }
