@@ -459,8 +459,6 @@ static int with_twin(void **state) { (void)state; return use_gpu(VKA_TRANSFERS_T
 
 static int with_timers(void **state) { (void)state; return use_gpu(VKA_TRANSFERS_TWIN, true); }
 
-static int with_one_queue(void **state) { (void)state; return use_gpu(VKA_TRANSFERS_NONE, false); }
-
 static int with_the_best(void **state) { (void)state; return use_gpu(VKA_TRANSFERS_BEST, false); }
 
 static int without(void **state)
@@ -471,7 +469,7 @@ static int without(void **state)
     return 0;
 }
 
-static void prefetched_weights(void **state)
+static void weights_with_prefetching(void **state)
 {
     (void)state;
     for (int f16 = 0; f16 < 2; f16++) {
@@ -641,21 +639,23 @@ static int tear_down(void **state)
     return 0;
 }
 
-int main(void)
+/* [NAME]: only the tests of that name, which may have a * in it. */
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_unets),
         cmocka_unit_test(small_text_and_vae),
         cmocka_unit_test(miniature_unet),
         cmocka_unit_test(miniature_text_and_vae),
-        cmocka_unit_test_setup_teardown(prefetched_weights, with_twin, without),
-        cmocka_unit_test_setup_teardown(prefetched_weights, with_timers, without),
-        cmocka_unit_test_setup_teardown(prefetched_weights, with_one_queue, without),
-        cmocka_unit_test_setup_teardown(prefetched_weights, with_the_best, without),
+        cmocka_unit_test_setup_teardown(weights_with_prefetching, with_twin, without),
+        cmocka_unit_test_setup_teardown(weights_with_prefetching, with_timers, without),
+        cmocka_unit_test_setup_teardown(weights_with_prefetching, with_the_best, without),
         cmocka_unit_test_setup_teardown(budgets_with_two_queues, with_twin, without),
         cmocka_unit_test(runs_are_stopped_and_begun_again),
         cmocka_unit_test_setup_teardown(runs_with_copies_are_stopped_and_begun_again, with_twin, without),
         cmocka_unit_test(packing_can_be_stopped),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,7 +1,8 @@
 /* test_queues.c - the second queue: copies and launches that wait for each other, what is refused, times, failing calls, a
  * loss and a hang there; and that a program's edges between its queues are what is submitted, and no more.
  *
- * Where the device has one queue, both lines are that one (VKA_TRANSFERS_TWIN): timelines, tickets and waits are the same. */
+ * Where the device has one queue, both lines are that one (VKA_TRANSFERS_TWIN): timelines, tickets and waits are the same.
+ * check.two_families runs this on a device with a family that only copies (two_families.c). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -565,12 +566,15 @@ static void edges_are_submitted(void **state)
     check_close_gpu(&gpu);
 }
 
-int main(void)
+/* [NAME]: only the tests of that name, which may have a * in it. */
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(queues_take_turns),        cmocka_unit_test(nonsense_is_refused),
         cmocka_unit_test(calls_fail_and_nothing_is_lost), cmocka_unit_test(a_loss_names_both_queues),
         cmocka_unit_test(copies_hang),              cmocka_unit_test(edges_are_submitted),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
