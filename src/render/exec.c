@@ -214,8 +214,8 @@ struct batch {
     bool held;      /* by a list that waits for what is not submitted yet */
 };
 
-/* Gathers what one queue does next: up to a submission's time, to where it has to wait for more of the other queue, and to where the
- * other queue waits for it. */
+/* Gathers what one queue does next: up to a submission's time, to where it has to wait for more of the other queue, and to
+ * where the other queue waits for it. */
 static void gather(const struct run *r, bool transfer, struct batch *b)
 {
     const struct vka_lists *l = &r->exec->lists;
@@ -341,10 +341,16 @@ static void tally_visit(void *user, const char *label, uint64_t ns)
 void vka_exec_times(struct vka_exec *e, const vka_log *log)
 {
     struct tally t = {.lists = &e->lists};
-    uint64_t sum = 0;
+    uint64_t sum = 0, copies = 0;
+    uint32_t copying = 0; /* lists */
     for (uint32_t i = 0; i < e->lists.count; i++) {
         if (e->lists.items[i].once)
             continue;
+        if (e->program->lists[e->lists.items[i].of].copies) {
+            copies += vka_list_time(e->gpu, e->lists.items[i].list);
+            copying++;
+            continue;
+        }
         t.dispatch = e->lists.items[i].first;
         vka_list_times(e->gpu, e->lists.items[i].list, tally_visit, &t);
     }
@@ -353,4 +359,7 @@ void vka_exec_times(struct vka_exec *e, const vka_log *log)
     for (uint32_t i = 0; i < t.count; i++)
         vka_logf(log, VKA_LOG_INFO, "%s: %-20s %5u dispatches %9.3f ms %5.1f %%", e->plan->graph->name, t.rows[i].name,
                  t.rows[i].count, 1e-6 * (double)t.rows[i].ns, sum ? 100.0 * (double)t.rows[i].ns / (double)sum : 0.0);
+    if (copying)
+        vka_logf(log, VKA_LOG_INFO, "%s: weights copied %s the work, %u lists %9.3f ms", e->plan->graph->name,
+                 e->plan->prefetch ? "beside" : "between", copying, 1e-6 * (double)copies);
 }

@@ -116,8 +116,8 @@ vka_status vka_devices(vka_context *cx, char **report, vka_error *err)
         json_object_set_new(o, "free_bytes", json_integer((json_int_t)d->device_free));
         put_paths(o, d);
         json_object_set_new(o, "features",
-                            json_pack("{s:b, s:b, s:i, s:i, s:b, s:b, s:b, s:b, s:b}", "storage_f16", d->storage_f16, "arithmetic_f16",
-                                      d->arithmetic_f16, "subgroup_size", (int)d->subgroup_size, "shared_bytes",
+                            json_pack("{s:b, s:b, s:i, s:i, s:b, s:b, s:b, s:b, s:b}", "storage_f16", d->storage_f16,
+                                      "arithmetic_f16", d->arithmetic_f16, "subgroup_size", (int)d->subgroup_size, "shared_bytes",
                                       (int)d->shared_bytes, "matrix_khr", d->matrix_khr, "matrix_nv2", d->matrix_nv2,
                                       "timestamps", d->timestamps, "transfer_queue", d->transfer_queue, "transfer_engine",
                                       d->transfer_engine));

@@ -420,7 +420,8 @@ static VKAPI_ATTR VkResult VKAPI_CALL watch_submit(VkQueue q, uint32_t n, const 
     spy.list = grown;
     struct seen *s = &spy.list[spy.count++];
     assert_true(n == 1 && i->commandBufferCount <= 256 && i->signalSemaphoreCount == 1 && i->waitSemaphoreCount <= 1);
-    *s = (struct seen){.count = i->commandBufferCount, .lane = lane_of(i->pSignalSemaphores[0]), .value = t->pSignalSemaphoreValues[0]};
+    *s = (struct seen){.count = i->commandBufferCount, .lane = lane_of(i->pSignalSemaphores[0]),
+                       .value = t->pSignalSemaphoreValues[0]};
     memcpy(s->cmds, i->pCommandBuffers, i->commandBufferCount * sizeof *s->cmds);
     uint64_t *known = &spy.known[s->lane];
     if (i->waitSemaphoreCount) {
@@ -485,7 +486,9 @@ static uint32_t check_overlap(const struct vka_lists *l)
         if (list->once)
             continue;
         if (!list->transfer) {
-            unit = list->after[VKA_TURN_NEXT] && (i == 0 || l->items[i - 1].of != l->items[i].of) ? submission_of(l->items[i].list) : unit;
+            bool begins = i == 0 || l->items[i - 1].of != l->items[i].of;
+            if (list->after[VKA_TURN_NEXT] && begins)
+                unit = submission_of(l->items[i].list);
             continue;
         }
         if (unit && list->copy > copy) {

@@ -307,6 +307,19 @@ static uint32_t spoil_edges(struct vka_program *p, uint32_t most)
     return spoilt;
 }
 
+/* The estimate: one queue after the other takes the sum; two take no less than either alone, and with copies that come early
+ * less than the sum. */
+static void check_seconds(const struct vka_program *p)
+{
+    double alone[2] = {0, 0}, all = vka_program_seconds(p);
+    for (uint32_t l = 0; l < p->list_count; l++)
+        alone[p->lists[l].transfer] += p->lists[l].once ? 0 : p->lists[l].seconds;
+    double sum = alone[0] + alone[1], longer = alone[0] > alone[1] ? alone[0] : alone[1];
+    assert_true(all >= 0.999999 * longer && all <= 1.000001 * sum);
+    if (p->plan->prefetch && alone[1] > 0)
+        assert_true(all < sum);
+}
+
 /* ---- a network at many budgets --------------------------------------------------------------------------- */
 
 struct tally {
@@ -346,6 +359,7 @@ static void prove(const struct vka_graph *g, const struct vka_kernel_table *tabl
         t->apart += p->passes > 1;
         t->streamed += p->unit_count > 0;
         t->ahead += p->prefetch;
+        check_seconds(r.program);
         t->edges += spoil_edges(r.program, thorough() ? barriers : barriers / 4);
         if (b % 3 == 0)
             t->units += spoil_units(p, table, offsets);
