@@ -157,7 +157,7 @@ static void budgets_change_no_bit(void **state)
         if (f16 && !t.storage_f16)
             continue;
         struct network whole, n;
-        uint32_t streamed = 0, apart = 0, parts = 0;
+        uint32_t streamed = 0, parts = 0;
         uint64_t most = start(&whole, &t, f16, UINT64_MAX), least = start(&n, &t, f16, 0);
         end(&n);
         for (int b = 0; b <= BUDGETS; b++) {
@@ -169,7 +169,6 @@ static void budgets_change_no_bit(void **state)
             check_same("within a budget", n.whole, whole.whole, n.elements);
             run_with(&n, NULL); /* again, without what runs once */
             streamed += p->unit_count > 0;
-            apart += p->passes > 1;
             for (uint32_t i = 0; i < p->segment_count; i++)
                 parts = p->segments[i].parts > parts ? p->segments[i].parts : parts;
             end(&n);
