@@ -168,6 +168,31 @@ uint16_t *check_random_halves(uint64_t seed, size_t count, float scale)
     return halves;
 }
 
+void check_ok(vka_status status, const vka_error *err)
+{
+    if (status != VKA_OK)
+        fail_msg("%s: %s", err->what, err->why);
+}
+
+void check_finite(const char *what, const float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            fail_msg("%s: element %zu is not finite", what, i);
+}
+
+void check_spoil(struct vka_exec *exec)
+{
+    for (uint32_t i = 0; i < exec->plan->arena_block_count; i++) {
+        size_t bytes = (size_t)(exec->plan->arena_blocks[i] + VKA_BLOCK_SLACK);
+        void *nan = need(malloc(bytes));
+        vka_error err = {0};
+        memset(nan, 0xff, bytes);
+        check_ok(vka_block_write(exec->gpu, exec->arena[i], 0, nan, bytes, &err), &err);
+        free(nan);
+    }
+}
+
 void check_round(float *values, size_t count, enum vka_dtype type)
 {
     for (size_t i = 0; type == VKA_F16 && i < count; i++)

@@ -20,6 +20,7 @@
 #include "graph/graph.h"
 #include "ops/ops.h"
 #include "ops/table.h"
+#include "render/exec.h"
 
 enum { CHECK_WEIGHTS = 32, CHECK_TENSORS = 64 };
 
@@ -68,6 +69,12 @@ float *check_random(uint64_t seed, size_t count, float scale);
 uint16_t *check_random_halves(uint64_t seed, size_t count, float scale);
 /* The nearest value of the type, as a device would hold it. */
 void check_round(float *values, size_t count, enum vka_dtype type);
+
+/* Fails with what the error says. */
+void check_ok(vka_status status, const vka_error *err);
+void check_finite(const char *what, const float *values, size_t count);
+/* Every byte of the plan's arena becomes 0xff, slack included: NaN in fp32 and fp16. */
+void check_spoil(struct vka_exec *exec);
 
 /* A weight of the model: values are copied. */
 void check_weight(struct check *c, const char *name, uint32_t rank, const uint64_t *dims, const float *values);

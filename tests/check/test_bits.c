@@ -27,36 +27,9 @@ static vka_gpu *gpu;
 static uint16_t *halves;
 static struct networks_numbers numbers;
 
-static void ok(vka_status s, const vka_error *err)
-{
-    if (s != VKA_OK)
-        fail_msg("%s: %s", err->what, err->why);
-}
-
 static struct vka_kernel_table table(void)
 {
     return check_table(gpu);
-}
-
-/* Every byte of the arena becomes 0xff: NaN in fp32 and fp16. */
-static void spoil(struct vka_exec *e)
-{
-    for (uint32_t i = 0; i < e->plan->arena_block_count; i++) {
-        size_t bytes = (size_t)(e->plan->arena_blocks[i] + VKA_BLOCK_SLACK);
-        void *nan = malloc(bytes);
-        vka_error err = {0};
-        assert_non_null(nan);
-        memset(nan, 0xff, bytes);
-        ok(vka_block_write(gpu, e->arena[i], 0, nan, bytes, &err), &err);
-        free(nan);
-    }
-}
-
-static void finite(const char *what, const float *v, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (!isfinite(v[i]))
-            fail_msg("%s: element %zu is not finite", what, i);
 }
 
 /* The k-th of the budgets, from all that can be used to all that must be. */
@@ -123,16 +96,16 @@ static uint64_t start_by(struct vka_unet_stage *s, const struct unet_case *u, ui
     assert_non_null(index);
     for (uint32_t i = 0; i < u->p.frames; i++)
         index[u->p.frames + i] = 1;
-    ok(vka_unet_stage_build(s, &u->p, &err), &err);
-    ok(vka_unet_stage_plan(s, budget, &need, &err), &err);
+    check_ok(vka_unet_stage_build(s, &u->p, &err), &err);
+    check_ok(vka_unet_stage_plan(s, budget, &need, &err), &err);
     if (knobs) {
         vka_plan_destroy(&s->unet.plan);
         s->unet.plan = vka_plan_make(s->unet.graph, knobs, &err);
-        ok(err.status, &err);
+        check_ok(err.status, &err);
     }
-    ok(vka_unet_stage_start(s, gpu, NULL, &err), &err);
-    spoil(s->unet.exec);
-    ok(vka_unet_stage_prompt(s, u->context, index, &err), &err);
+    check_ok(vka_unet_stage_start(s, gpu, NULL, &err), &err);
+    check_spoil(s->unet.exec);
+    check_ok(vka_unet_stage_prompt(s, u->context, index, &err), &err);
     free(index);
     return need;
 }
@@ -145,7 +118,7 @@ static uint64_t start(struct vka_unet_stage *s, const struct unet_case *u, uint6
 static void evaluate(struct vka_unet_stage *s, const struct unet_case *u, float timestep, float *eps)
 {
     vka_error err = {0};
-    ok(vka_unet_stage_once(s, u->sample, timestep, eps, NULL, &err), &err);
+    check_ok(vka_unet_stage_once(s, u->sample, timestep, eps, NULL, &err), &err);
 }
 
 /* Returns how many segments were cut, and units of weights streamed. */
@@ -158,9 +131,9 @@ static uint32_t unet_bits(const struct unet_case *u)
     vka_error err = {0};
     struct vka_unet_stage s;
     assert_true(first && second && eps);
-    ok(vka_unet_stage_build(&s, &u->p, &err), &err);
-    ok(vka_unet_stage_plan(&s, 0, &least, &err), &err);
-    ok(vka_unet_stage_plan(&s, UINT64_MAX, &most, &err), &err);
+    check_ok(vka_unet_stage_build(&s, &u->p, &err), &err);
+    check_ok(vka_unet_stage_plan(&s, 0, &least, &err), &err);
+    check_ok(vka_unet_stage_plan(&s, UINT64_MAX, &most, &err), &err);
     vka_unet_stage_end(&s);
     for (uint32_t k = 0; k < BUDGETS; k++) {
         uint64_t budget = budget_at(least, most, k), before = vka_gpu_device_bytes(gpu, NULL);
@@ -176,7 +149,7 @@ static uint32_t unet_bits(const struct unet_case *u)
             cut += p->segments[i].parts > 1;
         evaluate(&s, u, 501, eps);
         if (k == 0) {
-            finite(u->what, eps, u->elements);
+            check_finite(u->what, eps, u->elements);
             memcpy(first, eps, u->elements * sizeof *eps);
         } else
             check_same(u->what, eps, first, u->elements);
@@ -239,8 +212,8 @@ static struct miniature open_miniature(void)
     char model[512], motion[576];
     snprintf(model, sizeof model, "%s/models/miniature", root ? root : VKA_SOURCE_DIR);
     snprintf(motion, sizeof motion, "%s/motion.safetensors", model);
-    ok(vka_model_open(&m.model, model, &err), &err);
-    ok(vka_motion_open(&m.motion, motion, &err), &err);
+    check_ok(vka_model_open(&m.model, model, &err), &err);
+    check_ok(vka_motion_open(&m.motion, motion, &err), &err);
     return m;
 }
 
@@ -256,7 +229,7 @@ static struct unet_case miniature_case(const struct miniature *m, const char *wh
     vka_error err = {0};
     vka_weights *weights = vka_model_weights(m->model, VKA_PART_UNET, &err);
     const vka_unet_config *c = vka_model_unet(m->model, &err);
-    ok(err.status, &err);
+    check_ok(err.status, &err);
     return unet_case(what, weights, c, vka_motion_weights(m->motion), vka_motion_describe(m->motion), frames, size,
                      size, f16);
 }
@@ -291,20 +264,20 @@ static void text_bits(const char *what, vka_weights *weights, const vka_text_con
         struct vka_text_stage s;
         vka_error err = {0};
         uint64_t need, budget = k ? budget_at(least, most, k - 1) : 0, before = vka_gpu_device_bytes(gpu, NULL);
-        ok(vka_text_stage_build(&s, weights, c, 0, CHUNKS, TOKENS, f16, &t, &err), &err);
+        check_ok(vka_text_stage_build(&s, weights, c, 0, CHUNKS, TOKENS, f16, &t, &err), &err);
         if (k == 0) {
-            ok(vka_text_stage_plan(&s, 0, &least, &err), &err);
-            ok(vka_text_stage_plan(&s, UINT64_MAX, &most, &err), &err);
+            check_ok(vka_text_stage_plan(&s, 0, &least, &err), &err);
+            check_ok(vka_text_stage_plan(&s, UINT64_MAX, &most, &err), &err);
             vka_text_stage_end(&s);
             continue;
         }
-        ok(vka_text_stage_plan(&s, budget, &need, &err), &err);
+        check_ok(vka_text_stage_plan(&s, budget, &need, &err), &err);
         vka_gpu_reset_peak(gpu);
-        ok(vka_text_stage_run(&s, gpu, ids, out, NULL, &(vka_log){0}, &err), &err);
+        check_ok(vka_text_stage_run(&s, gpu, ids, out, NULL, &(vka_log){0}, &err), &err);
         check_peak(what, before, need, budget);
         vka_text_stage_end(&s);
         if (k == 1) {
-            finite(what, out, count);
+            check_finite(what, out, count);
             memcpy(first, out, count * sizeof *out);
         } else
             check_same(what, out, first, count);
@@ -321,9 +294,9 @@ static void vae_bits(const char *what, enum vka_vae_mode mode, vka_weights *weig
     uint64_t least, most;
     struct vka_vae_stage s;
     vka_error err = {0};
-    ok(vka_vae_stage_build(&s, mode, weights, c, frames, height, width, f16, &t, &err), &err);
-    ok(vka_vae_stage_plan(&s, 0, &least, &err), &err);
-    ok(vka_vae_stage_plan(&s, UINT64_MAX, &most, &err), &err);
+    check_ok(vka_vae_stage_build(&s, mode, weights, c, frames, height, width, f16, &t, &err), &err);
+    check_ok(vka_vae_stage_plan(&s, 0, &least, &err), &err);
+    check_ok(vka_vae_stage_plan(&s, UINT64_MAX, &most, &err), &err);
     size_t in_count = (size_t)frames * s.in_h * s.in_w * s.in_c;
     size_t out_bytes = (size_t)frames * s.out_h * s.out_w * (mode == VKA_VAE_ENCODE ? c->latent_channels : 3) *
                        (mode == VKA_VAE_PICTURES ? 1 : sizeof(float));
@@ -335,14 +308,14 @@ static void vae_bits(const char *what, enum vka_vae_mode mode, vka_weights *weig
     for (uint32_t k = 0; k < BUDGETS; k++) {
         uint64_t need, budget = budget_at(least, most, k), before = vka_gpu_device_bytes(gpu, NULL);
         bool bad = true;
-        ok(vka_vae_stage_build(&s, mode, weights, c, frames, height, width, f16, &t, &err), &err);
-        ok(vka_vae_stage_plan(&s, budget, &need, &err), &err);
+        check_ok(vka_vae_stage_build(&s, mode, weights, c, frames, height, width, f16, &t, &err), &err);
+        check_ok(vka_vae_stage_plan(&s, budget, &need, &err), &err);
         for (uint32_t i = 0; i < s.run.plan->segment_count; i++)
             bands += s.run.plan->segments[i].axis == VKA_AXIS_ROW ? s.run.plan->segments[i].parts - 1 : 0;
         vka_gpu_reset_peak(gpu);
-        ok(vka_vae_stage_start(&s, gpu, NULL, &err), &err);
-        spoil(s.run.exec);
-        ok(vka_vae_stage_run(&s, in, out, &bad, NULL, &err), &err);
+        check_ok(vka_vae_stage_start(&s, gpu, NULL, &err), &err);
+        check_spoil(s.run.exec);
+        check_ok(vka_vae_stage_run(&s, in, out, &bad, NULL, &err), &err);
         assert_false(bad); /* no NaN came through */
         check_peak(what, before, need, budget);
         vka_vae_stage_end(&s);
@@ -386,7 +359,7 @@ static void miniature_text_and_vae(void **state)
     vka_error err = {0};
     vka_weights *text = vka_model_weights(m.model, VKA_PART_TEXT, &err),
                 *vae = vka_model_weights(m.model, VKA_PART_VAE, &err);
-    ok(err.status, &err);
+    check_ok(err.status, &err);
     text_bits("the miniature's text encoder, fp16", text, vka_model_text(m.model, &err), true);
     vae_bits("the miniature's VAE decoder, fp32", VKA_VAE_DECODE, vae, vka_model_vae(m.model, &err), 1, 6, 8, false);
     /* fp32 only: this VAE's activations reach 2e6, beyond fp16 */
@@ -405,7 +378,7 @@ static void spoil_ring(struct vka_exec *e)
     vka_error err = {0};
     assert_non_null(nan);
     memset(nan, 0xff, bytes);
-    ok(vka_block_write(gpu, e->weights[e->plan->ring_block], 0, nan, bytes, &err), &err);
+    check_ok(vka_block_write(gpu, e->weights[e->plan->ring_block], 0, nan, bytes, &err), &err);
     free(nan);
 }
 
@@ -535,8 +508,8 @@ static void stop_and_begin_again(const struct vka_knobs *knobs)
     for (uint32_t i = 0; i < lists; i++)
         e->lists.items[i].seconds = 100;
     s.first = true;
-    spoil(e);
-    ok(vka_unet_stage_once(&s, u.sample, 501, eps, &ticker, &err), &err);
+    check_spoil(e);
+    check_ok(vka_unet_stage_once(&s, u.sample, 501, eps, &ticker, &err), &err);
     check_same("one list in each submission", eps, first, u.elements);
     uint32_t copies = 0;
     for (uint32_t i = 0; i < lists; i++)
@@ -557,7 +530,7 @@ static void stop_and_begin_again(const struct vka_knobs *knobs)
         vka_error stop = {0};
         assert_int_equal(vka_unet_stage_once(&s, u.sample, 501, eps, &ticker, &stop), VKA_E_STOPPED);
         assert_true(s.first);
-        ok(vka_gpu_idle(gpu, &err), &err);
+        check_ok(vka_gpu_idle(gpu, &err), &err);
         evaluate(&s, &u, 501, eps);
         check_same("after a stop", eps, first, u.elements);
     }
@@ -565,15 +538,15 @@ static void stop_and_begin_again(const struct vka_knobs *knobs)
     /* recorded again, for other addresses of input and output, it takes no more memory */
     uint64_t bytes = vka_gpu_device_bytes(gpu, NULL);
     vka_block *other = NULL;
-    ok(vka_block_create(gpu, s.io.bytes, VKA_MEMORY_DEVICE, true, &other, &err), &err);
+    check_ok(vka_block_create(gpu, s.io.bytes, VKA_MEMORY_DEVICE, true, &other, &err), &err);
     vka_exec_bind(e, s.eps, other->address + s.eps_at);
-    ok(vka_exec_record(e, &err), &err);
+    check_ok(vka_exec_record(e, &err), &err);
     s.first = true;
-    ok(vka_exec_run(e, true, NULL, &err), &err);
+    check_ok(vka_exec_run(e, true, NULL, &err), &err);
     size_t out_bytes = (size_t)vka_tensor_bytes(vka_info(s.unet.graph, s.eps));
     float *pixels = malloc(out_bytes);
     assert_non_null(pixels);
-    ok(vka_block_read(gpu, other, s.eps_at, pixels, out_bytes, &err), &err);
+    check_ok(vka_block_read(gpu, other, s.eps_at, pixels, out_bytes, &err), &err);
     vka_pixels_to_planes(eps, pixels, 2 * u.p.frames, c.out_channels, u.p.height, u.p.width);
     check_same("recorded again", eps, first, u.elements);
     vka_block_destroy(gpu, &other);
@@ -613,8 +586,8 @@ static void packing_can_be_stopped(void **state)
     struct vka_unet_stage s;
     vka_error err = {0};
     uint64_t need, before = vka_gpu_device_bytes(gpu, NULL);
-    ok(vka_unet_stage_build(&s, &u.p, &err), &err);
-    ok(vka_unet_stage_plan(&s, UINT64_MAX, &need, &err), &err);
+    check_ok(vka_unet_stage_build(&s, &u.p, &err), &err);
+    check_ok(vka_unet_stage_plan(&s, UINT64_MAX, &need, &err), &err);
     assert_int_equal(vka_unet_stage_start(&s, gpu, &(vka_ticker){count_ticks, &ticks}, &err), VKA_E_STOPPED);
     vka_unet_stage_end(&s);
     assert_true(vka_gpu_device_bytes(gpu, NULL) == before);

@@ -26,12 +26,6 @@ enum { NUMBERS = 1 << 21, MOST_PLANS = 4096, STEPS = 2, TOKENS = 20, HASH_TEXT =
 
 static vka_gpu *gpu;
 
-static void ok(vka_status s, const vka_error *err)
-{
-    if (s != VKA_OK)
-        fail_msg("%s: %s", err->what, err->why);
-}
-
 /* Not under a sanitizer, which is slow: gcc tells of it by a macro, clang by a feature. */
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED true
@@ -78,14 +72,14 @@ static void build(struct stage *s, const struct subject *u)
     const struct vka_kernel_table table = check_table(gpu);
     *s = (struct stage){0};
     if (u->p.weights) {
-        ok(vka_unet_stage_build(&s->unet, &u->p, &err), &err);
-        ok(vka_unet_stage_plan(&s->unet, UINT64_MAX, &need, &err), &err);
+        check_ok(vka_unet_stage_build(&s->unet, &u->p, &err), &err);
+        check_ok(vka_unet_stage_plan(&s->unet, UINT64_MAX, &need, &err), &err);
         s->run = &s->unet.unet;
     } else {
-        ok(vka_vae_stage_build(&s->vae, VKA_VAE_PICTURES, u->vae_weights, u->vae, 1, u->height, u->width, u->f16,
+        check_ok(vka_vae_stage_build(&s->vae, VKA_VAE_PICTURES, u->vae_weights, u->vae, 1, u->height, u->width, u->f16,
                                &table, &err),
            &err);
-        ok(vka_vae_stage_plan(&s->vae, UINT64_MAX, &need, &err), &err);
+        check_ok(vka_vae_stage_plan(&s->vae, UINT64_MAX, &need, &err), &err);
         s->run = &s->vae.run;
     }
     s->other = need - s->run->need;
@@ -104,7 +98,7 @@ static uint64_t argument_bytes(const struct stage *s)
     uint64_t *store, bytes;
     const struct vka_rates rates = vka_exec_rates(NULL, 0);
     vka_error err = {0};
-    ok(vka_addresses_fake(s->run->plan, &at, &store, &err), &err);
+    check_ok(vka_addresses_fake(s->run->plan, &at, &store, &err), &err);
     struct vka_program *p = vka_program_record(s->run->plan, &s->run->table, &at, &rates, &err);
     free(store);
     if (!p)
@@ -112,20 +106,6 @@ static uint64_t argument_bytes(const struct stage *s)
     bytes = p->args_bytes;
     vka_program_destroy(&p);
     return bytes;
-}
-
-/* Every byte of the arena becomes 0xff: NaN in fp32 and fp16. */
-static void spoil(struct vka_exec *e)
-{
-    for (uint32_t i = 0; i < e->plan->arena_block_count; i++) {
-        size_t bytes = (size_t)(e->plan->arena_blocks[i] + VKA_BLOCK_SLACK);
-        void *nan = malloc(bytes);
-        vka_error err = {0};
-        assert_non_null(nan);
-        memset(nan, 0xff, bytes);
-        ok(vka_block_write(gpu, e->arena[i], 0, nan, bytes, &err), &err);
-        free(nan);
-    }
 }
 
 /* Block for block what the plan says. */
@@ -151,18 +131,15 @@ static void run_unet(struct stage *s, const struct subject *u, void *out)
     assert_non_null(index);
     for (uint32_t i = 0; i < u->p.frames; i++)
         index[u->p.frames + i] = 1;
-    ok(vka_unet_stage_start(&s->unet, gpu, NULL, &err), &err);
-    spoil(s->run->exec);
-    ok(vka_unet_stage_prompt(&s->unet, u->context, index, &err), &err);
-    ok(vka_unet_stage_set(&s->unet, VKA_SLOT_X, u->noise, &err), &err);
+    check_ok(vka_unet_stage_start(&s->unet, gpu, NULL, &err), &err);
+    check_spoil(s->run->exec);
+    check_ok(vka_unet_stage_prompt(&s->unet, u->context, index, &err), &err);
+    check_ok(vka_unet_stage_set(&s->unet, VKA_SLOT_X, u->noise, &err), &err);
     for (uint32_t i = 0; i < STEPS; i++)
-        ok(vka_unet_stage_eval(&s->unet, vka_sampler_eval_at(u->p.sampler, i), 5, NULL, &err), &err);
-    ok(vka_unet_stage_get(&s->unet, VKA_SLOT_X, out, &err), &err);
-    ok(vka_unet_stage_get(&s->unet, VKA_SLOT_EPS, (float *)(void *)((char *)out + half), &err), &err);
-    const float *v = out;
-    for (size_t i = 0; i < u->out_bytes / sizeof *v; i++)
-        if (!isfinite(v[i]))
-            fail_msg("%s: element %zu is not finite", u->what, i);
+        check_ok(vka_unet_stage_eval(&s->unet, vka_sampler_eval_at(u->p.sampler, i), 5, NULL, &err), &err);
+    check_ok(vka_unet_stage_get(&s->unet, VKA_SLOT_X, out, &err), &err);
+    check_ok(vka_unet_stage_get(&s->unet, VKA_SLOT_EPS, (float *)(void *)((char *)out + half), &err), &err);
+    check_finite(u->what, out, u->out_bytes / sizeof(float));
     free(index);
 }
 
@@ -170,9 +147,9 @@ static void run_vae(struct stage *s, const struct subject *u, void *out)
 {
     vka_error err = {0};
     bool bad = true;
-    ok(vka_vae_stage_start(&s->vae, gpu, NULL, &err), &err);
-    spoil(s->run->exec);
-    ok(vka_vae_stage_run(&s->vae, u->noise, out, &bad, NULL, &err), &err);
+    check_ok(vka_vae_stage_start(&s->vae, gpu, NULL, &err), &err);
+    check_spoil(s->run->exec);
+    check_ok(vka_vae_stage_run(&s->vae, u->noise, out, &bad, NULL, &err), &err);
     assert_false(bad); /* no NaN came through */
 }
 
@@ -396,11 +373,11 @@ static void the_miniature(void **state)
     char folder[512], path[576];
     snprintf(folder, sizeof folder, "%s/models/miniature", root ? root : VKA_SOURCE_DIR);
     snprintf(path, sizeof path, "%s/motion.safetensors", folder);
-    ok(vka_model_open(&model, folder, &err), &err);
-    ok(vka_motion_open(&motion, path, &err), &err);
+    check_ok(vka_model_open(&model, folder, &err), &err);
+    check_ok(vka_motion_open(&motion, path, &err), &err);
     vka_weights *unet = vka_model_weights(model, VKA_PART_UNET, &err),
                 *vae = vka_model_weights(model, VKA_PART_VAE, &err);
-    ok(err.status, &err);
+    check_ok(err.status, &err);
     for (int f16 = 0; f16 < 2; f16++)
         sweep_unet(f16 ? "the miniature's UNet, fp16" : "the miniature's UNet, fp32", 20, unet,
                    vka_model_unet(model, &err), vka_motion_weights(motion), vka_motion_describe(motion), 4, 8, 8,

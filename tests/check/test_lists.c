@@ -29,12 +29,6 @@ struct network {
     size_t elements;
 };
 
-static void ok(vka_status s, const vka_error *err)
-{
-    if (s != VKA_OK)
-        fail_msg("%s: %s", err->what, err->why);
-}
-
 /* The network on the device within a budget, run once in whole launches: n->whole.  Returns what was planned. */
 static uint64_t start(struct network *n, const struct vka_kernel_table *table, bool f16, uint64_t budget)
 {
@@ -57,12 +51,12 @@ static uint64_t start(struct network *n, const struct vka_kernel_table *table, b
     n->whole = calloc(n->elements, sizeof *n->whole);
     n->eps = calloc(n->elements, sizeof *n->eps);
     assert_true(n->whole && n->eps);
-    ok(vka_unet_stage_build(&n->stage, &p, &err), &err);
-    ok(vka_unet_stage_plan(&n->stage, budget, &need, &err), &err);
+    check_ok(vka_unet_stage_build(&n->stage, &p, &err), &err);
+    check_ok(vka_unet_stage_plan(&n->stage, budget, &need, &err), &err);
     vka_gpu_reset_peak(gpu);
-    ok(vka_unet_stage_start(&n->stage, gpu, NULL, &err), &err);
-    ok(vka_unet_stage_prompt(&n->stage, context, index, &err), &err);
-    ok(vka_unet_stage_once(&n->stage, n->sample, 501, n->whole, NULL, &err), &err);
+    check_ok(vka_unet_stage_start(&n->stage, gpu, NULL, &err), &err);
+    check_ok(vka_unet_stage_prompt(&n->stage, context, index, &err), &err);
+    check_ok(vka_unet_stage_once(&n->stage, n->sample, 501, n->whole, NULL, &err), &err);
     free(context);
     return need;
 }
@@ -83,10 +77,10 @@ static void run_with(struct network *n, const struct vka_limits *limits)
     struct vka_exec *e = n->stage.unet.exec;
     if (limits) {
         e->limits = *limits;
-        ok(vka_exec_record(e, &err), &err);
+        check_ok(vka_exec_record(e, &err), &err);
         n->stage.first = true; /* what runs once is cut too */
     }
-    ok(vka_unet_stage_once(&n->stage, n->sample, 501, n->eps, NULL, &err), &err);
+    check_ok(vka_unet_stage_once(&n->stage, n->sample, 501, n->eps, NULL, &err), &err);
     check_same("cut by time", n->eps, n->whole, n->elements);
 }
 

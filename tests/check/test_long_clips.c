@@ -26,12 +26,6 @@ static vka_gpu *gpu;
 static uint16_t *halves;
 static struct networks_numbers numbers;
 
-static void ok(vka_status s, const vka_error *err)
-{
-    if (s != VKA_OK)
-        fail_msg("%s: %s", err->what, err->why);
-}
-
 /* A clip: the network, the sampler, its noise, one prompt for uncond and one for every frame. */
 struct clip {
     vka_unet_config config;
@@ -111,7 +105,7 @@ static void set_prompt(struct vka_unet_stage *s, const struct clip *c, uint32_t 
     assert_non_null(index);
     for (uint32_t i = 0; i < frames; i++)
         index[cond + i] = 1 + (frame ? frame[i] : (int32_t)i);
-    ok(vka_unet_stage_prompt(s, c->context, index, &err), &err);
+    check_ok(vka_unet_stage_prompt(s, c->context, index, &err), &err);
     free(index);
 }
 
@@ -124,24 +118,24 @@ static bool render_in(const struct clip *c, const struct vka_unet_stage_params *
     struct vka_unet_stage s;
     vka_error err = {0};
     uint64_t need, peak, before = vka_gpu_device_bytes(gpu, NULL);
-    ok(vka_unet_stage_build(&s, p, &err), &err);
+    check_ok(vka_unet_stage_build(&s, p, &err), &err);
     if (choose)
-        ok(vka_unet_stage_choose(&s, &ask, &need, &err), &err);
+        check_ok(vka_unet_stage_choose(&s, &ask, &need, &err), &err);
     else
-        ok(vka_unet_stage_ask(&s, &ask, &need, &err), &err);
+        check_ok(vka_unet_stage_ask(&s, &ask, &need, &err), &err);
     bool parked = s.parked;
     vka_gpu_reset_peak(gpu);
-    ok(vka_unet_stage_start(&s, gpu, NULL, &err), &err);
+    check_ok(vka_unet_stage_start(&s, gpu, NULL, &err), &err);
     set_prompt(&s, c, p->frames, NULL);
-    ok(vka_unet_stage_set(&s, VKA_SLOT_X, c->noise, &err), &err);
+    check_ok(vka_unet_stage_set(&s, VKA_SLOT_X, c->noise, &err), &err);
     for (uint32_t i = 0; i < STEPS; i++) {
         const vka_sampler_eval *e = vka_sampler_eval_at(c->sampler, i);
         if (e->draws_noise)
-            ok(vka_unet_stage_set(&s, VKA_SLOT_NOISE, c->step_noise + i * c->all, &err), &err);
-        ok(vka_unet_stage_eval(&s, e, CFG, NULL, &err), &err);
+            check_ok(vka_unet_stage_set(&s, VKA_SLOT_NOISE, c->step_noise + i * c->all, &err), &err);
+        check_ok(vka_unet_stage_eval(&s, e, CFG, NULL, &err), &err);
     }
-    ok(vka_unet_stage_get(&s, VKA_SLOT_X, latents, &err), &err);
-    ok(vka_unet_stage_get(&s, VKA_SLOT_EPS, eps, &err), &err);
+    check_ok(vka_unet_stage_get(&s, VKA_SLOT_X, latents, &err), &err);
+    check_ok(vka_unet_stage_get(&s, VKA_SLOT_EPS, eps, &err), &err);
     vka_gpu_device_bytes(gpu, &peak);
     assert_true(peak - before == need);
     vka_unet_stage_end(&s);
@@ -182,9 +176,9 @@ static void render_apart(const struct clip *c, const struct vka_window_params *w
     uint32_t f = p.frames;
     p.frames = window->length;
     p.sampler = NULL;
-    ok(vka_unet_stage_build(&s, &p, &err), &err);
-    ok(vka_unet_stage_plan(&s, UINT64_MAX, &need, &err), &err);
-    ok(vka_unet_stage_start(&s, gpu, NULL, &err), &err);
+    check_ok(vka_unet_stage_build(&s, &p, &err), &err);
+    check_ok(vka_unet_stage_plan(&s, UINT64_MAX, &need, &err), &err);
+    check_ok(vka_unet_stage_start(&s, gpu, NULL, &err), &err);
     size_t one = window->length * c->frame;
     float *in = calloc(2 * one, sizeof *in), *out = calloc(2 * one, sizeof *out), *guided = calloc(one, sizeof *guided);
     uint32_t *seen = calloc(f, sizeof *seen);
@@ -193,7 +187,7 @@ static void render_apart(const struct clip *c, const struct vka_window_params *w
     for (uint32_t i = 0; i < STEPS; i++) {
         const vka_sampler_eval *e = vka_sampler_eval_at(c->sampler, i);
         const float scale = (float)e->input_scale, guidance[2] = {(float)(p.branches > 1 ? 1 - CFG : 1), (float)CFG};
-        ok(vka_windows_make(&w, window, f, e->step, &err), &err);
+        check_ok(vka_windows_make(&w, window, f, e->step, &err), &err);
         memset(seen, 0, f * sizeof *seen);
         for (uint32_t k = 0; k < w.count; k++) {
             const int32_t *frame = w.frame + k * w.length;
@@ -202,7 +196,7 @@ static void render_apart(const struct clip *c, const struct vka_window_params *w
                     combine(in + b * one + j * c->frame, (const float *[]){latents + (size_t)frame[j] * c->frame},
                             &scale, 1, c->frame);
             set_prompt(&s, c, w.length, frame);
-            ok(vka_unet_stage_once(&s, in, e->timestep, out, NULL, &err), &err);
+            check_ok(vka_unet_stage_once(&s, in, e->timestep, out, NULL, &err), &err);
             combine(guided, (const float *[]){out, out + one}, guidance, p.branches, one);
             vka_windows_add(&w, k, guided, c->frame, eps, seen);
         }
@@ -292,8 +286,8 @@ static uint64_t need_of(const struct vka_unet_stage_params *p, bool park, uint64
     vka_error err = {0};
     uint64_t need;
     q.park = park;
-    ok(vka_unet_stage_build(&s, &q, &err), &err);
-    ok(vka_unet_stage_plan(&s, budget, &need, &err), &err);
+    check_ok(vka_unet_stage_build(&s, &q, &err), &err);
+    check_ok(vka_unet_stage_plan(&s, budget, &need, &err), &err);
     *host = s.unet.plan->host_bytes + vka_unet_stage_host_bytes(&s);
     vka_unet_stage_end(&s);
     return need;
@@ -389,9 +383,9 @@ static void device_memory_does_not_grow(void **state)
         p.frames = frames[i];
         p.prompts = 2;
         p.window = (struct vka_window_params){8, 1, 2};
-        ok(vka_unet_stage_build(&s, &p, &err), &err);
-        ok(vka_unet_stage_plan(&s, UINT64_MAX, &need[i], &err), &err);
-        ok(vka_unet_stage_traffic(&s, lines, &count, &err), &err);
+        check_ok(vka_unet_stage_build(&s, &p, &err), &err);
+        check_ok(vka_unet_stage_plan(&s, UINT64_MAX, &need[i], &err), &err);
+        check_ok(vka_unet_stage_traffic(&s, lines, &count, &err), &err);
         host[i] = vka_unet_stage_host_bytes(&s);
         printf("%u frames in windows of 8: %llu bytes on the device, %llu in host memory, %u dispatches a step\n",
                frames[i], (unsigned long long)need[i], (unsigned long long)host[i], lines[0].dispatches);
@@ -431,27 +425,27 @@ static void a_stopped_evaluation_can_be_repeated(void **state)
     struct results r = results_of(c.all);
     const vka_sampler_eval *e = vka_sampler_eval_at(c.sampler, 0);
     p.window = (struct vka_window_params){4, 1, 1};
-    ok(vka_unet_stage_build(&s, &p, &err), &err);
-    ok(vka_unet_stage_plan(&s, UINT64_MAX, &need, &err), &err);
-    ok(vka_unet_stage_start(&s, gpu, NULL, &err), &err);
+    check_ok(vka_unet_stage_build(&s, &p, &err), &err);
+    check_ok(vka_unet_stage_plan(&s, UINT64_MAX, &need, &err), &err);
+    check_ok(vka_unet_stage_start(&s, gpu, NULL, &err), &err);
     set_prompt(&s, &c, p.frames, NULL);
-    ok(vka_unet_stage_set(&s, VKA_SLOT_X, c.noise, &err), &err);
+    check_ok(vka_unet_stage_set(&s, VKA_SLOT_X, c.noise, &err), &err);
     struct counter ticks = {0, -1};
     const vka_ticker ticker = {count_ticks, &ticks};
-    ok(vka_unet_stage_eval(&s, e, CFG, &ticker, &err), &err);
-    ok(vka_unet_stage_get(&s, VKA_SLOT_X, r.want_latents, &err), &err);
+    check_ok(vka_unet_stage_eval(&s, e, CFG, &ticker, &err), &err);
+    check_ok(vka_unet_stage_get(&s, VKA_SLOT_X, r.want_latents, &err), &err);
     const struct vka_windows *w = vka_unet_stage_windows(&s);
     assert_true(w && w->count >= 3 && w->length == 4 && w->frames == 11);
     int all = ticks.calls;
     for (int k = 0; k < 4; k++) {
         ticks = (struct counter){0, k * all / 5};
         vka_error stop = {0};
-        ok(vka_unet_stage_set(&s, VKA_SLOT_X, c.noise, &err), &err);
+        check_ok(vka_unet_stage_set(&s, VKA_SLOT_X, c.noise, &err), &err);
         assert_int_equal(vka_unet_stage_eval(&s, e, CFG, &ticker, &stop), VKA_E_STOPPED);
-        ok(vka_unet_stage_get(&s, VKA_SLOT_X, r.latents, &err), &err);
+        check_ok(vka_unet_stage_get(&s, VKA_SLOT_X, r.latents, &err), &err);
         check_same("X after a stop", r.latents, c.noise, c.all);
-        ok(vka_unet_stage_eval(&s, e, CFG, NULL, &err), &err);
-        ok(vka_unet_stage_get(&s, VKA_SLOT_X, r.latents, &err), &err);
+        check_ok(vka_unet_stage_eval(&s, e, CFG, NULL, &err), &err);
+        check_ok(vka_unet_stage_get(&s, VKA_SLOT_X, r.latents, &err), &err);
         check_same("repeated", r.latents, r.want_latents, c.all);
     }
     vka_unet_stage_end(&s);

@@ -24,12 +24,6 @@
 
 enum { WORDS = 5000, NUMBERS = 1 << 19 };
 
-static void ok(vka_status s, const vka_error *err)
-{
-    if (s != VKA_OK)
-        fail_msg("%s: %s", err->what, err->why);
-}
-
 /* The device with its second queue where it has one, else with a twin. */
 static vka_gpu *open_two(void)
 {
@@ -141,7 +135,7 @@ static void chain_check(struct chain *c)
     uint32_t *words = malloc(4 * WORDS);
     vka_error err = {0};
     assert_non_null(words);
-    ok(vka_block_read(c->gpu, c->d, 0, words, 4 * WORDS, &err), &err);
+    check_ok(vka_block_read(c->gpu, c->d, 0, words, 4 * WORDS, &err), &err);
     for (uint32_t i = 0; i < WORDS; i++)
         if (words[i] != 2 * (3 * i + 7) + 7)
             fail_msg("word %u is %u", i, words[i]);
@@ -157,24 +151,24 @@ static void queues_take_turns(void **state)
         assert_true(two == (mode != 1));
         struct chain c;
         vka_error err = {0};
-        ok(chain_open(&c, gpu, &err), &err);
+        check_ok(chain_open(&c, gpu, &err), &err);
         for (int i = 0; i < 5; i++) {
             bool done = false;
             if (c.d->map)
                 memset(c.d->map, 0, 4 * WORDS);
-            ok(chain_submit(&c, &err), &err);
+            check_ok(chain_submit(&c, &err), &err);
             for (int k = 0; k < 4; k++)
                 assert_int_equal((c.tickets[k] & VKA_TICKET_TRANSFER) != 0, two && k % 2 == 1);
             if (i % 2)
-                ok(vka_gpu_idle(gpu, &err), &err);
+                check_ok(vka_gpu_idle(gpu, &err), &err);
             else {
-                ok(vka_gpu_wait(gpu, c.tickets[3], 60, &done, &err), &err);
+                check_ok(vka_gpu_wait(gpu, c.tickets[3], 60, &done, &err), &err);
                 assert_true(done);
             }
             chain_check(&c);
             /* all before it is done too, on either queue */
             for (int k = 0; k < 3; k++) {
-                ok(vka_gpu_wait(gpu, c.tickets[k], 0, &done, &err), &err);
+                check_ok(vka_gpu_wait(gpu, c.tickets[k], 0, &done, &err), &err);
                 assert_true(done);
             }
         }
@@ -195,7 +189,7 @@ static void nonsense_is_refused(void **state)
     struct chain c;
     vka_error err = {0};
     uint64_t ticket = 0;
-    ok(chain_open(&c, gpu, &err), &err);
+    check_ok(chain_open(&c, gpu, &err), &err);
     vka_list *mixed[] = {c.fill, c.there}, *list = NULL;
     assert_int_equal(vka_gpu_submit(gpu, mixed, 2, &ticket, &err), VKA_E_INTERNAL);
     assert_non_null(strstr(err.what, "two queues"));
@@ -204,14 +198,14 @@ static void nonsense_is_refused(void **state)
     assert_int_equal(vka_gpu_submit_after(gpu, &c.fill, 1, VKA_TICKET_TRANSFER | 1, &ticket, &err), VKA_E_INTERNAL);
     assert_int_equal(vka_gpu_wait(gpu, VKA_TICKET_TRANSFER | 1, 0, &(bool){false}, NULL), VKA_E_INTERNAL);
     vka_error_clear(&err);
-    ok(vka_list_begin_transfer(gpu, "copies", &list, &err), &err);
-    ok(add_fill(&c, list, 1, c.a, NULL, "conv 9", &err), &err);
+    check_ok(vka_list_begin_transfer(gpu, "copies", &list, &err), &err);
+    check_ok(add_fill(&c, list, 1, c.a, NULL, "conv 9", &err), &err);
     assert_int_equal(vka_list_end(list, &err), VKA_E_INTERNAL);
     assert_non_null(strstr(err.what, "conv 9"));
     vka_list_destroy(gpu, &list);
     vka_error_clear(&err);
-    ok(chain_submit(&c, &err), &err); /* nothing of it did harm */
-    ok(vka_gpu_idle(gpu, &err), &err);
+    check_ok(chain_submit(&c, &err), &err); /* nothing of it did harm */
+    check_ok(vka_gpu_idle(gpu, &err), &err);
     chain_check(&c);
     chain_close(&c);
     check_close_gpu(&gpu);
@@ -293,7 +287,7 @@ static void calls_fail_and_nothing_is_lost(void **state)
             assert_int_equal(vka_gpu_device_bytes(gpu, NULL), 0);
             *vka_gpu_table(gpu) = real;
             vka_error_clear(&err);
-            ok(day(gpu, &err), &err);
+            check_ok(day(gpu, &err), &err);
             check_close_gpu(&gpu);
             if (!hit) {
                 assert_true(met >= (which == 1 ? 1 : 2) || (which == 3 && !stamps));
@@ -310,7 +304,7 @@ static void a_loss_names_both_queues(void **state)
         vka_gpu *gpu = open_two();
         struct chain c;
         vka_error err = {0};
-        ok(chain_open(&c, gpu, &err), &err);
+        check_ok(chain_open(&c, gpu, &err), &err);
         real = *vka_gpu_table(gpu);
         use_fault(vka_gpu_table(gpu), at == 3);
         answer = VK_ERROR_DEVICE_LOST;
@@ -358,14 +352,14 @@ static void copies_hang(void **state)
         vka_gpu *gpu = open_two();
         struct chain c;
         vka_error err = {0};
-        ok(chain_open(&c, gpu, &err), &err);
-        ok(vka_gpu_idle(gpu, &err), &err);
+        check_ok(chain_open(&c, gpu, &err), &err);
+        check_ok(vka_gpu_idle(gpu, &err), &err);
         real = *vka_gpu_table(gpu);
         VkDevice handle = gpu->device;
         stuck = gpu->lines[VKA_LANE_TRANSFER].timeline;
         vka_gpu_table(gpu)->vkWaitSemaphores = never;
         vka_gpu_table(gpu)->vkGetSemaphoreCounterValue = count_unless_stuck;
-        ok(chain_submit(&c, &err), &err);
+        check_ok(chain_submit(&c, &err), &err);
         real.vkDeviceWaitIdle(handle);
         gpu->patience_s = 0.2;
         double began = vka_now();
@@ -529,17 +523,17 @@ static void edges_are_submitted(void **state)
         knobs.branches_per_pass = 1 + k % 2;
         knobs.weight_limit = k / 2 % 2 ? 400000 : 0;
         knobs.prefetch = true;
-        ok(vka_unet_stage_build(&s, &p, &err), &err);
-        ok(vka_unet_stage_plan(&s, UINT64_MAX, &need, &err), &err);
+        check_ok(vka_unet_stage_build(&s, &p, &err), &err);
+        check_ok(vka_unet_stage_plan(&s, UINT64_MAX, &need, &err), &err);
         vka_plan_destroy(&s.unet.plan);
         s.unet.plan = vka_plan_make(s.unet.graph, &knobs, &err);
-        ok(err.status, &err);
-        ok(vka_unet_stage_start(&s, gpu, NULL, &err), &err);
-        ok(vka_unet_stage_prompt(&s, context, index, &err), &err);
+        check_ok(err.status, &err);
+        check_ok(vka_unet_stage_start(&s, gpu, NULL, &err), &err);
+        check_ok(vka_unet_stage_prompt(&s, context, index, &err), &err);
         struct vka_exec *e = s.unet.exec;
         if (k >= 4) { /* every dispatch a list of its own */
             e->limits = (struct vka_limits){1e3, 1e-9, k & 1 ? 1e-9 : 1, 1, false};
-            ok(vka_exec_record(e, &err), &err);
+            check_ok(vka_exec_record(e, &err), &err);
         }
         for (int round = 0; round < 3; round++) {
             real = *vka_gpu_table(gpu);
@@ -548,13 +542,13 @@ static void edges_are_submitted(void **state)
             memset(spy.known, 0, sizeof spy.known);
             e->lists.limits.measured = false; /* these lists are looked at */
             vka_gpu_table(gpu)->vkQueueSubmit = watch_submit;
-            ok(vka_exec_run(e, round == 0, NULL, &err), &err);
+            check_ok(vka_exec_run(e, round == 0, NULL, &err), &err);
             *vka_gpu_table(gpu) = real;
             edges += check_submissions(&e->lists, round ? VKA_TURN_NEXT : VKA_TURN_FIRST);
             if (round)
                 units += check_overlap(&e->lists);
         }
-        ok(vka_unet_stage_once(&s, sample, 501, eps, NULL, &err), &err);
+        check_ok(vka_unet_stage_once(&s, sample, 501, eps, NULL, &err), &err);
         vka_unet_stage_end(&s);
     }
     printf("%u edges between the queues, each submitted as a wait; %u units came while the one before ran\n", edges, units);

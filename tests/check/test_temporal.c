@@ -35,12 +35,6 @@ enum { LENGTHS = sizeof lengths / sizeof *lengths };
 
 static vka_gpu *gpu;
 
-static void ok(vka_status s, const vka_error *err)
-{
-    if (s != VKA_OK)
-        fail_msg("%s: %s", err->what, err->why);
-}
-
 /* ---- right --------------------------------------------------------------------------------------------------- */
 
 enum { PIXELS = 3, PARTS = 3 };
@@ -188,16 +182,16 @@ static void build_module(struct module *m, const vka_motion_info *info, vka_weig
 {
     vka_error err = {0};
     *m = (struct module){0};
-    ok(vka_netrun_begin(&m->run, "motion module", 1, frames, NULL, motion, f16, table, &err), &err);
+    check_ok(vka_netrun_begin(&m->run, "motion module", 1, frames, NULL, motion, f16, table, &err), &err);
     vka_build *b = &m->run.build;
     m->in = vka_graph_tensor(b, "x", VKA_SAMPLE, VKA_INPUT, f16 ? VKA_F16 : VKA_F32, 0, size, size, info->channels[0]);
     m->out =
         vka_net_motion(b, info, info->norm_num_groups, false, m->in, vka_scope_root("down_blocks.0.motion_modules.0"));
     vka_graph_output(b, m->out);
-    ok(vka_netrun_finish(&m->run, &m->in, 1, &err), &err);
+    check_ok(vka_netrun_finish(&m->run, &m->in, 1, &err), &err);
     vka_io_add(&m->io, vka_tensor_bytes(vka_info(m->run.graph, m->in)));
     m->out_at = vka_io_add(&m->io, vka_tensor_bytes(vka_info(m->run.graph, m->out)));
-    ok(vka_netrun_plan(&m->run, UINT64_MAX, vka_block_footprint(m->io.bytes), &err), &err);
+    check_ok(vka_netrun_plan(&m->run, UINT64_MAX, vka_block_footprint(m->io.bytes), &err), &err);
 }
 
 static uint64_t planned(const struct module *m)
@@ -230,14 +224,14 @@ static void run_module(struct module *m, uint32_t channels)
     float *x = check_random(3, count, 1);
     assert_true(in->pitch == channels && out->pitch == channels && out->dtype == VKA_F32);
     vka_gpu_reset_peak(gpu);
-    ok(vka_block_create(gpu, m->io.bytes, VKA_MEMORY_DEVICE, false, &block, &err), &err);
-    ok(vka_netrun_start(&m->run, gpu, NULL, &err), &err);
+    check_ok(vka_block_create(gpu, m->io.bytes, VKA_MEMORY_DEVICE, false, &block, &err), &err);
+    check_ok(vka_netrun_start(&m->run, gpu, NULL, &err), &err);
     vka_exec_bind(m->run.exec, m->in, block->address);
     vka_exec_bind(m->run.exec, m->out, block->address + m->out_at);
-    ok(vka_exec_record(m->run.exec, &err), &err);
-    ok(vka_block_write(gpu, block, 0, x, count * sizeof *x, &err), &err);
-    ok(vka_exec_run(m->run.exec, true, NULL, &err), &err);
-    ok(vka_block_read(gpu, block, m->out_at, x, count * sizeof *x, &err), &err);
+    check_ok(vka_exec_record(m->run.exec, &err), &err);
+    check_ok(vka_block_write(gpu, block, 0, x, count * sizeof *x, &err), &err);
+    check_ok(vka_exec_run(m->run.exec, true, NULL, &err), &err);
+    check_ok(vka_block_read(gpu, block, m->out_at, x, count * sizeof *x, &err), &err);
     for (size_t i = 0; i < count; i++)
         if (!isfinite(x[i]))
             fail_msg("%u frames: element %zu is not finite", in->n, i);
