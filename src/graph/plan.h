@@ -130,10 +130,10 @@ struct vka_step {
 /* Which evaluation: the first of a prompt, or one that leaves out what runs once. */
 enum vka_turn { VKA_TURN_FIRST, VKA_TURN_NEXT, VKA_TURNS };
 
-/* A list holds steps, the copies of a unit, or a parked tensor's way to the host or back.  The lists of a queue run in order.  Between the two queues there is no order but
- * this: a list begins when the list of the other queue that it names, and so all before it there, is done.  It names one
- * that comes earlier in the program, so that submitting in the program's order can never wait for what is not submitted.
- * Evaluations follow each other with everything done. */
+/* A list holds steps, the copies of a unit, or a parked tensor's way to the host or back.  The lists of a queue run in order.
+ * Between the two queues there is no order but this: a list begins when the list of the other queue that it names, and so all
+ * before it there, is done.  It names one that comes earlier in the program, so that submitting in the program's order can
+ * never wait for what is not submitted.  Evaluations follow each other with everything done. */
 struct vka_program_list {
     uint32_t step, steps;
     uint32_t copy, copies; /* in vka_plan.copies */
