@@ -7,6 +7,8 @@
 # nobody disturbed.  Random moments come from SEED, as far as a machine that is busy with other things allows.
 vkanim=$1
 sources=$2
+shim=$(dirname "$vkanim")/tests/fault/libvkanim_fault_shim.so
+[ -e "$shim" ] || shim=
 rounds=${3:-5}
 [ $# -gt 2 ] || [ -z "${VKANIM_TEST_ALL:-}" ] || rounds=100
 seed=${4:-$(date +%s)}
@@ -172,7 +174,9 @@ same changed.webp long-ddim
 # ---- no room for the frames: exit code 7, and nothing is lost ----
 (
     trap '' XFSZ
-    ulimit -f 16 # 8 KiB: the sampler's state, not a frame
+    ulimit -S -f 16 # 8 KiB: the sampler's state, not a frame
+    # files only, not what a driver's memory looks like
+    export LD_PRELOAD="$shim" ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}:verify_asan_link_order=0"
     "$vkanim" -p 'a red ball' -s 5 --steps 4 -f 4 -W 64 -H 64 --sampler ddim -o full.webp --overwrite --progress json 2>err
     exit $?
 )

@@ -173,7 +173,7 @@ static void set(char *text, size_t size, const char *name, const char *format, .
 static void set_environment(const struct fault *f, const char *folder, char *text, size_t size)
 {
     const struct fault_settings *s = &fault_settings;
-    bool shim = f->kind == FAULT_ALLOC || f->kind == FAULT_FILE || f->report || s->leaks;
+    bool shim = f->kind == FAULT_ALLOC || f->kind == FAULT_FILE || f->kind == FAULT_DISK || f->report || s->leaks;
     bool layer = f->kind != FAULT_ALLOC && f->kind != FAULT_FILE && f->kind != FAULT_DISK;
     set(text, size, "VKANIM_CACHE_DIR", "%s/cache", folder);
     set(text, size, "VKANIM_MODEL_PATH", "%s", s->models);
@@ -283,7 +283,7 @@ static pid_t start(const struct fault *f, const char *folder, int *heard)
         redirect(folder, "stderr.txt", 2);
     set_environment(f, folder, NULL, 0);
     if (f->kind == FAULT_DISK) {
-        struct rlimit most = {.rlim_cur = (rlim_t)f->index, .rlim_max = (rlim_t)f->index};
+        struct rlimit most = {.rlim_cur = (rlim_t)f->index, .rlim_max = RLIM_INFINITY};
         signal(SIGXFSZ, SIG_IGN); /* so that writing fails with EFBIG */
         setrlimit(RLIMIT_FSIZE, &most);
     }

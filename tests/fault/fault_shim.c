@@ -12,6 +12,8 @@
  * Both: FAULT_SHIM_REPORT is a file that gets, at the end, "allocs N", "site INDEX" for the first allocation of every
  * distinct call stack and "last INDEX" for the last of each, and "files N"; and at once, when something failed, "fired"
  * with the call stack.
+ * A limit of file sizes (RLIMIT_FSIZE, the soft one) is lifted where a driver sizes memory that only looks like a file: Mesa
+ * since 24 does so, and ends with a bus error where it cannot.
  * FAULT_KEEP: 1: dlclose does nothing, so that leak checkers can still name the modules.
  *
  * A failing fwrite has written half of its bytes; a failing fclose or rename has closed, or not renamed, the file. */
@@ -28,6 +30,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -411,11 +414,30 @@ ON_STREAM(fclose)
 ON_DESCRIPTOR(fsync)
 ON_DESCRIPTOR(fdatasync)
 
+/* Whether the descriptor is memory; then the limit of file sizes is lifted, and *was is what it has to become again. */
+static bool lift_limit(int fd, struct rlimit *was)
+{
+    static const char memory[] = "/memfd:";
+    char link[64], path[sizeof memory];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (readlink(link, path, sizeof path) < (ssize_t)sizeof memory - 1 || memcmp(path, memory, sizeof memory - 1) != 0 ||
+        getrlimit(RLIMIT_FSIZE, was) != 0 || was->rlim_cur == was->rlim_max)
+        return false;
+    return setrlimit(RLIMIT_FSIZE, &(struct rlimit){was->rlim_max, was->rlim_max}) == 0;
+}
+
 #define TRUNCATE(name, offset)                                                                                         \
     EXPORT int name(int fd, offset size)                                                                               \
     {                                                                                                                  \
         NEXT(int, #name, (int, offset))                                                                                \
-        return state.error && file_fails(#name, fd_under_folder(fd)) ? -1 : real(fd, size);                            \
+        if (state.error && file_fails(#name, fd_under_folder(fd)))                                                     \
+            return -1;                                                                                                 \
+        struct rlimit was;                                                                                             \
+        bool lifted = lift_limit(fd, &was);                                                                            \
+        int r = real(fd, size);                                                                                        \
+        if (lifted)                                                                                                    \
+            setrlimit(RLIMIT_FSIZE, &was);                                                                             \
+        return r;                                                                                                      \
     }
 TRUNCATE(ftruncate, off_t)
 TRUNCATE(ftruncate64, off64_t)
