@@ -371,7 +371,7 @@ int main(int argc, char **argv)
     if (PART("memory"))
         bad += sweep_memory(own_modules, MEMORY | OK, false);
     if (PART("libraries"))
-        bad += sweep_memory(library_modules, MEMORY | OK | INTERNAL | INPUT, true);
+        bad += sweep_memory(library_modules, MEMORY | OK | INTERNAL | INPUT | OUTPUT, true);
     if (PART("files")) {
         bad += sweep_files("out", OUTPUT);
         bad += sweep_files("cache", OUTPUT);
