@@ -148,12 +148,6 @@ static vka_status choose(const struct vka_graph *graph, const struct vka_kernel_
     return why.status;
 }
 
-vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kernel_table *table, uint64_t budget,
-                           uint64_t other, struct vka_plan **out, uint64_t *need, vka_error *err)
-{
-    return choose(graph, table, &(struct vka_room){budget, UINT64_MAX}, other, out, need, err);
-}
-
 struct vka_knobs vka_knobs_least(void) { return (struct vka_knobs){.branches_per_pass = 1, .park = true}; }
 
 vka_status vka_exec_plan(const struct vka_graph *graph, const struct vka_kernel_table *table, const struct vka_ask *ask,

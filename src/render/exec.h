@@ -48,15 +48,11 @@ struct vka_ask {
 /* The knobs of the smallest plan. */
 struct vka_knobs vka_knobs_least(void);
 
-/* The plan that is estimated to be fastest among those that fit `budget` bytes of device memory together with `other` bytes that
- * the caller takes: branches together or one at a time, weights resident or streamed from the host's memory, ahead of the work
+/* The plan that is estimated to be fastest among those that fit the room together with `other` bytes of device memory that the
+ * caller takes: branches together or one at a time, weights resident or streamed from the host's memory, ahead of the work
  * (table->transfer_queue) or between it, tensors whose uses lie far apart (skips) on the device or parked in the host's,
- * segments cut as far as needed.  *need is its footprint (without `other`).  When nothing fits, the smallest plan is
- * returned all the same: compare.  Host memory is without limit. */
-vka_status vka_exec_choose(const struct vka_graph *graph, const struct vka_kernel_table *table, uint64_t budget,
-                           uint64_t other, struct vka_plan **plan, uint64_t *need, vka_error *err);
-/* The same for a plan that may not take more than room.host bytes of host memory either (compare plan->host_bytes too), or
- * for one of given knobs. */
+ * segments cut as far as needed; or the plan of ask->knobs.  *need is its footprint (without `other`).  When nothing fits, the
+ * smallest plan is returned all the same: compare it and plan->host_bytes. */
 vka_status vka_exec_plan(const struct vka_graph *graph, const struct vka_kernel_table *table, const struct vka_ask *ask,
                          uint64_t other, struct vka_plan **plan, uint64_t *need, vka_error *err);
 

@@ -109,7 +109,7 @@ static vka_status run(vka_gpu *gpu, const struct vka_kernel_table *table, bool w
     if (s == VKA_OK) {
         in_bytes = vka_round_up(vka_tensor_bytes(vka_info(g, x)), VKA_PLAN_ALIGN);
         out_bytes = vka_tensor_bytes(vka_info(g, y));
-        s = vka_exec_choose(g, table, UINT64_MAX, 0, &plan, &need, err);
+        s = vka_exec_plan(g, table, &(struct vka_ask){.room = {UINT64_MAX, UINT64_MAX}}, 0, &plan, &need, err);
     }
     if (s == VKA_OK)
         s = vka_exec_create(&exec, gpu, plan, table, NULL, err);
