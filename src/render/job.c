@@ -25,8 +25,15 @@ static const struct field {
 } fields[] = {
     FIELD("prompt", prompt),
     FIELD("negative", negative),
+    FIELD("prompt-syntax", prompt_syntax),
+    FIELD("pad-prompt", pad_prompt),
+    FIELD("comma-padding", comma_padding),
+    FIELD("wildcards", wildcards),
     FIELD("model", model),
     FIELD("motion", motion),
+    FIELD("motion-family", motion_family),
+    FIELD("motion-scale", motion_scale),
+    FIELD("motion-effect", motion_effect),
     FIELD("vae", vae),
     FIELD("lora", lora),
     FIELD("motion-lora", motion_lora),
@@ -45,6 +52,13 @@ static const struct field {
     FIELD("context-fuse", context_fuse),
     FIELD("steps", steps),
     FIELD("cfg", cfg),
+    FIELD("cfg-schedule", cfg_schedule),
+    FIELD("cfg-rescale", cfg_rescale),
+    FIELD("pag", pag),
+    FIELD("eta", eta),
+    FIELD("original-steps", original_steps),
+    FIELD("subseed", subseed),
+    FIELD("subseed-strength", subseed_strength),
     FIELD("sampler", sampler),
     FIELD("schedule", schedule),
     FIELD("beta", beta),
@@ -54,6 +68,12 @@ static const struct field {
     FIELD("precision", precision),
     FIELD("clip-skip", clip_skip),
     FIELD("output", output),
+    FIELD("plays", plays),
+    FIELD("ping-pong", ping_pong),
+    FIELD("quality", quality),
+    FIELD("lossless", lossless),
+    FIELD("colors", colors),
+    FIELD("dither", dither),
     FIELD("overwrite", overwrite),
     FIELD("no-overwrite", no_overwrite),
     FIELD("verify", verify),
@@ -77,9 +97,17 @@ static void *field_of(const vka_job *job, const vka_option *o)
     return NULL;
 }
 
-static uint64_t bit_of(const vka_option *o)
+static bool is_in(const struct vka_option_set *set, const vka_option *o)
 {
-    return UINT64_C(1) << (o - vka_options(NULL));
+    size_t i = (size_t)(o - vka_options(NULL));
+    return set->bits[i / 64] >> i % 64 & 1;
+}
+
+static void put(struct vka_option_set *set, const vka_option *o, bool in)
+{
+    size_t i = (size_t)(o - vka_options(NULL));
+    uint64_t bit = UINT64_C(1) << i % 64;
+    set->bits[i / 64] = in ? set->bits[i / 64] | bit : set->bits[i / 64] & ~bit;
 }
 
 /* ---- lists and texts --------------------------------------------------------------------------------- */
@@ -130,7 +158,7 @@ static vka_status store_flag(vka_job *job, const vka_option *o, bool value)
         job->no_overwrite = false;
     if (value && strcmp(o->name, "no-overwrite") == 0)
         job->overwrite = false;
-    job->set |= bit_of(o);
+    put(&job->set, o, true);
     return VKA_OK;
 }
 
@@ -139,7 +167,7 @@ static vka_status store_int(vka_job *job, const vka_option *o, int64_t value, vk
     vka_status status = vka_option_check_int(o, value, err);
     if (status == VKA_OK) {
         *(int64_t *)field_of(job, o) = value;
-        job->set |= bit_of(o);
+        put(&job->set, o, true);
     }
     return status;
 }
@@ -149,7 +177,7 @@ static vka_status store_real(vka_job *job, const vka_option *o, double value, vk
     vka_status status = vka_option_check_real(o, value, err);
     if (status == VKA_OK) {
         *(double *)field_of(job, o) = value;
-        job->set |= bit_of(o);
+        put(&job->set, o, true);
     }
     return status;
 }
@@ -162,23 +190,23 @@ static vka_status store_text(vka_job *job, const vka_option *o, const char *valu
     if (o->kind == VKA_OPTION_LIST) {
         vka_text_list *list = field_of(job, o);
         vka_text_list old = {0};
-        if (job->read & bit_of(o)) {
+        if (is_in(&job->read, o)) {
             old = *list;
             *list = (vka_text_list){0};
         }
         if (!list_add(list, value)) {
-            if (job->read & bit_of(o))
+            if (is_in(&job->read, o))
                 *list = old;
             return out_of_memory(err);
         }
         list_clear(&old);
-        job->read &= ~bit_of(o);
+        put(&job->read, o, false);
     } else if (!vka_job_text(field_of(job, o), value))
         return out_of_memory(err);
     if (strcmp(o->name, "verify") == 0) /* compared with lower-case digits */
         for (char *p = job->verify; *p; p++)
             *p = (char)(*p >= 'A' && *p <= 'F' ? *p + ('a' - 'A') : *p);
-    job->set |= bit_of(o);
+    put(&job->set, o, true);
     return VKA_OK;
 }
 
@@ -223,7 +251,7 @@ static vka_status store(vka_job *job, const vka_option *o, const char *value, vk
         if (!vka_parse_size(value, &size))
             return bad_value(o, value, err);
         *(uint64_t *)field_of(job, o) = size;
-        job->set |= bit_of(o);
+        put(&job->set, o, true);
         return VKA_OK;
     case VKA_OPTION_TEXT:
     case VKA_OPTION_PATH:
@@ -246,7 +274,7 @@ vka_job *vka_job_create(void)
             store(job, &options[i], options[i].initial, NULL) != VKA_OK)
             vka_job_destroy(&job);
     if (job)
-        job->set = 0;
+        job->set = (struct vka_option_set){0};
     return job;
 }
 
@@ -306,14 +334,14 @@ vka_job *vka_job_copy(const vka_job *job)
 bool vka_job_has(const vka_job *job, const char *name)
 {
     const vka_option *o = vka_option_find(name);
-    return o && (job->set & bit_of(o));
+    return o && is_in(&job->set, o);
 }
 
 void vka_job_mark(struct vka_job *job, const char *name)
 {
     const vka_option *o = vka_option_find(name);
     if (o)
-        job->set |= bit_of(o);
+        put(&job->set, o, true);
 }
 
 static bool make_absolute(char **path)
@@ -372,11 +400,11 @@ static vka_status read_value(vka_job *job, const vka_option *o, const json_t *va
 {
     if (o->kind == VKA_OPTION_LIST) {
         list_clear(field_of(job, o)); /* the object's list replaces an earlier one */
-        job->set &= ~bit_of(o);
-        job->read &= ~bit_of(o);
+        put(&job->set, o, false);
+        put(&job->read, o, false);
         vka_status status = read_list(job, o, value, err);
         if (status == VKA_OK)
-            job->read |= bit_of(o);
+            put(&job->read, o, true);
         return status;
     }
     if (json_is_string(value))
@@ -389,7 +417,7 @@ static vka_status read_value(vka_job *job, const vka_option *o, const json_t *va
         return store_real(job, o, json_number_value(value), err);
     if (json_is_integer(value) && o->kind == VKA_OPTION_SIZE && json_integer_value(value) > 0) {
         *(uint64_t *)field_of(job, o) = (uint64_t)json_integer_value(value);
-        job->set |= bit_of(o);
+        put(&job->set, o, true);
         return VKA_OK;
     }
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
@@ -550,8 +578,8 @@ json_t *vka_job_json(const vka_job *job, enum vka_job_which which, bool portable
     for (size_t i = 0; object && i < count; i++) {
         const vka_option *o = &options[i];
         const void *field = field_of(job, o);
-        if (!field || (portable && (o->marks & VKA_MARK_LOCAL)) ||
-            !(which == VKA_JOB_GIVEN ? (job->set & bit_of(o)) != 0 : has_value(o, field)))
+        if (!field || (o->marks & VKA_MARK_LATER) || (portable && (o->marks & VKA_MARK_LOCAL)) ||
+            !(which == VKA_JOB_GIVEN ? is_in(&job->set, o) : has_value(o, field)))
             continue;
         if (json_object_set_new(object, o->name, value_json(o, field)) != 0) {
             json_decref(object);

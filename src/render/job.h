@@ -15,11 +15,18 @@ typedef struct vka_text_list {
     size_t count, capacity;
 } vka_text_list;
 
+/* Some of the table's options: one bit each, by place. */
+enum { VKA_OPTION_LIMIT = 128 };
+struct vka_option_set {
+    uint64_t bits[VKA_OPTION_LIMIT / 64];
+};
+
 struct vka_job {
     /* what to draw */
-    char *prompt, *negative;
+    char *prompt, *negative, *prompt_syntax, *pad_prompt, *wildcards;
+    int64_t comma_padding;
     /* models */
-    char *model, *motion, *vae, *tokenizer;
+    char *model, *motion, *motion_family, *vae, *tokenizer, *motion_scale, *motion_effect;
     vka_text_list lora, motion_lora, embedding;
     /* the clip */
     int64_t width, height, frames, count;
@@ -28,20 +35,22 @@ struct vka_job {
     double fps;
     /* sampling */
     int64_t seed, steps, clip_skip;
-    double cfg;
+    int64_t subseed, original_steps;
+    double cfg, subseed_strength, eta, cfg_rescale, pag;
+    char *cfg_schedule;
     char *sampler, *schedule, *beta, *rng, *noise_layout, *norm, *precision;
     /* files */
     vka_text_list output;
     char *step_noise, *trace, *noise, *embeds, *verify;
-    bool overwrite, no_overwrite;
+    bool overwrite, no_overwrite, lossless, ping_pong;
+    int64_t plays, quality, colors;
+    char *dither;
     /* machine */
     char *device, *path;
     uint64_t vram, device_memory;
-    uint64_t set;  /* bit i: option i of the table was given */
-    uint64_t read; /* bit i: a list that vka_job_read filled; the next vka_job_set replaces it */
+    struct vka_option_set set;  /* the options that were given */
+    struct vka_option_set read; /* lists that vka_job_read filled; the next vka_job_set replaces them */
 };
-
-enum { VKA_OPTION_LIMIT = 64 };
 
 /* Whether an option was given, by long name. */
 bool vka_job_has(const vka_job *job, const char *name);

@@ -1,7 +1,4 @@
-/* options.c - the one option table, and values as text: parsing, ranges, choices.
- *
- * The command line, --job files, the settings inside animations, --help, the manual page and the shells' completions
- * all come from `table`.  A row's order here is its order in --help; its place is its bit in vka_job.set. */
+/* options.c - options by name, and values as text: parsing, ranges, choices.  The rows are in option_table.c. */
 #include "render/options.h"
 
 #include "base/number.h"
@@ -12,154 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RENDER (VKA_FOR_RENDER | VKA_FOR_PLAN)
-#define NET    VKA_FOR_NET
-#define RESUME VKA_FOR_RESUME
-#define EVERY  (RENDER | NET | VKA_FOR_DEVICES | VKA_FOR_INSPECT | RESUME)
-#define LOCAL  VKA_MARK_LOCAL
-
-static const char g_prompt[] = "What to draw", g_models[] = "Models", g_clip[] = "The clip", g_sampling[] = "Sampling",
-                  g_output[] = "Output", g_device[] = "Device", g_tensors[] = "Tensors in and out", g_job[] = "Jobs",
-                  g_messages[] = "Messages";
-
-/* name, letter, kind, value, default, choices, least, most, commands, group, help, marks */
-static const vka_option table[] = {
-    {"prompt", 'p', VKA_OPTION_TEXT, "TEXT", "", NULL, 0, 0, RENDER | NET, g_prompt, "What the animation shows.", 0},
-    {"negative", 'n', VKA_OPTION_TEXT, "TEXT", "", NULL, 0, 0, RENDER, g_prompt, "What it should not show.", 0},
-
-    {"model", 'm', VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
-     "A diffusers folder or a checkpoint file of the Stable Diffusion 1.5 family, or its name in a model folder; "
-     "without it the bundled miniature.",
-     LOCAL},
-    {"motion", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
-     "The AnimateDiff motion module, or none; without it the one that the model's folder names.", LOCAL},
-    {"vae", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models, "A VAE in place of the model's own.",
-     LOCAL},
-    {"lora", 0, VKA_OPTION_LIST, "PATH[:WEIGHT]", NULL, NULL, 0, 0, RENDER | NET, g_models, "A LoRA for the model.",
-     LOCAL | VKA_MARK_LATER},
-    {"motion-lora", 0, VKA_OPTION_LIST, "PATH[:WEIGHT]", NULL, NULL, 0, 0, RENDER | NET, g_models,
-     "A LoRA for the motion module.", LOCAL | VKA_MARK_LATER},
-    {"embedding", 0, VKA_OPTION_LIST, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
-     "A textual-inversion embedding.", LOCAL | VKA_MARK_LATER},
-    {"motion-scale", 0, VKA_OPTION_TEXT, "SCALE", NULL, NULL, 0, 0, RENDER | NET, g_models,
-     "Scale of the motion module's temporal attention.", VKA_MARK_LATER},
-    {"motion-effect", 0, VKA_OPTION_TEXT, "EFFECT", NULL, NULL, 0, 0, RENDER | NET, g_models,
-     "Weight of the motion module's output.", VKA_MARK_LATER},
-    {"tokenizer", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
-     "A folder with vocab.json and merges.txt, for checkpoint files, which do not carry them.", LOCAL},
-
-    {"width", 'W', VKA_OPTION_INT, "PIXELS", NULL, NULL, 1, 16384, RENDER, g_clip,
-     "Width, a multiple of the VAE's factor (8 in Stable Diffusion); without it what the model was made for.", 0},
-    {"height", 'H', VKA_OPTION_INT, "PIXELS", NULL, NULL, 1, 16384, RENDER, g_clip, "Height, likewise.", 0},
-    {"frames", 'f', VKA_OPTION_INT, "N", "16", NULL, 1, 65535, RENDER, g_clip,
-     "Frames of the clip; beyond what the motion module's table holds it is made in context windows.", 0},
-    {"fps", 0, VKA_OPTION_REAL, "RATE", "8", NULL, 0.01, 1000, RENDER, g_clip, "Frames per second of playback.", 0},
-    {"seed", 's', VKA_OPTION_INT, "N", "-1", NULL, -1, 9223372036854775807.0, RENDER, g_clip,
-     "Seed of the noise; -1 draws one and prints it.", 0},
-    {"count", 0, VKA_OPTION_INT, "N", "1", NULL, 1, 1000000, RENDER, g_clip,
-     "Clips to render, with the seeds s, s+1 and so on.", LOCAL},
-    {"context-length", 0, VKA_OPTION_INT, "N", NULL, NULL, 1, 65535, RENDER, g_clip,
-     "Frames of a context window; without it windows come only with clips that are longer than the motion module's table, and "
-     "have what the module was trained on, mostly 16.",
-     0},
-    {"context-stride", 0, VKA_OPTION_INT, "N", "1", NULL, 1, 64, RENDER, g_clip,
-     "Most spacings of frames in windows: every frame, every 2nd, every 4th and so on.", 0},
-    {"context-overlap", 0, VKA_OPTION_INT, "N", NULL, NULL, 0, 65535, RENDER, g_clip,
-     "Frames that neighbouring windows share; without it a quarter of the window.", 0},
-    {"context-schedule", 0, VKA_OPTION_CHOICE, "NAME", "uniform-standard",
-     "uniform-standard | uniform uniform-looped static-standard batched shuffle composite", 0, 0, RENDER, g_clip,
-     "Where the windows of a step lie.", 0},
-    {"context-fuse", 0, VKA_OPTION_CHOICE, "NAME", "flat",
-     "flat | relative pyramid overlap-linear delayed-reverse-sawtooth gauss-sigma pyramid-sigma", 0, 0, RENDER, g_clip,
-     "How what windows predict for a frame is merged.", 0},
-
-    {"steps", 0, VKA_OPTION_INT, "N", "25", NULL, 1, 1000, RENDER, g_sampling, "Sampling steps.", 0},
-    {"cfg", 0, VKA_OPTION_REAL, "SCALE", "7.5", NULL, 0, 1000, RENDER, g_sampling,
-     "Guidance scale; at 1 the negative prompt is not used and a step costs half.", 0},
-    {"sampler", 0, VKA_OPTION_CHOICE, "NAME", "ddim",
-     "ddim euler euler-a | heun lms dpm2 dpm2-a dpmpp-2m dpmpp-2m-sde dpmpp-2s-a dpmpp-sde dpmpp-3m-sde unipc pndm "
-     "deis "
-     "lcm tcd ddpm",
-     0, 0, RENDER, g_sampling, "Sampler.", 0},
-    {"schedule", 0, VKA_OPTION_CHOICE, "NAME", "auto",
-     "auto leading linspace trailing | karras exponential sgm-uniform simple normal ddim-uniform beta kl-optimal ays",
-     0, 0, RENDER, g_sampling, "Where the steps lie in time; auto is what the model names.", 0},
-    {"beta", 0, VKA_OPTION_TEXT, "NAME[:START:END]", "auto", NULL, 0, 0, RENDER, g_sampling,
-     "Noise schedule: auto (what the motion module and the model name), linear or scaled_linear.", 0},
-    {"rng", 0, VKA_OPTION_CHOICE, "NAME", "torch-cpu", "torch-cpu nv", 0, 0, RENDER, g_sampling,
-     "Random numbers: those of torch on the CPU, or those of an NVIDIA card as A1111 makes them.", 0},
-    {"noise-layout", 0, VKA_OPTION_CHOICE, "NAME", "5d", "5d clip frame", 0, 0, RENDER, g_sampling,
-     "How noise is drawn: for the clip as diffusers does, as ComfyUI does, or by frame as A1111 does.", 0},
-    {"norm", 0, VKA_OPTION_CHOICE, "NAME", "auto", "auto original diffusers", 0, 0, RENDER | NET, g_sampling,
-     "What GroupNorm covers in motion modules and ResNets: as the module was trained, or as diffusers has it.", 0},
-    {"precision", 0, VKA_OPTION_CHOICE, "TYPE", NULL, "f16 f32", 0, 0, RENDER | NET, g_sampling,
-     "Type that the networks are stored in, sums being f32; without it f16 where the device can store that.", 0},
-    {"clip-skip", 0, VKA_OPTION_INT, "N", "1", NULL, 1, 100, RENDER | NET, g_sampling,
-     "Take the text encoder's N-th layer from the end, as in A1111; 1 is the last.", 0},
-
-    {"output", 'o', VKA_OPTION_LIST, "FILE", NULL, NULL, 0, 0, RENDER, g_output,
-     "Where the clip goes, may be repeated: .webp .gif .mp4 .webm .png .apng .y4m, a folder or a %05d pattern for "
-     "frames; without it vkanim-SEED.webp.",
-     LOCAL},
-    {"overwrite", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER | RESUME, g_output, "Replace files that exist.", LOCAL},
-    {"no-overwrite", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER, g_output,
-     "Never replace files; without either, a terminal is asked and anything else refused.", LOCAL},
-    {"verify", 0, VKA_OPTION_TEXT, "SHA256", NULL, NULL, 0, 0, RENDER, g_output,
-     "Fail unless the frames' bytes have this hash.", LOCAL},
-
-    {"device", 'd', VKA_OPTION_TEXT, "INDEX|NAME", NULL, NULL, 0, 0, RENDER | NET | RESUME, g_device,
-     "Device by its number or part of its name in 'vkanim devices'; without it the best GPU.", LOCAL},
-    {"path", 0, VKA_OPTION_CHOICE, "NAME", "auto", "auto fp32 fp16 khr nv2", 0, 0, RENDER | NET, g_device,
-     "Kernels to use: fp32, fp16, or with matrix units khr (of a subgroup) or nv2 (of a workgroup).", LOCAL},
-    {"vram", 0, VKA_OPTION_SIZE, "SIZE", NULL, NULL, 0, 0, RENDER | NET | RESUME, g_device,
-     "Hard budget of device memory, such as 6G or 512M; the picture does not depend on it.", LOCAL},
-    {"device-memory", 0, VKA_OPTION_SIZE, "SIZE", NULL, NULL, 0, 0, VKA_FOR_PLAN, g_device,
-     "Plan for a device with this much memory, without looking for one.", LOCAL},
-
-    {"in", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, NET, g_tensors, "Tensors that go in.", VKA_MARK_COMMAND},
-    {"out", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, NET, g_tensors, "Where the tensors that come out go.",
-     VKA_MARK_COMMAND},
-    {"noise", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_tensors, "Initial noise, in place of the seed's.",
-     LOCAL},
-    {"step-noise", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_tensors,
-     "Noise of each step, in place of what the sampler draws.", LOCAL},
-    {"embeds", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_tensors,
-     "Text embeddings, in place of the text encoder's.", LOCAL},
-    {"trace", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_tensors, "Write every step's tensors there.",
-     LOCAL},
-
-    {"job", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_job,
-     "Take options from a JSON object with long names as keys; '-' is standard input.", VKA_MARK_COMMAND},
-    {"from", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_job,
-     "Take the settings from a rendered animation.", VKA_MARK_COMMAND},
-    {"dry-run", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER, g_job,
-     "Print the plan and stop, like 'vkanim plan'.", VKA_MARK_COMMAND},
-
-    {"json", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages,
-     "Print the result on standard output as one JSON object.", VKA_MARK_COMMAND},
-    {"progress", 0, VKA_OPTION_CHOICE, "FORM", "auto", "auto bar plain json none", 0, 0, RENDER | NET | RESUME, g_messages,
-     "Progress on standard error: auto is a bar on a terminal and plain lines elsewhere.", VKA_MARK_COMMAND},
-    {"quiet", 'q', VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages, "Errors only.", VKA_MARK_COMMAND},
-    {"verbose", 'v', VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages,
-     "Details: kernel and stage timings, names in files that nothing uses; twice: more of them.", VKA_MARK_COMMAND},
-    {"help", 'h', VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages, "Print the options and stop.",
-     VKA_MARK_COMMAND},
-    {"version", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages, "Print the version and stop.",
-     VKA_MARK_COMMAND},
-};
-enum { OPTIONS = sizeof table / sizeof *table };
-_Static_assert(sizeof table / sizeof *table <= (size_t)VKA_OPTION_LIMIT, "vka_job.set has one bit per option");
-
-const vka_option *vka_options(size_t *count)
-{
-    if (count)
-        *count = OPTIONS;
-    return table;
-}
-
 const vka_option *vka_option_find(const char *name)
 {
-    for (size_t i = 0; i < OPTIONS; i++)
+    size_t count;
+    const vka_option *table = vka_options(&count);
+    for (size_t i = 0; i < count; i++)
         if (strcmp(table[i].name, name) == 0)
             return &table[i];
     return NULL;
@@ -195,8 +49,10 @@ static unsigned distance(const char *a, const char *b, unsigned limit)
 const vka_option *vka_option_nearest(const char *name)
 {
     const vka_option *nearest = NULL;
+    size_t count;
+    const vka_option *table = vka_options(&count);
     unsigned best = 3; /* two slips; a name of which only the beginning was typed counts as one */
-    for (size_t i = 0; name && *name && i < OPTIONS; i++) {
+    for (size_t i = 0; name && *name && i < count; i++) {
         if (table[i].marks & VKA_MARK_LATER)
             continue;
         unsigned d = distance(name, table[i].name, best);

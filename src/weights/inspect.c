@@ -1,6 +1,7 @@
 /* inspect.c - a file's kind, family, size and faults, for `vkanim inspect`; see inspect.h. */
 #include "weights/inspect.h"
 
+#include "weights/file.h"
 #include "weights/model.h"
 #include "weights/motion.h"
 
@@ -165,7 +166,7 @@ vka_status vka_inspect(vka_inspection *x, const char *path, vka_error *err)
     *x = (vka_inspection){0};
     if (vka_path_is_dir(path)) {
         s = inspect_folder(x, path, err);
-    } else if ((s = vka_safetensors_open(&st, path, err)) == VKA_OK) {
+    } else if ((s = vka_model_file_open(&st, path, err)) == VKA_OK) {
         s = vka_inspect_parsed(x, &st, path, err);
         vka_safetensors_close(&st);
     }

@@ -5,6 +5,7 @@
 #include "weights/model.h"
 
 #include "weights/expected.h"
+#include "weights/file.h"
 #include "weights/inspect.h"
 #include "weights/names.h"
 #include "weights/safetensors.h"
@@ -71,7 +72,7 @@ static vka_safetensors *open_file(vka_model *m, const char *path, vka_error *err
         no_memory(m, err);
         return NULL;
     }
-    if (vka_safetensors_open(st, path, err) != VKA_OK) {
+    if (vka_model_file_open(st, path, err) != VKA_OK) {
         free(st);
         return NULL;
     }

@@ -5,6 +5,7 @@
  * for one thing only: AnimateDiff-Lightning's tensors look exactly like v2's. */
 #include "weights/motion.h"
 
+#include "weights/file.h"
 #include "weights/inspect.h"
 #include "weights/json_reader.h"
 #include "weights/names.h"
@@ -410,7 +411,7 @@ vka_status vka_motion_open(vka_motion **out, const char *path, vka_error *err)
             goto memory;
     } else if (!(m->file = vka_strdup(path)))
         goto memory;
-    if ((s = vka_safetensors_open(&m->st, m->file, err)) != VKA_OK || (s = refuse_kind(&m->st, path, err)) != VKA_OK)
+    if ((s = vka_model_file_open(&m->st, m->file, err)) != VKA_OK || (s = refuse_kind(&m->st, path, err)) != VKA_OK)
         goto done;
     if (!(title = vka_asprintf("the motion module '%s'", path)) || !(m->weights = vka_weights_new(title)))
         goto memory;

@@ -1,0 +1,18 @@
+/* setup_parts.h - the steps of vka_setup_open, one file each.  Internal to setup*.c. */
+#ifndef VKA_RENDER_SETUP_PARTS_H
+#define VKA_RENDER_SETUP_PARTS_H
+
+#include "render/setup.h"
+
+/* A setting that the model's own vkanim.json recommends, or NULL; as a number. */
+json_t *vka_setup_recommended(const struct vka_setup *s, const char *name);
+double vka_setup_recommended_number(const struct vka_setup *s, const char *name, double otherwise);
+
+/* setup_motion.c: the motion module, where there is one, and the norms that it asks for. */
+vka_status vka_setup_motion(struct vka_setup *s, bool use_manifest, const vka_log *log, vka_error *err);
+/* setup_sampling.c: betas, spacing, sampler. */
+vka_status vka_setup_sampling(struct vka_setup *s, vka_error *err);
+/* setup_clip.c: size, length, context windows. */
+vka_status vka_setup_clip(struct vka_setup *s, vka_error *err);
+
+#endif
