@@ -118,6 +118,11 @@ struct vka_combine_args {
 };
 vka_tensor vka_combine(vka_build *b, const struct vka_combine_args *a);
 
+/* guided * (phi * sd(positive) / sd(guided) + 1 - phi), sd over pixels and channels of each sample: guidance with the spread
+ * of its absence (Lin et al. 2023, 3.4).  f32 tensors of one shape; phi, 0 .. 1, is element `first` of an f32 GLOBAL
+ * [1,1,1,m]. */
+vka_tensor vka_rescale(vka_build *b, vka_tensor guided, vka_tensor positive, vka_tensor phi, uint32_t first);
+
 /* round((clamp(x, -1, 1) + 1) * 127.5) of channels 0..2, halves to even as torch: [n, h, w, >=3] -> U8X4 [n, h, w, 1], byte 3 = 255.
  * NaN and infinity become 0 with byte 3 = 0, so that the reader can tell. */
 vka_tensor vka_picture(vka_build *b, vka_tensor x);

@@ -213,6 +213,12 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint64_t seed, bool f
     vka_report_put(&whole, o, "noise-layout", json_string(vka_noise_layout_name(s->layout)));
     vka_report_put(&whole, o, "steps", json_integer(p->steps));
     vka_report_put(&whole, o, "cfg", json_real(s->cfg));
+    if (s->cfg_at)
+        vka_report_put(&whole, o, "cfg-schedule", json_string(j->cfg_schedule));
+    if (s->cfg_rescale > 0)
+        vka_report_put(&whole, o, "cfg-rescale", json_real(s->cfg_rescale));
+    if (s->pag > 0)
+        vka_report_put(&whole, o, "pag", json_real(s->pag));
     vka_report_put(&whole, o, "sampler", json_string(vka_sampler_name(p->sampler)));
     vka_report_put(&whole, o, "schedule", json_string(vka_schedule_name(vka_sampler_schedule(s->sampler))));
     vka_report_put(&whole, o, "beta", json_string(beta));

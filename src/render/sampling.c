@@ -145,7 +145,7 @@ static vka_status run_text(struct vka_run *r, vka_error *err)
 static vka_status set_prompt(struct vka_run *r, vka_error *err)
 {
     struct vka_work *w = &r->w;
-    bool guided = w->branches > 1;
+    bool guided = w->guide.unguided;
     uint32_t f = w->setup.frames, first = guided ? w->unconds : 0;
     size_t row = (size_t)w->tokens * w->width;
     float *context = vka_calloc((first + w->conds) * row, sizeof *context);
@@ -155,11 +155,10 @@ static vka_status set_prompt(struct vka_run *r, vka_error *err)
         if (guided)
             memcpy(context, w->uncond, first * row * sizeof *context);
         memcpy(context + first * row, w->cond, w->conds * row * sizeof *context);
-        for (uint32_t i = 0; i < f; i++) {
-            if (guided)
-                index[i] = (int32_t)(w->unconds > 1 ? i : 0);
-            index[(guided ? f : 0) + i] = (int32_t)(first + (w->conds > 1 ? i : 0));
-        }
+        for (uint32_t k = 0; k < w->branches; k++)
+            for (uint32_t i = 0; i < f; i++)
+                index[(size_t)k * f + i] = (int32_t)(vka_guide_part(&w->guide, k) < 0 ? (w->unconds > 1 ? i : 0)
+                                                                                      : first + (w->conds > 1 ? i : 0));
         st = vka_unet_stage_prompt(&w->unet, context, index, err);
     }
     free(context);
@@ -416,7 +415,7 @@ static vka_status sampling_eval(struct vka_run *r, struct sampling *p, const vka
         trace_indexed(r, "step_noise", e, p->buffer);
     }
     if (st == VKA_OK)
-        st = vka_unet_stage_eval(&w->unet, e, w->setup.cfg, &r->cx->ticker, err);
+        st = vka_unet_stage_eval(&w->unet, e, vka_setup_cfg(&w->setup, e->step), &r->cx->ticker, err);
     if (st == VKA_OK && r->job->trace) {
         st = vka_unet_stage_get(&w->unet, VKA_SLOT_EPS, p->buffer, err);
         trace_indexed(r, "eps", e, p->buffer);

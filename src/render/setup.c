@@ -71,6 +71,8 @@ vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned need
         st = s->scheduler ? vka_setup_clip(s, err) : VKA_E_INPUT;
         if (st == VKA_OK)
             st = vka_setup_sampling(s, err);
+        if (st == VKA_OK)
+            st = vka_setup_guidance(s, err);
         s->seed = job->seed < 0 ? vka_rng_fresh_seed() : (uint64_t)job->seed;
         vka_rng_kind_from_name(job->rng ? job->rng : "torch-cpu", &s->rng);
         vka_noise_layout_from_name(job->noise_layout ? job->noise_layout : "5d", &s->layout);
@@ -92,6 +94,7 @@ void vka_setup_close(struct vka_setup *s)
         vka_model_close(s->vae_model);
     vka_model_close(s->model);
     json_decref(s->manifest);
+    free(s->cfg_at);
     free(s->model_path);
     free(s->motion_path);
     *s = (struct vka_setup){0};

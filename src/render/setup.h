@@ -31,6 +31,9 @@ struct vka_setup {
     vka_window_fuse window_fuse;
     uint32_t count;
     double fps, cfg;
+    double *cfg_at; /* --cfg-schedule: the scale of each step; NULL: cfg in all of them */
+    bool cfg_is_one; /* in every step */
+    double pag, cfg_rescale;
     uint64_t seed;
     uint32_t skip; /* layers of the text encoder left out */
     vka_rng_kind rng;
@@ -48,6 +51,9 @@ enum { /* what a command needs of a setup */
     VKA_NEED_TEXT = 4,
     VKA_NEED_CLIP = 8 /* size, frames, sampler: a render */
 };
+
+/* The guidance scale of a step. */
+double vka_setup_cfg(const struct vka_setup *s, uint32_t step);
 
 /* Opens and decides; `manifest` lets the model's own vkanim.json choose motion module and defaults. */
 vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned needs, const vka_log *log, vka_error *err);

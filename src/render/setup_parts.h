@@ -12,6 +12,8 @@ double vka_setup_recommended_number(const struct vka_setup *s, const char *name,
 vka_status vka_setup_motion(struct vka_setup *s, bool use_manifest, const vka_log *log, vka_error *err);
 /* setup_sampling.c: betas, spacing, sampler. */
 vka_status vka_setup_sampling(struct vka_setup *s, vka_error *err);
+/* setup_guidance.c: guidance scales, behind clip and sampling. */
+vka_status vka_setup_guidance(struct vka_setup *s, vka_error *err);
 /* setup_clip.c: size, length, context windows. */
 vka_status vka_setup_clip(struct vka_setup *s, vka_error *err);
 

@@ -7,6 +7,7 @@
 #define VKA_RENDER_STAGES_H
 
 #include "render/netrun.h"
+#include "sample/guidance.h"
 #include "sample/sample.h"
 #include "sample/windows.h"
 
@@ -41,7 +42,8 @@ struct vka_unet_stage_params {
     const vka_motion_info *motion;
     struct vka_net_norms norms;
     uint32_t frames, height, width;  /* latent pixels */
-    uint32_t branches;               /* 2 with guidance (uncond first), else 1 */
+    uint32_t branches;               /* 2 with guidance (uncond first), else 1; or what `guide` says */
+    const struct vka_guide *guide;   /* NULL: plain guidance; read at the build only */
     uint32_t prompts, tokens, text_width; /* rows of the context: all of uncond's, then cond's */
     bool f16;
     const vka_sampler *sampler;      /* NULL: single evaluations only */
@@ -57,6 +59,7 @@ enum { VKA_MAX_PATTERNS = 8 };
 
 struct vka_unet_stage {
     struct vka_unet_stage_params p;
+    struct vka_guide guide_rule;
     uint32_t length; /* frames of the network: of a window, or all */
     uint32_t slice;  /* frames that the sampler takes at a time where parked */
     bool parked;     /* the clip's state is in host memory */
@@ -110,6 +113,8 @@ vka_status vka_unet_stage_make_windows(const struct vka_unet_stage *s, struct vk
 vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err);
 /* context [prompts][tokens][text_width]; index [branches * frames]: each sample's prompt. */
 vka_status vka_unet_stage_prompt(struct vka_unet_stage *s, const float *context, const int32_t *index, vka_error *err);
+/* Another index: other rows of the same context. */
+void vka_unet_stage_index(struct vka_unet_stage *s, const int32_t *index);
 /* Clip tensors [frames, 4, h, w] to and from a slot. */
 vka_status vka_unet_stage_set(struct vka_unet_stage *s, enum vka_slot slot, const float *planes, vka_error *err);
 vka_status vka_unet_stage_get(struct vka_unet_stage *s, enum vka_slot slot, float *planes, vka_error *err);

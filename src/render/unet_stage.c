@@ -19,8 +19,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Floats of the step buffer. */
-enum { STEP_TIMESTEP = 0, STEP_SCALE = 8, STEP_GUIDANCE = 16, STEP_OPS = 24, STEP_FLOATS = 128 };
+/* Floats of the step buffer; of guidance its coefficients, those of the unguided output, and the share of rescaling. */
+enum {
+    STEP_TIMESTEP = 0,
+    STEP_SCALE = 8,
+    STEP_GUIDANCE = 16,
+    STEP_OPS = 32,
+    STEP_FLOATS = 128,
+    GUIDE_POSITIVE = VKA_GUIDE_BRANCHES,
+    GUIDE_RESCALE = 2 * VKA_GUIDE_BRANCHES,
+    GUIDE_NUMBERS = GUIDE_RESCALE + 1
+};
 
 static vka_status build_unet(struct vka_unet_stage *s, vka_error *err)
 {
@@ -69,13 +78,17 @@ static vka_tensor guide(struct vka_unet_stage *s, vka_build *b, vka_tensor *eps,
 {
     *eps = vka_graph_tensor(b, "eps", VKA_GLOBAL, VKA_INPUT, VKA_F32, s->p.branches * s->length, s->p.height,
                             s->p.width, s->p.config->out_channels);
-    *guidance = vka_graph_tensor(b, "guidance", VKA_GLOBAL, VKA_INPUT, VKA_F32, 1, 1, 1, 2);
-    struct vka_combine_args a = {.x = {*eps, *eps},
-                                 .skip = {0, s->length},
-                                 .count = s->p.branches,
-                                 .coefficients = *guidance,
-                                 .label = vka_scope_root("guidance")};
+    *guidance = vka_graph_tensor(b, "guidance", VKA_GLOBAL, VKA_INPUT, VKA_F32, 1, 1, 1, GUIDE_NUMBERS);
+    struct vka_combine_args a = {.count = s->p.branches, .coefficients = *guidance, .label = vka_scope_root("guidance")};
+    for (uint32_t i = 0; i < s->p.branches; i++) {
+        a.x[i] = *eps;
+        a.skip[i] = i * s->length;
+    }
     vka_tensor out = vka_combine(b, &a);
+    if (s->guide_rule.rescale > 0) {
+        a.first = GUIDE_POSITIVE;
+        out = vka_rescale(b, out, vka_combine(b, &a), *guidance, GUIDE_RESCALE);
+    }
     vka_graph_output(b, out);
     return out;
 }
@@ -186,6 +199,15 @@ vka_status vka_unet_stage_build(struct vka_unet_stage *s, const struct vka_unet_
 {
     bool windows = p->window.length && p->window.length < p->frames;
     *s = (struct vka_unet_stage){.p = *p, .first = true, .length = windows ? p->window.length : p->frames};
+    const double one = 1;
+    if (p->guide)
+        s->guide_rule = *p->guide;
+    else
+        vka_guide_make(&s->guide_rule, 1, &one, p->branches == 1, 0, 0, NULL);
+    s->p.guide = NULL; /* the caller's */
+    if (p->branches != vka_guide_branches(&s->guide_rule))
+        return vka_fail(err, VKA_E_INTERNAL, "%u branches of the UNet for a guidance of %u", p->branches,
+                        vka_guide_branches(&s->guide_rule));
     s->parked = p->sampler && (windows || p->park);
     vka_status st = build_unet(s, err);
     return st == VKA_OK ? build_around(s, err) : st;
@@ -283,7 +305,7 @@ vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vk
         for (uint32_t i = 0; !e; i++)
             if (vka_sampler_eval_at(s->p.sampler, i)->pattern == k)
                 e = vka_sampler_eval_at(s->p.sampler, i);
-        uint32_t before = s->parked ? 0 : 1; /* the guidance */
+        uint32_t before = s->parked ? 0 : s->guide_rule.rescale > 0 ? 3 : 1; /* the guidance */
         for (uint32_t o = 0; o < e->ops; o++)
             vka_exec_bind(x, g->nodes[before + o].out[0], io + s->slot_at[e->op[o].out]);
         st = vka_exec_record(x, err);
@@ -306,10 +328,15 @@ vka_status vka_unet_stage_prompt(struct vka_unet_stage *s, const float *context,
     for (size_t i = 0; i < rows; i++)
         memcpy(padded + i * pitch, context + i * width, width * sizeof *padded);
     vka_status st = vka_block_write(s->gpu, s->block, s->context_at, padded, rows * pitch * sizeof *padded, err);
-    memcpy(s->parked ? s->prompt_of : prompt_index(s), index, (size_t)s->p.branches * s->p.frames * sizeof *index);
+    vka_unet_stage_index(s, index);
     s->first = true;
     free(padded);
     return st;
+}
+
+void vka_unet_stage_index(struct vka_unet_stage *s, const int32_t *index)
+{
+    memcpy(s->parked ? s->prompt_of : prompt_index(s), index, (size_t)s->p.branches * s->p.frames * sizeof *index);
 }
 
 vka_status vka_unet_stage_set(struct vka_unet_stage *s, enum vka_slot slot, const float *planes, vka_error *err)
@@ -426,8 +453,13 @@ vka_status vka_unet_stage_eval(struct vka_unet_stage *s, const vka_sampler_eval 
     float *step = s->step->map;
     step[STEP_TIMESTEP] = e->timestep;
     step[STEP_SCALE] = (float)e->input_scale;
-    step[STEP_GUIDANCE] = (float)(s->p.branches > 1 ? 1 - cfg : 1);
-    step[STEP_GUIDANCE + 1] = (float)cfg;
+    double guided[VKA_GUIDE_BRANCHES], positive[VKA_GUIDE_BRANCHES];
+    vka_guide_coefficients(&s->guide_rule, cfg, guided, positive);
+    for (uint32_t i = 0; i < VKA_GUIDE_BRANCHES; i++) {
+        step[STEP_GUIDANCE + i] = (float)guided[i];
+        step[STEP_GUIDANCE + GUIDE_POSITIVE + i] = (float)positive[i];
+    }
+    step[STEP_GUIDANCE + GUIDE_RESCALE] = (float)s->guide_rule.rescale;
     for (uint32_t o = 0; o < e->ops; o++)
         for (uint32_t t = 0; t < e->op[o].terms; t++)
             step[STEP_OPS + o * VKA_SAMPLER_TERMS + t] = (float)e->op[o].coef[t];

@@ -18,7 +18,7 @@ static vka_status read_embeds(struct vka_work *w, vka_error *err)
         s = vka_read_embeds(&st, "cond", &w->conds, &w->tokens, &w->width, &w->cond, err);
     if (s == VKA_OK && vka_safetensors_find(&st, "uncond"))
         s = vka_read_embeds(&st, "uncond", &w->unconds, &w->tokens, &w->width, &w->uncond, err);
-    else if (s == VKA_OK && w->branches > 1)
+    else if (s == VKA_OK && w->guide.unguided)
         s = vka_fail(err, VKA_E_INPUT, "'%s' has no tensor 'uncond', which guidance needs", w->job->embeds);
     uint32_t f = w->setup.frames;
     if (s == VKA_OK && ((w->conds != 1 && w->conds != f) || (w->unconds > 1 && w->unconds != f)))
@@ -62,7 +62,9 @@ vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job
     vka_status st = vka_setup_open(&w->setup, job, VKA_NEED_UNET | VKA_NEED_VAE | VKA_NEED_CLIP | text, &cx->log, err);
     if (st != VKA_OK)
         return st;
-    w->branches = w->setup.cfg == 1.0 ? 1 : 2;
+    const double one = 1;
+    st = vka_guide_make(&w->guide, 1, &one, w->setup.cfg_is_one, w->setup.pag, w->setup.cfg_rescale, err);
+    w->branches = vka_guide_branches(&w->guide);
     if (st == VKA_OK && w->setup.unet->in_channels != w->setup.unet->out_channels) {
         st = vka_fail(err, VKA_E_INPUT, "this UNet takes %u channels: inpainting models cannot render from a prompt alone",
                       w->setup.unet->in_channels);
@@ -103,7 +105,8 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
             .height = h,
             .width = wd,
             .branches = w->branches,
-            .prompts = w->conds + (w->branches > 1 ? w->unconds : 0),
+            .guide = &w->guide,
+            .prompts = w->conds + (w->guide.unguided ? w->unconds : 0),
             .tokens = w->tokens,
             .text_width = w->width,
             .f16 = w->f16,

@@ -29,6 +29,7 @@ struct vka_work {
     vka_text_chunks cond_ids, uncond_ids;
     float *cond, *uncond; /* [prompts, tokens, width]; from --embeds, or after the text stage */
     uint32_t conds, unconds, tokens, width;
+    struct vka_guide guide;
     uint32_t branches;
     /* files */
     float *noise;             /* --noise [F,4,h,w] */

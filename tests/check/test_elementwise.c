@@ -199,6 +199,63 @@ static void test_combine(void **state)
 
 /* ---- pictures ------------------------------------------------------------------------------------ */
 
+/* ---- guidance rescale ------------------------------------------------------------------------------ */
+
+static float *run_rescale(uint32_t frames, uint32_t h, uint32_t w, uint32_t ch, bool clip, bool cpu, const float *guided,
+                          const float *positive, const float *numbers, const struct vka_cut *cuts, uint32_t count)
+{
+    struct check *c = check_begin(gpu, VKA_F32, VKA_F32, 1, frames);
+    enum vka_domain domain = clip ? VKA_SAMPLE : VKA_GLOBAL;
+    c->table.cpu = cpu;
+    c->table.max_groups[0] = group_limit ? group_limit : c->table.max_groups[0];
+    vka_tensor n = check_input(c, "numbers", VKA_GLOBAL, VKA_F32, 1, 1, 1, 4, numbers);
+    vka_tensor x = check_input(c, "guided", domain, VKA_F32, frames, h, w, ch, guided);
+    vka_tensor y = check_input(c, "positive", domain, VKA_F32, frames, h, w, ch, positive);
+    vka_tensor z = vka_rescale(&c->build, x, y, n, 2);
+    check_run(c, cuts, count);
+    float *out = check_output(c, z);
+    check_end(&c);
+    return out;
+}
+
+static void test_rescale(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t frames, h, w, c;
+        float phi;
+        bool clip, flat; /* flat: a guided sample without spread */
+    } cases[] = {{1, 1, 1, 4, 0.7f, false, false}, {3, 5, 7, 4, 0.7f, false, false}, {4, 16, 16, 4, 1, true, false},
+                 {2, 9, 31, 9, 0.3f, true, false}, {3, 8, 8, 4, 0.5f, true, true},   {16, 32, 32, 4, 0, false, false}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+        for (int cpu = 0; cpu < 2; cpu++) {
+            size_t one = (size_t)cases[k].h * cases[k].w * cases[k].c, all = one * cases[k].frames;
+            float *guided = check_random(1, all, 5), *positive = check_random(2, all, 2);
+            const float numbers[4] = {NAN, NAN, cases[k].phi, NAN}; /* only the third may be read */
+            double *want = malloc(all * sizeof *want);
+            assert_non_null(want);
+            for (size_t i = 0; i < all; i++)
+                guided[i] = cases[k].flat && i < one ? 3 : guided[i] + 100; /* a mean that is much of it all */
+            for (uint32_t s = 0; s < cases[k].frames; s++)
+                ref_rescale(guided + s * one, positive + s * one, (double)cases[k].phi, one, want + s * one);
+            float *got = run_rescale(cases[k].frames, cases[k].h, cases[k].w, cases[k].c, cases[k].clip, cpu, guided, positive,
+                                     numbers, NULL, 0);
+            check_close("rescale", got, want, all, 2e-6);
+            if (cases[k].clip) {
+                struct vka_cut cuts[16];
+                for (uint32_t s = 0; s < cases[k].frames; s++)
+                    cuts[s] = (struct vka_cut){.s0 = s, .sn = 1};
+                group_limit = 1;
+                float *cut = run_rescale(cases[k].frames, cases[k].h, cases[k].w, cases[k].c, true, cpu, guided, positive,
+                                         numbers, cuts, cases[k].frames);
+                group_limit = 0;
+                check_same("rescale in parts", cut, got, all);
+                free(cut);
+            }
+            free(got), free(want), free(guided), free(positive);
+        }
+}
+
 static void test_picture(void **state)
 {
     (void)state;
@@ -244,7 +301,8 @@ int main(void)
 {
     gpu = check_open_gpu();
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_timestep), cmocka_unit_test(test_tokens),
-                                       cmocka_unit_test(test_combine), cmocka_unit_test(test_picture)};
+                                       cmocka_unit_test(test_combine), cmocka_unit_test(test_rescale),
+                                       cmocka_unit_test(test_picture)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     check_close_gpu(&gpu);
     return failed;

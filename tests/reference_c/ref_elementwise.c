@@ -41,3 +41,20 @@ void ref_picture(const float *x, uint64_t n, uint32_t c, uint32_t *out)
         out[i] = pixel;
     }
 }
+
+static double spread(const float *x, uint64_t n)
+{
+    double mean = 0, sum = 0;
+    for (uint64_t i = 0; i < n; i++)
+        mean += (double)x[i] / (double)n;
+    for (uint64_t i = 0; i < n; i++)
+        sum += ((double)x[i] - mean) * ((double)x[i] - mean);
+    return sqrt(sum);
+}
+
+void ref_rescale(const float *guided, const float *positive, double phi, uint64_t n, double *out)
+{
+    double now = spread(guided, n), ratio = now > 0 ? spread(positive, n) / now : 1;
+    for (uint64_t i = 0; i < n; i++)
+        out[i] = (double)guided[i] * (phi * ratio + 1 - phi);
+}

@@ -10,5 +10,8 @@ void ref_combine(const float *const *x, const float *coefficient, uint32_t count
 /* out[i] = bytes of round((clamp(x[i][0..2], -1, 1) + 1) * 127.5), halves to even, byte 3 = 255; NaN is 0 and makes
  * byte 3 zero. x [n, c], binary32 arithmetic. */
 void ref_picture(const float *x, uint64_t n, uint32_t c, uint32_t *out);
+/* One sample: out[i] = guided[i] * (phi * sd(positive) / sd(guided) + 1 - phi) in double; a guided sample without spread is
+ * left as it is. */
+void ref_rescale(const float *guided, const float *positive, double phi, uint64_t n, double *out);
 
 #endif

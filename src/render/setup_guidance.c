@@ -1,0 +1,26 @@
+/* setup_guidance.c - guidance of a job: its scale in each step, rescaling, perturbed attention.  See setup.h. */
+#include "render/setup_parts.h"
+
+#include "base/mem.h"
+#include "sample/values.h"
+
+vka_status vka_setup_guidance(struct vka_setup *s, vka_error *err)
+{
+    const struct vka_job *j = s->job;
+    s->pag = j->pag;
+    s->cfg_rescale = j->cfg_rescale;
+    s->cfg_is_one = s->cfg == 1.0;
+    if (!j->cfg_schedule || !*j->cfg_schedule)
+        return VKA_OK;
+    uint32_t steps = s->sampling.steps;
+    s->cfg_at = vka_calloc(steps, sizeof *s->cfg_at);
+    if (!s->cfg_at)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    vka_status st = vka_values_parse("--cfg-schedule", j->cfg_schedule, 0, 1000, steps, s->cfg_at, err);
+    s->cfg_is_one = true;
+    for (uint32_t i = 0; st == VKA_OK && i < steps; i++)
+        s->cfg_is_one = s->cfg_is_one && s->cfg_at[i] == 1.0;
+    return st;
+}
+
+double vka_setup_cfg(const struct vka_setup *s, uint32_t step) { return s->cfg_at ? s->cfg_at[step] : s->cfg; }
