@@ -204,6 +204,8 @@ static const char formats[] =
     "without paths, devices, budgets or timings: WebP as XMP, GIF as a comment, MP4 and WebM as the tag "
     "\\(lqcomment\\(rq, PNG as an\n"
     "iTXt chunk.\n"
+    "The tag says what made the frames, in order of rendering: \\fBping\\-pong\\fR is among the settings, but how a file holds\n"
+    "them (\\fB\\-\\-plays\\fR, \\fB\\-\\-quality\\fR, \\fB\\-\\-lossless\\fR, \\fB\\-\\-colors\\fR, \\fB\\-\\-dither\\fR) is not.\n"
     ".B inspect\n"
     "shows it and \\fB\\-\\-from\\fR renders from it again.\n";
 

@@ -27,7 +27,7 @@ vka_status vka_gif_write(vka_outfile *out, const vka_clip *clip, vka_error *err)
 #include <string.h>
 
 /* By eye on rendered clips: sierra2_4a leaves bright specks beside edges, bayer a grid in skies, none bands. */
-#define DITHER "floyd_steinberg"
+static const char own_dither[] = "floyd_steinberg";
 
 vka_status vka_gif_check(vka_error *err)
 {
@@ -41,6 +41,14 @@ vka_status vka_gif_check(vka_error *err)
     vka_fail(err, VKA_E_OUTPUT, "this FFmpeg cannot make .gif: it lacks '%s'", missing);
     vka_error_hint(err, "install a complete FFmpeg, or use .webp or .apng");
     return VKA_E_OUTPUT;
+}
+
+/* The filter's name for a dither: as ours, with lines below. */
+static void dither_name(const vka_media_look *look, char out[24])
+{
+    snprintf(out, 24, "%s", look->dither ? look->dither : own_dither);
+    for (char *p = out; *p; p++)
+        *p = *p == '-' ? '_' : *p;
 }
 
 static int64_t start_time(const vka_clip *clip, uint32_t frame)
@@ -93,15 +101,16 @@ static int open_graph(AVFilterGraph **graph, const char *text)
     return e < 0 ? e : avfilter_graph_config(*graph, NULL);
 }
 
-/* First pass: all frames in, one 16x16 picture of 256 colours out. */
+/* First pass: all frames in, one 16x16 picture of the colours out. */
 static vka_status make_palette(vka_av_mux *mux, const vka_clip *clip, AVFrame **palette)
 {
     char text[512];
     AVFilterGraph *graph = NULL;
     snprintf(text, sizeof text,
              "buffer@in=video_size=%ux%u:pix_fmt=%d:time_base=1/100:pixel_aspect=1/1,"
-             "palettegen=stats_mode=full,buffersink@out",
-             (unsigned)clip->width, (unsigned)clip->height, (int)AV_PIX_FMT_RGB32);
+             "palettegen=stats_mode=full:max_colors=%u,buffersink@out",
+             (unsigned)clip->width, (unsigned)clip->height, (int)AV_PIX_FMT_RGB32,
+             (unsigned)(clip->look.colors ? clip->look.colors : 256));
     int e = open_graph(&graph, text);
     vka_status s = e < 0 ? vka_av_fail(mux, e) : VKA_OK;
     AVFilterContext *in = NULL, *out = NULL;
@@ -176,14 +185,15 @@ static vka_status drain(vka_av_mux *mux, AVFilterContext *out, AVFrame *mapped)
 /* Second pass. */
 static vka_status map_frames(vka_av_mux *mux, const vka_clip *clip, AVFrame *palette)
 {
-    char text[768];
+    char text[768], dither[24];
     AVFilterGraph *graph = NULL;
+    dither_name(&clip->look, dither);
     snprintf(text, sizeof text,
              "buffer@in=video_size=%ux%u:pix_fmt=%d:time_base=1/100:pixel_aspect=1/1[a];"
              "buffer@palette=video_size=%dx%d:pix_fmt=%d:time_base=1/100:pixel_aspect=1/1[b];"
-             "[a][b]paletteuse=dither=" DITHER ":diff_mode=rectangle,buffersink@out",
+             "[a][b]paletteuse=dither=%s:diff_mode=rectangle,buffersink@out",
              (unsigned)clip->width, (unsigned)clip->height, (int)AV_PIX_FMT_RGB32, palette->width, palette->height,
-             palette->format);
+             palette->format, dither);
     int e = open_graph(&graph, text);
     AVFilterContext *in = e < 0 ? NULL : avfilter_graph_get_filter(graph, "buffer@in");
     AVFilterContext *colours = e < 0 ? NULL : avfilter_graph_get_filter(graph, "buffer@palette");

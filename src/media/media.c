@@ -20,13 +20,26 @@ static const struct {
     vka_media_format format;
     const char *name, *extension;
     uint32_t max_side;
+    unsigned takes;
 } formats[] = {
-    {VKA_MEDIA_WEBP, "webp", ".webp", MAX_SIDE_VIDEO}, {VKA_MEDIA_GIF, "gif", ".gif", MAX_SIDE},
-    {VKA_MEDIA_MP4, "mp4", ".mp4", MAX_SIDE_VIDEO},    {VKA_MEDIA_WEBM, "webm", ".webm", MAX_SIDE_VIDEO},
-    {VKA_MEDIA_PNG, "png", ".png", MAX_SIDE},          {VKA_MEDIA_APNG, "apng", ".apng", MAX_SIDE},
-    {VKA_MEDIA_Y4M, "y4m", ".y4m", MAX_SIDE},          {VKA_MEDIA_FRAMES, "frames", NULL, MAX_SIDE},
+    {VKA_MEDIA_WEBP, "webp", ".webp", MAX_SIDE_VIDEO, VKA_MEDIA_PLAYS | VKA_MEDIA_QUALITY | VKA_MEDIA_LOSSLESS},
+    {VKA_MEDIA_GIF, "gif", ".gif", MAX_SIDE, VKA_MEDIA_PLAYS | VKA_MEDIA_COLORS | VKA_MEDIA_DITHER},
+    {VKA_MEDIA_MP4, "mp4", ".mp4", MAX_SIDE_VIDEO, VKA_MEDIA_QUALITY},
+    {VKA_MEDIA_WEBM, "webm", ".webm", MAX_SIDE_VIDEO, VKA_MEDIA_QUALITY | VKA_MEDIA_LOSSLESS},
+    {VKA_MEDIA_PNG, "png", ".png", MAX_SIDE, VKA_MEDIA_LOSSLESS},
+    {VKA_MEDIA_APNG, "apng", ".apng", MAX_SIDE, VKA_MEDIA_PLAYS | VKA_MEDIA_LOSSLESS},
+    {VKA_MEDIA_Y4M, "y4m", ".y4m", MAX_SIDE, 0},
+    {VKA_MEDIA_FRAMES, "frames", NULL, MAX_SIDE, VKA_MEDIA_LOSSLESS},
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
+
+unsigned vka_media_takes(vka_media_format format)
+{
+    for (size_t i = 0; i < FORMATS; i++)
+        if (formats[i].format == format)
+            return formats[i].takes;
+    return 0;
+}
 
 const char *vka_media_format_name(vka_media_format format)
 {
@@ -344,9 +357,19 @@ vka_status vka_media_check(const char *path, uint32_t width, uint32_t height, ui
     if (s == VKA_OK && format == VKA_MEDIA_GIF)
         s = vka_gif_check(err);
     if (s == VKA_OK && (format == VKA_MEDIA_MP4 || format == VKA_MEDIA_WEBM))
-        s = vka_video_check(format, width, height, err);
+        s = vka_video_check(format, width, height, NULL, err);
     if (s == VKA_OK)
         s = check_place(path, format, err);
+    return s;
+}
+
+vka_status vka_media_check_look(const char *path, uint32_t width, uint32_t height, const vka_media_look *look,
+                                vka_error *err)
+{
+    vka_media_format format;
+    vka_status s = vka_media_format_of(path, 1, &format, err);
+    if (s == VKA_OK && (format == VKA_MEDIA_MP4 || format == VKA_MEDIA_WEBM))
+        s = vka_video_check(format, width, height, look, err);
     return s;
 }
 
@@ -589,6 +612,10 @@ vka_status vka_media_write(const char *path, const vka_clip *clip, vka_media_res
         c.fps = 8;
     if (!(c.fps >= 0.01 && c.fps <= 1000))
         return vka_fail(err, VKA_E_USAGE, "%g frames per second cannot be written (0.01 to 1000 can)", c.fps);
+    if (c.look.has_quality && c.look.quality > 100)
+        return vka_fail(err, VKA_E_USAGE, "the quality %u is not within 0 to 100", (unsigned)c.look.quality);
+    if (c.look.lossless && !(vka_media_takes(format) & VKA_MEDIA_LOSSLESS))
+        return vka_fail(err, VKA_E_USAGE, "'%s' cannot be lossless", path);
     if (c.metadata && !*c.metadata)
         c.metadata = NULL;
     s = c.metadata ? vka_json_check(c.metadata, strlen(c.metadata)) : VKA_OK;

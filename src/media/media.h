@@ -4,13 +4,14 @@
  * nothing here holds more than a few frames (WebP and GIF hold their compressed frames).  The output's
  * name chooses the format:
  *
- *   .webp   animated WebP, lossy at quality 90, every frame whole.  Delays are whole milliseconds, rounded so that
- *           they do not drift.
+ *   .webp   animated WebP, lossy at quality 90 or lossless, every frame whole.  Delays are whole milliseconds, rounded
+ *           so that they do not drift.
  *   .gif    one palette for the clip (palettegen, paletteuse), GIF89a.  Delays are whole centiseconds and at
  *           least 2: viewers play shorter ones ten times slower.                         [needs FFmpeg]
  *   .mp4    H.264, yuv420p, limited range, BT.709, index at the front.                    [needs FFmpeg]
- *   .webm   VP9, likewise.                                                                [needs FFmpeg]
- *           Odd sizes are padded to even ones by repeating the last column and row.  No loop count.
+ *   .webm   VP9, likewise; lossless as 4:4:4 RGB (profile 1), every bit as it was.        [needs FFmpeg]
+ *           Odd sizes are padded to even ones by repeating the last column and row (not in lossless WebM).
+ *           No loop count.
  *   .apng   animated PNG, lossless.
  *   .png    one lossless image; of a clip with more than one frame only as a pattern:
  *   x%05d.png, a folder ("out/", an existing folder, or a name without an extension: %05d.png inside it)
@@ -50,12 +51,23 @@ typedef enum vka_media_format {
 /* "webp", "gif", ...; "frames"; "none". */
 const char *vka_media_format_name(vka_media_format format);
 
+/* How a file holds the frames; all zero is what it does unasked.  Formats pass over what they have no place for:
+ * vka_media_takes tells. */
+typedef struct vka_media_look {
+    bool lossless;      /* WebP, WebM; PNG, APNG and frames always are */
+    bool has_quality;   /* else WebP has 90, MP4 and WebM 68 */
+    uint32_t quality;   /* 0 to 100.  WebP: libwebp's; MP4: CRF 51 - q/2; WebM: CRF 63 - 0.63 q */
+    uint32_t colors;    /* GIF: of the palette, 4 to 256, one of them kept for what does not change; 0: 256 */
+    const char *dither; /* GIF: "floyd-steinberg" (NULL), "sierra2-4a", "sierra2", "heckbert", "bayer", "none" */
+} vka_media_look;
+
 typedef struct vka_clip {
     uint32_t width, height; /* pixels, 1 to 65535 (WebP and the video formats: 16383) */
     uint32_t frames;        /* at least 1 */
     double fps;             /* frames per second, 0.01 to 1000; 0 means 8 */
     uint32_t plays;         /* how often the clip is played in all; 0: for ever.  WebP, GIF, APNG */
     const char *metadata;   /* one JSON object as UTF-8, or NULL for none; the caller's */
+    vka_media_look look;
 
     /* Frame `index` as [H,W,3] without padding, valid until the next call; NULL with `err` set when it cannot be
      * had, which ends the writing with that error (so a cancelled job returns VKA_E_STOPPED here).  Writers ask
@@ -84,6 +96,20 @@ vka_status vka_media_format_of(const char *path, uint32_t frames, vka_media_form
  * for a size the format cannot hold; VKA_E_OUTPUT when the folder is missing or not writable, or an encoder is
  * missing.  Leaves nothing behind. */
 vka_status vka_media_check(const char *path, uint32_t width, uint32_t height, uint32_t frames, vka_error *err);
+
+/* Also before a render: whether a file that vka_media_check allows can look so.  VKA_E_OUTPUT when an encoder cannot. */
+vka_status vka_media_check_look(const char *path, uint32_t width, uint32_t height, const vka_media_look *look,
+                                vka_error *err);
+
+/* What formats have a place for, as a mask; LOSSLESS: a file of the format can be, or always is. */
+enum vka_media_ability {
+    VKA_MEDIA_PLAYS = 1,
+    VKA_MEDIA_QUALITY = 2,
+    VKA_MEDIA_LOSSLESS = 4,
+    VKA_MEDIA_COLORS = 8,
+    VKA_MEDIA_DITHER = 16
+};
+unsigned vka_media_takes(vka_media_format format);
 
 /* Whether writing would replace a file that exists (of a pattern: any of its frames). */
 bool vka_media_would_overwrite(const char *path, uint32_t frames);

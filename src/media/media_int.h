@@ -12,9 +12,10 @@ vka_status vka_apng_write(vka_outfile *out, const vka_clip *clip, vka_error *err
 vka_status vka_y4m_write(vka_outfile *out, const vka_clip *clip, vka_error *err);
 vka_status vka_gif_write(vka_outfile *out, const vka_clip *clip, vka_error *err);
 vka_status vka_video_write(vka_outfile *out, const vka_clip *clip, vka_media_format format, vka_error *err);
-/* Whether the encoders are there; opens them for this size. */
+/* Whether the encoders are there; opens them for this size.  `look` may be NULL. */
 vka_status vka_gif_check(vka_error *err);
-vka_status vka_video_check(vka_media_format format, uint32_t width, uint32_t height, vka_error *err);
+vka_status vka_video_check(vka_media_format format, uint32_t width, uint32_t height, const vka_media_look *look,
+                           vka_error *err);
 
 /* clip->get with its error as status: of the callback, or VKA_E_INTERNAL when it gave none. */
 vka_status vka_clip_frame(const vka_clip *clip, uint32_t index, const uint8_t **rgb, vka_error *err);

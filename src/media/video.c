@@ -1,7 +1,7 @@
 /* video.c - MP4 (H.264) and WebM (VP9) through FFmpeg: yuv420p, limited range, BT.709, all of it tagged.
  *
  * 4:2:0 needs even sizes: an odd clip gets its last column and row once more.  Chroma sits left, as H.264 and VP9
- * assume.  Time stamps are frame numbers in a time base of 1/fps, so durations are exact. */
+ * assume.  Lossless WebM is VP9's profile 1 with RGB planes, which need no conversion and no padding.  Time stamps are frame numbers in a time base of 1/fps, so durations are exact. */
 #include "media/media_int.h"
 
 #ifndef VKANIM_FFMPEG
@@ -13,9 +13,10 @@ static vka_status without(vka_media_format format, vka_error *err)
     return VKA_E_OUTPUT;
 }
 
-vka_status vka_video_check(vka_media_format format, uint32_t width, uint32_t height, vka_error *err)
+vka_status vka_video_check(vka_media_format format, uint32_t width, uint32_t height, const vka_media_look *look,
+                           vka_error *err)
 {
-    (void)width, (void)height;
+    (void)width, (void)height, (void)look;
     return without(format, err);
 }
 
@@ -27,32 +28,48 @@ vka_status vka_video_write(vka_outfile *out, const vka_clip *clip, vka_media_for
 #else
 #include "media/av_mux.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static AVCodecContext *try_encoder(const AVCodec *codec, int width, int height, AVRational fps)
+enum { QUALITY = 68 }; /* which is CRF 17 of H.264 and 20 of VP9 */
+
+/* The whole of H.264's and VP9's scales, but for H.264's 0, which is its lossless mode and not for every player. */
+static int crf_of(bool vp9, uint32_t quality)
 {
-    if (!codec || !vka_av_encoder_takes(codec, AV_PIX_FMT_YUV420P))
+    return vp9 ? (int)(63 - 0.63 * quality + 0.5) : 51 - (int)quality / 2;
+}
+
+static AVCodecContext *try_encoder(const AVCodec *codec, int width, int height, AVRational fps,
+                                   const vka_media_look *look)
+{
+    enum AVPixelFormat pixels = look->lossless ? AV_PIX_FMT_GBRP : AV_PIX_FMT_YUV420P;
+    if (!codec || !vka_av_encoder_takes(codec, pixels))
         return NULL;
     AVCodecContext *c = avcodec_alloc_context3(codec);
     if (!c)
         return NULL;
     c->width = width;
     c->height = height;
-    c->pix_fmt = AV_PIX_FMT_YUV420P;
+    c->pix_fmt = pixels;
     c->time_base = (AVRational){fps.den, fps.num};
     c->framerate = fps;
     c->sample_aspect_ratio = (AVRational){1, 1};
-    c->color_range = AVCOL_RANGE_MPEG;
-    c->colorspace = AVCOL_SPC_BT709;
+    c->color_range = look->lossless ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
+    c->colorspace = look->lossless ? AVCOL_SPC_RGB : AVCOL_SPC_BT709;
     c->color_primaries = AVCOL_PRI_BT709;
-    c->color_trc = AVCOL_TRC_BT709;
-    c->chroma_sample_location = AVCHROMA_LOC_LEFT;
+    c->color_trc = look->lossless ? AVCOL_TRC_IEC61966_2_1 : AVCOL_TRC_BT709;
+    c->chroma_sample_location = look->lossless ? AVCHROMA_LOC_UNSPECIFIED : AVCHROMA_LOC_LEFT;
     c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
     /* Constant quality where the encoder has such a thing; else a rate at which blocks do not show. */
     bool vp9 = codec->id == AV_CODEC_ID_VP9;
-    if (av_opt_set(c->priv_data, "crf", vp9 ? "20" : "17", 0) < 0)
-        c->bit_rate = (int64_t)((double)width * height * av_q2d(fps) * 0.4) + 100000;
+    uint32_t quality = look->has_quality ? look->quality : QUALITY;
+    if (look->lossless && av_opt_set_int(c->priv_data, "lossless", 1, 0) < 0) {
+        avcodec_free_context(&c); /* an encoder that knows no such thing */
+        return NULL;
+    }
+    if (!look->lossless && av_opt_set_int(c->priv_data, "crf", crf_of(vp9, quality), 0) < 0)
+        c->bit_rate = (int64_t)((double)width * height * av_q2d(fps) * 0.4 * exp2(((double)quality - QUALITY) / 12)) + 100000;
     if (vp9) {
         (void)av_opt_set(c->priv_data, "deadline", "good", 0);
         (void)av_opt_set(c->priv_data, "cpu-used", "2", 0);
@@ -65,7 +82,8 @@ static AVCodecContext *try_encoder(const AVCodec *codec, int width, int height, 
 }
 
 /* The first encoder that opens: the good ones by name, then whatever FFmpeg has for the format. */
-static AVCodecContext *open_encoder(vka_media_format format, int width, int height, AVRational fps, vka_error *err)
+static AVCodecContext *open_encoder(vka_media_format format, int width, int height, AVRational fps,
+                                    const vka_media_look *look, vka_error *err)
 {
     static const char *const h264[] = {"libx264", "libopenh264", NULL}, *const vp9[] = {"libvpx-vp9", NULL};
     bool mp4 = format == VKA_MEDIA_MP4;
@@ -74,13 +92,13 @@ static AVCodecContext *open_encoder(vka_media_format format, int width, int heig
     void *place = NULL;
     vka_av_quiet();
     for (const char *const *name = mp4 ? h264 : vp9; *name && !c; name++)
-        c = try_encoder(avcodec_find_encoder_by_name(*name), width, height, fps);
+        c = try_encoder(avcodec_find_encoder_by_name(*name), width, height, fps, look);
     for (const AVCodec *codec; !c && (codec = av_codec_iterate(&place)) != NULL;)
         if (codec->id == id && av_codec_is_encoder(codec))
-            c = try_encoder(codec, width, height, fps);
+            c = try_encoder(codec, width, height, fps, look);
     if (!c) {
-        vka_fail(err, VKA_E_OUTPUT, "this FFmpeg has no %s encoder for %dx%d pixels, so .%s cannot be written",
-                 mp4 ? "H.264" : "VP9", width, height, vka_media_format_name(format));
+        vka_fail(err, VKA_E_OUTPUT, "this FFmpeg has no %s%s encoder for %dx%d pixels, so .%s cannot be written",
+                 look->lossless ? "lossless " : "", mp4 ? "H.264" : "VP9", width, height, vka_media_format_name(format));
         vka_error_hint(err, mp4 ? "install an FFmpeg with libx264, or use .webm or .webp"
                                 : "install an FFmpeg with libvpx, or use .mp4 or .webp");
     }
@@ -92,9 +110,11 @@ static int even(uint32_t n)
     return (int)(n + (n & 1));
 }
 
-vka_status vka_video_check(vka_media_format format, uint32_t width, uint32_t height, vka_error *err)
+vka_status vka_video_check(vka_media_format format, uint32_t width, uint32_t height, const vka_media_look *look,
+                           vka_error *err)
 {
-    AVCodecContext *c = open_encoder(format, even(width), even(height), (AVRational){8, 1}, err);
+    static const vka_media_look plain = {0};
+    AVCodecContext *c = open_encoder(format, even(width), even(height), (AVRational){8, 1}, look ? look : &plain, err);
     if (!c)
         return VKA_E_OUTPUT;
     avcodec_free_context(&c);
@@ -145,6 +165,19 @@ static void pad_even(const uint8_t *rgb, uint32_t width, uint32_t height, uint8_
         memcpy(padded + y * wide, padded + (y - 1) * wide, wide);
 }
 
+/* rgb [H,W,3] into planes G, B, R. */
+static void split_planes(const uint8_t *rgb, AVFrame *frame)
+{
+    static const int from[3] = {1, 2, 0};
+    for (int p = 0; p < 3; p++)
+        for (int y = 0; y < frame->height; y++) {
+            uint8_t *row = frame->data[p] + (ptrdiff_t)y * frame->linesize[p];
+            const uint8_t *source = rgb + (size_t)y * (size_t)frame->width * 3 + from[p];
+            for (int x = 0; x < frame->width; x++)
+                row[x] = source[3 * x];
+        }
+}
+
 static vka_status encode_frames(vka_av_mux *mux, const vka_clip *clip, struct SwsContext *sws, AVFrame *frame,
                                 uint8_t *padded)
 {
@@ -160,7 +193,10 @@ static vka_status encode_frames(vka_av_mux *mux, const vka_clip *clip, struct Sw
         if (e < 0)
             return vka_av_fail(mux, e);
         const uint8_t *source = padded ? padded : rgb;
-        sws_scale(sws, &source, &stride, 0, mux->enc->height, frame->data, frame->linesize);
+        if (sws)
+            sws_scale(sws, &source, &stride, 0, mux->enc->height, frame->data, frame->linesize);
+        else
+            split_planes(rgb, frame);
         frame->pts = i;
         s = vka_av_mux_frame(mux, frame);
     }
@@ -169,22 +205,23 @@ static vka_status encode_frames(vka_av_mux *mux, const vka_clip *clip, struct Sw
 
 vka_status vka_video_write(vka_outfile *out, const vka_clip *clip, vka_media_format format, vka_error *err)
 {
-    int width = even(clip->width), height = even(clip->height);
+    bool lossless = clip->look.lossless;
+    int width = lossless ? (int)clip->width : even(clip->width), height = lossless ? (int)clip->height : even(clip->height);
     uint32_t num, den;
     vka_fps_ratio(clip->fps, 65535, &num, &den);
     vka_av_mux mux = {.out = out, .err = err, .frame_duration = 1};
-    mux.enc = open_encoder(format, width, height, (AVRational){(int)num, (int)den}, err);
+    mux.enc = open_encoder(format, width, height, (AVRational){(int)num, (int)den}, &clip->look, err);
     if (!mux.enc)
         return VKA_E_OUTPUT;
     bool odd = width != (int)clip->width || height != (int)clip->height;
     uint8_t *padded = odd ? malloc((size_t)width * (size_t)height * 3) : NULL;
-    struct SwsContext *sws = open_scaler(width, height);
+    struct SwsContext *sws = lossless ? NULL : open_scaler(width, height);
     AVFrame *frame = av_frame_alloc();
     AVDictionary *options = NULL;
     vka_status s = VKA_OK;
-    int e = sws && frame && (padded || !odd) ? 0 : AVERROR(ENOMEM);
+    int e = (sws || lossless) && frame && (padded || !odd) ? 0 : AVERROR(ENOMEM);
     if (e >= 0) {
-        frame->format = AV_PIX_FMT_YUV420P;
+        frame->format = mux.enc->pix_fmt;
         frame->width = width;
         frame->height = height;
         frame->color_range = mux.enc->color_range;

@@ -1,4 +1,4 @@
-/* webp.c - animated WebP: every frame a whole lossy picture by WebPEncode, put together by WebPMux, metadata as XMP
+/* webp.c - animated WebP: every frame a whole picture, lossy or lossless, by WebPEncode, put together by WebPMux, metadata as XMP
  * chunk.
  *
  * Not WebPAnimEncoder: it leaves out changes that it holds invisible and merges frames that differ by up to three
@@ -12,7 +12,7 @@
 #include <webp/encode.h>
 #include <webp/mux.h>
 
-enum { QUALITY = 90, METHOD = 4, MAX_DELAY = 0xffffff };
+enum { QUALITY = 90, METHOD = 4, LOSSLESS_LEVEL = 6, MAX_DELAY = 0xffffff };
 
 static vka_status failed(const vka_outfile *out, const char *why, vka_error *err)
 {
@@ -91,8 +91,10 @@ vka_status vka_webp_write(vka_outfile *out, const vka_clip *clip, vka_error *err
     WebPConfig config;
     if (!WebPConfigInit(&config))
         return failed(out, "libwebp is of another version than its headers", err);
-    config.quality = QUALITY;
+    config.quality = clip->look.has_quality ? (float)clip->look.quality : QUALITY;
     config.method = METHOD;
+    if (clip->look.lossless && !WebPConfigLosslessPreset(&config, LOSSLESS_LEVEL))
+        return failed(out, "libwebp is of another version than its headers", err);
     config.thread_level = 1;
     config.use_sharp_yuv = 1; /* saturated edges keep their place in 4:2:0 */
     WebPMux *mux = WebPMuxNew();

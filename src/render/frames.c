@@ -46,21 +46,82 @@ bool vka_run_output_is(const struct vka_run_clip *c, size_t i, const char *state
     return is && strcmp(is, state) == 0;
 }
 
+/* Frames of a file: those that are rendered, with --ping-pong the ones between the last and the first once more. */
+static uint32_t file_frames(const struct vka_run *r)
+{
+    uint32_t n = r->w.setup.frames;
+    return r->job->ping_pong && n > 2 ? 2 * n - 2 : n;
+}
+
+static vka_media_look look_of(const struct vka_job *j)
+{
+    return (vka_media_look){.lossless = j->lossless,
+                            .has_quality = vka_job_has(j, "quality"),
+                            .quality = (uint32_t)j->quality,
+                            .colors = (uint32_t)j->colors,
+                            .dither = j->dither};
+}
+
+/* An option that no output of the job has a place for would be without effect, which is not what was asked for; --lossless
+ * holds for every one or is refused. */
+static vka_status check_look(const struct vka_run *r, vka_error *err)
+{
+    static const struct {
+        const char *name, *where;
+        unsigned ability;
+    } options[] = {{"plays", "it is for .webp, .gif and .apng", VKA_MEDIA_PLAYS},
+                   {"quality", "it is for .webp, .mp4 and .webm", VKA_MEDIA_QUALITY},
+                   {"lossless", ".webp and .webm can be; .png, .apng and frames always are", VKA_MEDIA_LOSSLESS},
+                   {"colors", "it is for .gif", VKA_MEDIA_COLORS},
+                   {"dither", "it is for .gif", VKA_MEDIA_DITHER}};
+    const struct vka_job *j = r->job;
+    const char *without = NULL;
+    if (j->lossless && vka_job_has(j, "quality"))
+        return vka_fail(err, VKA_E_USAGE, "--lossless and --quality contradict each other");
+    for (size_t o = 0; o < sizeof options / sizeof *options; o++) {
+        bool lossless = options[o].ability == VKA_MEDIA_LOSSLESS;
+        if (!vka_job_has(j, options[o].name) || (lossless && !j->lossless))
+            continue;
+        size_t takers = 0, outputs = vka_run_outputs(r);
+        for (size_t i = 0; i < outputs; i++) {
+            const char *name = j->output.count ? j->output.items[i] : "vkanim.webp";
+            vka_media_format format;
+            vka_status st = vka_media_format_of(name, file_frames(r), &format, err);
+            if (st != VKA_OK)
+                return st;
+            if (vka_media_takes(format) & options[o].ability)
+                takers++;
+            else
+                without = name;
+        }
+        if (takers < (lossless ? outputs : 1)) {
+            vka_fail(err, VKA_E_USAGE, "--%s has no place in '%s'", options[o].name, without);
+            vka_error_why(err, "%s", options[o].where);
+            return VKA_E_USAGE;
+        }
+    }
+    return VKA_OK;
+}
+
 vka_status vka_run_check_outputs(const struct vka_run *r, vka_error *err)
 {
     const struct vka_setup *s = &r->w.setup;
-    vka_status st = VKA_OK;
+    uint32_t frames = file_frames(r);
+    vka_status st = check_look(r, err);
     for (uint32_t k = 0; st == VKA_OK && k < r->count; k++)
         for (size_t i = 0; st == VKA_OK && i < vka_run_outputs(r); i++) {
             const struct vka_run_clip *c = &r->clips[k];
             if (vka_run_output_is(c, i, "written"))
                 continue;
             char *name = output_name(r->job, i, c->seed, r->count);
-            st = name ? vka_media_check(name, s->width, s->height, s->frames, err)
+            st = name ? vka_media_check(name, s->width, s->height, frames, err)
                       : vka_fail(err, VKA_E_MEMORY, "out of memory");
+            vka_media_look look = look_of(r->job);
+            if (st == VKA_OK && look.lossless)
+                st = vka_media_check_look(name, s->width, s->height, &look, err);
             /* one that this job had begun is its own, even where it got its name just before a kill */
             if (st == VKA_OK && !r->job->overwrite && !vka_run_output_is(c, i, "begun") &&
-                vka_media_would_overwrite(name, s->frames)) {
+                vka_media_would_overwrite(name, frames)) {
                 st = vka_fail(err, VKA_E_OUTPUT, "'%s' is there already", name);
                 vka_error_hint(err, "--overwrite replaces it");
             }
@@ -80,6 +141,8 @@ static const uint8_t *get_frame(void *user, uint32_t index, vka_error *err)
 {
     struct frame_source *u = user;
     size_t n = vka_run_picture(u->r);
+    if (index >= u->r->w.setup.frames) /* --ping-pong: on the way back */
+        index = 2 * u->r->w.setup.frames - 2 - index;
     if (vka_context_cancelled(u->r->cx)) {
         vka_fail(err, VKA_E_STOPPED, "stopped");
         return NULL;
@@ -161,8 +224,10 @@ static vka_status write_outputs(struct vka_run *r, uint32_t k, vka_error *err)
         return err ? err->status : VKA_E_MEMORY;
     vka_clip clip = {.width = s->width,
                      .height = s->height,
-                     .frames = s->frames,
+                     .frames = file_frames(r),
                      .fps = s->fps,
+                     .plays = (uint32_t)r->job->plays,
+                     .look = look_of(r->job),
                      .metadata = meta,
                      .get = get_frame,
                      .user = &user};

@@ -208,6 +208,8 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint64_t seed, bool f
         vka_report_put(&whole, o, "context-fuse", json_string(vka_window_fuse_name(s->window_fuse)));
     }
     vka_report_put(&whole, o, "fps", json_real(s->fps));
+    if (j->ping_pong)
+        vka_report_put(&whole, o, "ping-pong", json_true());
     vka_report_put(&whole, o, "seed", json_integer((json_int_t)seed));
     vka_report_put(&whole, o, "rng", json_string(vka_rng_kind_name(s->rng)));
     vka_report_put(&whole, o, "noise-layout", json_string(vka_noise_layout_name(s->layout)));

@@ -84,6 +84,11 @@ for schedule in karras exponential sgm-uniform simple normal ddim-uniform beta k
     fails 2 "--schedule $schedule is not in this version" -p x --schedule "$schedule"
 done
 fails 2 'does not know' -p x --path cuda
+fails 2 "no place in 'a.mp4'" -p x --plays 2 -o a.mp4
+fails 2 "no place in 'b.mp4'" -p x --lossless -o a.webp -o b.mp4
+fails 2 'it is for .gif' -p x --dither bayer
+fails 2 'contradict' -p x --lossless --quality 80 -o a.webp
+fails 2 'from 4 to 256' -p x --colors 2 -o a.gif
 fails 2 'contradict' plan -p x --device-memory 8G --path fp16 --precision f32
 fails 2 'does not know' -p x --sampler nonsense
 fails 2 'ddim euler euler-a' -p x --sampler nonsense

@@ -176,6 +176,10 @@ static void every_option_has_a_field(void **state)
                             : o->most > 0 && o->most < 3     ? "1"
                                                              : "3";
         char first[32];
+        if (o->kind == VKA_OPTION_INT && o->least > 3) {
+            snprintf(first, sizeof first, "%.0f", o->least);
+            value = first;
+        }
         if (o->kind == VKA_OPTION_CHOICE) {
             snprintf(first, sizeof first, "%.*s", (int)strcspn(o->choices, " "), o->choices);
             value = first;
@@ -190,7 +194,7 @@ static void every_option_has_a_field(void **state)
         json_t *written = json_object_get(object, o->name);
         assert_non_null(written);
         if (json_is_integer(written))
-            assert_int_equal(json_integer_value(written), o->kind == VKA_OPTION_SIZE ? 12345 : 3);
+            assert_int_equal(json_integer_value(written), o->kind == VKA_OPTION_SIZE ? 12345 : o->least > 3 ? (int)o->least : 3);
         else if (json_is_real(written))
             assert_true(json_real_value(written) == strtod(value, NULL));
         else if (json_is_boolean(written))
