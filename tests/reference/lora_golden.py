@@ -247,6 +247,7 @@ class Bench:
     def write(self, name, tensors, metadata=None):
         assert name not in self.written, name
         self.written.add(name)
+        os.makedirs(os.path.dirname(f"{self.out}/{name}"), exist_ok=True)
         save_file({k: v.clone().contiguous() for k, v in tensors.items()}, f"{self.out}/{name}", metadata=metadata)
         os.chmod(f"{self.out}/{name}", 0o644)
         return f"{self.out}/{name}"
@@ -281,7 +282,7 @@ class Bench:
             want = self.eps(outside(self.net(motion)), x)
             cross = nets.rel(mine, want)
             assert cross < 2e-5, (name, cross)
-        self.add(name, "unet", [{"file": f, "option": option, "weight": w} for f, _, w in uses], at, {"eps": want},
+        self.add(name, "unet", [{"file": f, "option": option if isinstance(option, str) else option[i], "weight": w} for i, (f, _, w) in enumerate(uses)], at, {"eps": want},
                  nets.rel(want, self.bases[motion]), source or "float64 merge", cross, limit, note,
                  motion="motion-v2.safetensors" if motion else None)
 
@@ -413,6 +414,17 @@ def kohya_cases(b):
            source="float64 merge (the sum of both)")
 
 
+def dtype_cases(b):
+    """fp32, bf16 and both fp8 forms; the values that the file holds are what counts"""
+    net = b.net(False)
+    some = [f"{BLOCKS[0]}.{x}" for x in LINEARS[:4]]
+    for name, dtype in (("f32", torch.float32), ("bf16", torch.bfloat16), ("f8-e4m3", torch.float8_e4m3fn), ("f8-e5m2", torch.float8_e5m2)):
+        ls = b.layers(net, some, lambda p, w, _: lora(name + "/" + p, w, 2, 1.0, dtype=dtype))
+        f = b.save(f"dtype-{name}.safetensors", ls, kohya)
+        state = {k: v.float() for k, v in load_file(f).items()}
+        b.unet("dtype-" + name, [(f"dtype-{name}.safetensors", ls, 0.9)], peft(b, [(state, 0.9)]), peft_source())
+
+
 def lycoris_cases(b):
     net = b.net(False)
     lin = [f"{BLOCKS[0]}.{ATT}.attn1.to_q", f"{BLOCKS[0]}.{ATT}.attn2.to_k", f"{BLOCKS[2]}.{ATT}.ff.net.2"]
@@ -465,6 +477,65 @@ def diffusers_cases(b):
     pl = b.layers(net, some, lambda p, w, _: lora("plain/" + p, w, 2, None, names=ld))
     f = b.save("diffusers-lora.safetensors", pl, lambda p: "unet." + p)
     b.unet("diffusers-lora", [("diffusers-lora.safetensors", pl, 0.9)], peft(b, [(f, 0.9)]), peft_source())
+
+
+def peft_cases(b):
+    from peft import LoraConfig, PeftModel
+    net = b.net(False)
+    some = [f"{BLOCKS[0]}.{x}" for x in (LINEARS[0], LINEARS[3], LINEARS[5], LINEARS[9])]
+    ab = ("lora_A.weight", "lora_B.weight")
+
+    def make(key, scale, ranks, dora_too=False):
+        def one(p, w, _):
+            l = lora(key + p, w, ranks(p), None, names=ab, scale=scale(p))
+            return dora(l, w, key + p, "lora_magnitude_vector", flat=True) if dora_too else l
+        return b.layers(net, some, one)
+
+    def folder(name, conf):
+        """the two files that PeftModel.save_pretrained writes"""
+        os.makedirs(f"{b.out}/{name}", exist_ok=True)
+        c = LoraConfig(**conf, inference_mode=True).to_dict()
+        c["target_modules"] = sorted(c["target_modules"])  # a set: its order changes from run to run
+        with open(f"{b.out}/{name}/adapter_config.json", "w") as f:
+            json.dump(c, f, indent=2, sort_keys=True)
+        return name + "/adapter_model.safetensors"
+
+    def peft_model(name, m):
+        def outside(net):
+            from peft.tuners.lora import LoraLayer
+            model = PeftModel.from_pretrained(net.unet, f"{b.out}/{name}")
+            for layer in model.modules():
+                if isinstance(layer, LoraLayer):
+                    layer.set_scale("default", m)
+            net.unet = model.base_model.model.eval()
+            return net
+        return outside
+
+    def metadata(conf):
+        """as diffusers' save_lora_weights writes it"""
+        c = LoraConfig(**conf).to_dict()
+        c = {"unet." + k: sorted(v) if isinstance(v, set) else v for k, v in c.items()}
+        return {"format": "pt", "lora_adapter_metadata": json.dumps(c, indent=2, sort_keys=True)}
+
+    r4, a1 = some[1], some[0]
+    plain = dict(r=2, lora_alpha=3, target_modules=some)
+    pattern = dict(plain, rank_pattern={r4: 4}, alpha_pattern={a1: 1})
+    rank = lambda p: 4 if p == r4 else 2
+    kinds = [("peft-alpha", pattern, make("pa/", lambda p: (1 if p == a1 else 3) / rank(p), rank)),
+             ("peft-rslora", dict(plain, r=4, use_rslora=True), make("prs/", lambda p: 3 / math.sqrt(4), lambda p: 4)),
+             ("peft-dora", dict(plain, use_dora=True), make("pd/", lambda p: 1.5, lambda p: 2, True))]
+    for name, conf, ls in kinds:
+        m = 1.0 if "dora" in name else 0.9
+        f = b.save(name + ".safetensors", ls, lambda p: "unet." + p, metadata(conf))
+        b.unet(name, [(name + ".safetensors", ls, m)], peft(b, [(f, m)]), peft_source())
+        at = folder(name + "-folder", conf)
+        b.save(at, ls, lambda p: "base_model.model." + p, {"format": "pt"})
+        b.unet(name + "-folder", [(at, ls, m)], peft_model(name + "-folder", m), peft_source().split(" + ")[1],
+               note="adapter_config.json beside the file has r, alpha and the patterns")
+    # no metadata at all: alpha is the rank
+    ls = make("pn/", lambda p: 1.0, lambda p: 2)
+    f = b.save("peft-bare.safetensors", ls, lambda p: "unet." + p)
+    b.unet("peft-bare", [("peft-bare.safetensors", ls, 0.9)], peft(b, [(f, 0.9)]), peft_source())
 
 
 def text_cases(b, prompt="a red ball bouncing on a beach at sunset"):
@@ -553,17 +624,124 @@ def motion_cases(b):
     ad = [f"{blk}.{x}" for blk in BLOCKS[:2] for x in LINEARS[:8]]
     v3 = b.layers(net, ad, lambda p, w, _: lora("v3/" + p, w, 2, None, 0.4, names=up))
     b.save("v3-adapter.safetensors", v3, processor(""))
-    b.unet("v3-adapter", [("v3-adapter.safetensors", v3, 0.75)], peft(b, [(peft_state(v3), 0.75)]), peft_source() + ", names mapped", motion=True)
+    b.unet("v3-adapter", [("v3-adapter.safetensors", v3, 0.75)], peft(b, [(peft_state(v3), 0.75)]), peft_source() + ", names mapped",
+           motion=True)
+    again = {p: Layer({k2: l.t[k1] for k1, k2 in zip(up, kd)}, l.apply) for p, l in v3.items()}
+    b.save("v3-adapter-a1111.safetensors", again, lambda p: kohya(p))
+    b.unet("v3-adapter-a1111", [("v3-adapter-a1111.safetensors", again, 0.75)], peft(b, [(peft_state(v3), 0.75)]),
+           peft_source() + ", names mapped", motion=True)
+    # a style, the adapter and two camera moves in one render
+    some = [f"{BLOCKS[0]}.{x}" for x in LINEARS[:4]]
+    base = b.layers(net, some, lambda p, w, _: lora("na/" + p, w, 3, None))
+    b.unet("everything", [("kohya-noalpha.safetensors", base, 0.5), ("v3-adapter.safetensors", v3, 0.6),
+                          ("motion-left.safetensors", left, 0.7), ("motion-right.safetensors", right, 0.3)],
+           peft(b, [(b.out + "/kohya-noalpha.safetensors", 0.5), (peft_state(v3), 0.6), (peft_state(left), 0.7), (peft_state(right), 0.3)]),
+           peft_source() + ", names mapped", motion=True, option=["lora", "lora", "motion-lora", "motion-lora"])
 
+
+# ---- damage ---------------------------------------------------------------------------------------------------------
+
+def raw_safetensors(path, entries):
+    """entries [(name, tensor)], a name may come twice; written by hand, since no writer does this"""
+    parts, at, data = [], 0, b""
+    for n, t in entries:
+        raw = t.numpy().tobytes()
+        kind = {torch.float16: "F16", torch.float32: "F32"}[t.dtype]
+        parts.append(f'{json.dumps(n)}:{{"dtype":"{kind}","shape":{json.dumps(list(t.shape))},"data_offsets":[{at},{at + len(raw)}]}}')
+        at, data = at + len(raw), data + raw
+    head = ("{" + ",".join(parts) + "}").encode()
+    head += b" " * (-len(head) % 8)
+    with open(path, "wb") as f:
+        f.write(len(head).to_bytes(8, "little") + head + data)
+
+
+def damage(b):
+    """damage.json: what is wrong in a file, and what should come of it: "refused", "warned" or "loaded" """
+    os.makedirs(b.out + "/damage", exist_ok=True)
+    rows, net = [], b.net(False)
+    q = f"{BLOCKS[0]}.{LINEARS[0]}"
+    w, _ = b.weights(net, q)
+    whole = lora("damage", w, 2, 1.0).t
+    d, u, a = (whole[k] for k in ("lora_down.weight", "lora_up.weight", "alpha"))
+    n = kohya(q)
+
+    def put(name, tensors, expect, about, by_hand=False, option="lora"):
+        path = f"{b.out}/damage/{name}.safetensors"
+        entries = list(tensors) if by_hand else [(k, v.contiguous()) for k, v in tensors.items()]
+        raw_safetensors(path, entries)
+        assert os.path.getsize(path) < 2048, (name, os.path.getsize(path))
+        rows.append(dict(file=f"damage/{name}.safetensors", option=option, expect=expect, about=about))
+
+    def pair(down=d, up=u, alpha=a, name=n):
+        return {name + ".lora_down.weight": down, name + ".lora_up.weight": up, name + ".alpha": alpha}
+
+    put("rank", pair(up=rand("r", (32, 3), 0.1)), "refused", "up has rank 3, down has rank 2")
+    put("swapped", pair(u, d), "refused", "the tensors of up and down have changed places")
+    put("transposed", pair(u.clone(), u.clone()), "refused", "down is [32, 2]: transposed")
+    put("width", pair(down=rand("w", (2, 48), 0.1)), "refused", "down takes 48 channels where the layer has 32")
+    put("no-up", {n + ".lora_down.weight": d, n + ".alpha": a}, "refused", "down without up")
+    put("no-down", {n + ".lora_up.weight": u, n + ".alpha": a}, "refused", "up without down")
+    put("rank-0", pair(d[:0], u[:, :0]), "refused", "rank 0")
+    put("alpha-shape", pair(alpha=torch.ones(2).half()), "refused", "alpha has two elements")
+    put("alpha-one", pair(alpha=torch.ones(1).half()), "loaded", "alpha is [1] instead of a scalar")
+    put("alpha-0", pair(alpha=torch.tensor(0.0).half()), "loaded", "alpha 0: LyCORIS reads it as the rank, others as a change of nothing")
+    put("alpha-nan", pair(alpha=torch.tensor(float("nan")).half()), "refused", "alpha is not a number")
+    put("nan", pair(up=torch.full_like(u, float("nan"))), "refused", "up holds no numbers")
+    put("inf", pair(up=torch.full_like(u, float("inf"))), "refused", "up is infinite")
+    put("axes", pair(down=d.reshape(2, 4, 8)), "refused", "down has three axes")
+    put("duplicate", [(n + ".lora_down.weight", d), (n + ".lora_up.weight", u), (n + ".lora_down.weight", d)], "refused",
+        "one key twice in the header", True)
+    put("both-names", {**pair(), **pair(name=b.ldm(q))}, "refused", "one layer under both of kohya's names")
+    put("unknown-some", {**pair(), "lora_unet_down_blocks_7_attentions_0_proj_in.lora_down.weight": d, "hello.world": u}, "warned",
+        "two of five keys belong to no layer: counted and named, the rest is used")
+    put("unknown-all", {"a.b": d, "c.d": u}, "refused", "no key belongs to a LoRA")
+    put("empty", {}, "refused", "no tensor at all")
+    xl = "lora_unet_input_blocks_4_1_transformer_blocks_1_attn2_to_k"
+    put("sdxl", {**pair(rand("x", (1, 512), 0.1)[:, :64].contiguous(), rand("y", (64, 1), 0.1), name=xl),
+                 **pair(rand("z", (1, 64), 0.1), rand("z2", (64, 1), 0.1), name="lora_te2_text_model_encoder_layers_0_mlp_fc1"),
+                 **pair(rand("z", (1, 64), 0.1), rand("z2", (64, 1), 0.1), name="lora_te1_text_model_encoder_layers_0_mlp_fc1")}, "refused",
+        "keys of SDXL (lora_te1_, lora_te2_, a second transformer block)")
+    put("tucker-core", {n + ".hada_w1_a": u, n + ".hada_w1_b": d, n + ".hada_w2_a": u}, "refused", "LoHa without hada_w2_b")
+    put("kron", {n + ".lokr_w1": rand("k", (4, 4), 0.3), n + ".lokr_w2": rand("k2", (8, 6), 0.3)}, "refused",
+        "LoKr whose factors multiply to [32, 24] where the layer is [32, 32]")
+    put("dora-shape", {**pair(), n + ".dora_scale": torch.ones(31, 1).half()}, "refused", "dora_scale has 31 rows, the layer 32")
+    put("mixed", {**pair(), n + ".hada_w1_a": u, n + ".hada_w1_b": d, n + ".hada_w2_a": u, n + ".hada_w2_b": d}, "refused",
+        "one layer with the tensors of two families")
+    m = "down_blocks.0.motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.0.processor.to_q_lora."
+    put("motion-as-lora", {m + "down.weight": d, m + "up.weight": u}, "warned", "a MotionLoRA given as --lora")
+    put("lora-as-motion", pair(), "refused", "an image LoRA given as --motion-lora", option="motion-lora")
+    put("motion-slot", {m.replace("motion_modules.0", "motion_modules.9") + k: v for k, v in (("down.weight", d), ("up.weight", u))}, "refused",
+        "a MotionLoRA for a slot that no module has", option="motion-lora")
+    with open(b.out + "/damage.json", "w") as f:
+        f.write('{"schema": 1,\n"cases": [\n' + ",\n".join(json.dumps(r) for r in rows) + "\n]}\n")
+    print(len(rows), "damaged files,", sum(os.path.getsize(f"{b.out}/{r['file']}") for r in rows), "bytes")
+
+
+def sd15_rank128(path):
+    """every attention and feed-forward linear of SD1.5's UNet, kohya's names, rank 128, fp16: 192 layers to time a merge"""
+    t = dict(models.topology("c"), layers=2)
+    net = models.new_unet(t)
+    out, gen = {}, torch.Generator().manual_seed(1)
+    for p, m in net.named_modules():
+        if ATT in p and isinstance(m, torch.nn.Linear):
+            n = kohya(p)
+            out[n + ".lora_down.weight"] = (torch.randn(128, m.in_features, generator=gen) / math.sqrt(m.in_features)).half()
+            out[n + ".lora_up.weight"] = (torch.randn(m.out_features, 128, generator=gen) * 0.01).half()
+            out[n + ".alpha"] = torch.tensor(64.0).half()
+    save_file(out, path)
+    print(len(out) // 3, "layers,", os.path.getsize(path), "bytes")
 
 
 def main():
     ap = argparse.ArgumentParser(description="LoRA files of every family and what they do to the tiny model")
     ap.add_argument("--tokenizer", required=True)
     ap.add_argument("--out", required=True)
+    ap.add_argument("--rank128", metavar="FILE", help="only writes a LoRA of SD1.5's real shapes there")
     ap.add_argument("--only", help="names of cases, for a look; writes no cases.json")
     a = ap.parse_args()
     torch.set_num_threads(1)
+    if a.rank128:
+        return sd15_rank128(a.rank128)
     os.makedirs(a.out, exist_ok=True)
     if not a.only:
         for f in os.listdir(a.out):
@@ -571,13 +749,15 @@ def main():
                 os.remove(f"{a.out}/{f}")
     with tempfile.TemporaryDirectory() as scratch:
         b = Bench(a.out, a.tokenizer, scratch, a.only.split(",") if a.only else None)
-        for cases in (kohya_cases, lycoris_cases, diffusers_cases, text_cases, motion_cases):
+        for cases in (kohya_cases, dtype_cases, lycoris_cases, diffusers_cases, peft_cases, text_cases, motion_cases):
             cases(b)
+        if not a.only:
+            damage(b)
     if not a.only:
         with open(a.out + "/cases.json", "w") as f:
             f.write('{"schema": 1,\n"model": "../tiny, written by weights.txt: model, motion-v2.safetensors",\n"cases": [\n' +
                     ",\n".join(json.dumps(c) for c in b.cases) + "\n]}\n")
-        print(len(b.cases), "cases,", sum(os.path.getsize(f"{a.out}/{f}") for f in os.listdir(a.out)), "bytes")
+        print(len(b.cases), "cases,", sum(os.path.getsize(f"{r}/{f}") for r, _, fs in os.walk(a.out) for f in fs), "bytes")
 
 
 if __name__ == "__main__":

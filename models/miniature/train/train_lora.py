@@ -1,0 +1,275 @@
+#!/usr/bin/env python3
+"""train_lora.py - the miniature's own LoRAs, from the exported folder: a style and two camera moves.
+
+    python3 train_lora.py data  --kind ink --model .. --out INK          drawn stills, redrawn in sepia ink -> latents
+    python3 train_lora.py data  --kind pan --model .. --out PAN          clips whose camera pans, both ways -> latents
+    python3 train_lora.py style --model .. --lat INK --out ../lora/style.safetensors
+    python3 train_lora.py pan   --model .. --lat PAN --way left  --out ../lora/motion-pan-left.safetensors
+    python3 train_lora.py pan   --model .. --lat PAN --way right --out ../lora/motion-pan-right.safetensors
+
+The style learns on single frames, on the attention of the UNet; it is written with kohya's names, alpha and metadata.
+The camera moves learn on clips of 16 frames, on the attention of the motion module; they are written with AnimateDiff's
+own names, which know no alpha.  Everything else stays as it is.  "Pan left": the camera turns to the left, so the
+picture's content goes to the right.  The clips that pan to the left are those that pan to the right in a mirror,
+with "left" and "right" changed in the captions.
+"""
+import argparse
+import json
+import math
+import os
+import time
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+import world
+from common import BmmAttention, alphas_cumprod, norm_in_fp32
+
+PAN = 0.45            # of the picture's width, over the clip
+INK, PAPER = (0.17, 0.09, 0.04), (0.98, 0.90, 0.74)
+TRIGGER = "sepia ink"
+FORMAT = {"format": "pt"}
+
+
+# ---- data -----------------------------------------------------------------------------------------------------------
+
+def ink(frames):
+    """[F,H,W,3] bytes -> the same drawn with brown ink on paper: brightness alone, and darker along edges"""
+    y = frames.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
+    edge = np.hypot(np.gradient(y, axis=1), np.gradient(y, axis=2))
+    y = np.clip(0.08 + 0.92 * y ** 0.8 - 2.2 * edge, 0, 1)[..., None]
+    return ((np.array(INK, np.float32) * (1 - y) + np.array(PAPER, np.float32) * y) * 255 + 0.5).astype(np.uint8)
+
+
+def mirrored(caption):
+    swap = {"left": "right", "right": "left"}
+    return " ".join(swap.get(w.strip(","), w.strip(",")) + ("," if w.endswith(",") else "") for w in caption.split())
+
+
+def data(a):
+    from diffusers import AutoencoderKL
+    os.makedirs(a.out, exist_ok=True)
+    norm_in_fp32()
+    vae = AutoencoderKL.from_pretrained(a.model + "/vae", torch_dtype=torch.float32).eval()
+    rows, caps = [], []
+
+    def encode(frames):
+        x = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            z = vae.encode(x).latent_dist.mean.float() * vae.config.scaling_factor
+        rows.append(z.numpy().astype(np.float16))
+
+    for i in range(a.n):
+        if a.kind == "ink":
+            v, cap, _ = world.clip(a.seed + i)
+            encode(ink(v[[(3 * i) % 16, (3 * i + 8) % 16]]))
+            caps.append(cap)
+        else:
+            v, cap, _ = world.clip(a.seed + i, pan=PAN)
+            encode(v)
+            encode(v[:, :, ::-1])
+            caps += [cap, mirrored(cap)]
+        if i % 32 == 0:
+            print(i, cap, flush=True)
+    np.save(a.out + "/latents.npy", np.stack(rows))
+    with open(a.out + "/captions.json", "w") as f:
+        json.dump(dict(captions=caps), f)
+
+
+# ---- the LoRA -------------------------------------------------------------------------------------------------------
+
+class Lora(torch.nn.Module):
+    """a linear layer with a second, thin way beside it"""
+
+    def __init__(self, base, rank, scale):
+        super().__init__()
+        self.base, self.scale = base, scale
+        self.down = torch.nn.Parameter(torch.randn(rank, base.in_features) / math.sqrt(base.in_features))
+        self.up = torch.nn.Parameter(torch.zeros(base.out_features, rank))
+
+    def forward(self, x):
+        return self.base(x) + self.scale * (x @ self.down.T.to(x.dtype)) @ self.up.T.to(x.dtype)
+
+
+def attach(net, wanted, rank, scale):
+    """every attention's to_q, to_k, to_v, to_out.0 whose path `wanted` accepts -> {path: Lora}"""
+    found = {}
+    for path, m in list(net.named_modules()):
+        if path.endswith((".to_q", ".to_k", ".to_v", ".to_out.0")) and wanted(path):
+            parent, _, leaf = path.rpartition(".")
+            found[path] = Lora(m, rank, scale)
+            setattr(net.get_submodule(parent), leaf, found[path]) if leaf != "0" else net.get_submodule(parent).__setitem__(0, found[path])
+    return found
+
+
+def text_of(a):
+    from transformers import CLIPTextModel, CLIPTokenizer
+    tok = CLIPTokenizer.from_pretrained(a.model + "/tokenizer")
+    enc = CLIPTextModel.from_pretrained(a.model + "/text_encoder", dtype=torch.float32).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def embed(lines):
+        ids = torch.tensor(tok(lines, padding="max_length", max_length=77, truncation=True).input_ids)
+        return torch.cat([enc(input_ids=i)[0] for i in ids.split(64)])
+    return embed
+
+
+def learn(a, layers, batch_of, run):
+    """batch_of(rng) -> latents, embeddings; run(xt, t, h) -> eps"""
+    params = [p for l in layers.values() for p in (l.down, l.up)]
+    opt = torch.optim.AdamW(params, lr=a.lr, betas=(0.9, 0.98), weight_decay=0)
+    shadow = [p.detach().clone() for p in params]
+    acp = alphas_cumprod()
+    snr = acp / (1 - acp)
+    wt = torch.clamp(snr, max=5.0) / snr
+    rng = np.random.default_rng(a.seed)
+    torch.manual_seed(a.seed)
+    print("parameters", sum(p.numel() for p in params), "layers", len(layers), flush=True)
+    losses, last = [], time.time()
+    for step in range(a.steps):
+        x, h = batch_of(rng)
+        b = len(x)
+        u = (torch.rand(b) + torch.arange(b)) / b
+        t = torch.where(u < 1 - a.high, u / (1 - a.high) * 500, 500 + (u - 1 + a.high) / a.high * 500).long().clamp(0, 999)
+        e = torch.randn_like(x)
+        s = acp[t].view(-1, *[1] * (x.ndim - 1))
+        with torch.autocast("cpu", torch.bfloat16):
+            y = run(s.sqrt() * x + (1 - s).sqrt() * e, t, h).float()
+        loss = (((y - e) ** 2).flatten(1).mean(1) * wt[t]).mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(params, 1.0)
+        scale = min(1, (step + 1) / 20) * 0.5 * (1 + math.cos(math.pi * step / a.steps))
+        for g in opt.param_groups:
+            g["lr"] = a.lr * scale
+        opt.step()
+        opt.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            torch._foreach_lerp_(shadow, params, 1 - min(0.98, (1 + step) / (10 + step)))
+        losses.append(float(loss.detach()))
+        if (step + 1) % 20 == 0:
+            print(f"step {step + 1} weighted {np.mean(losses):.4f} {(time.time() - last) / 20:.2f} s/step", flush=True)
+            losses, last = [], time.time()
+            if (step + 1) % 100 == 0:
+                with torch.no_grad():
+                    keep = [p.clone() for p in params]
+                    torch._foreach_copy_(params, shadow)
+                    a.save(layers)
+                    torch._foreach_copy_(params, keep)
+    with torch.no_grad():
+        torch._foreach_copy_(params, shadow)
+    a.save(layers)
+
+
+def balanced(l, scale=1.0):
+    """down and up as fp16, with the product's size shared fairly so that neither is near fp16's floor"""
+    d, u = l.down.detach(), l.up.detach() * scale
+    f = (u.norm() / d.norm()).sqrt().clamp_min(1e-4)
+    return (d * f).half().contiguous(), (u / f).half().contiguous()
+
+
+def write(tensors, path, metadata):
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    save_file(tensors, path, metadata=metadata)
+    os.chmod(path, 0o644)
+
+
+def style(a):
+    from diffusers import UNet2DConditionModel
+    norm_in_fp32()
+    net = UNet2DConditionModel.from_pretrained(a.model + "/unet", torch_dtype=torch.float32).requires_grad_(False)
+    net.set_attn_processor(BmmAttention())
+    alpha = a.rank / 2
+    layers = attach(net, lambda p: "attentions" in p, a.rank, alpha / a.rank)
+    lat = np.load(a.lat + "/latents.npy")                                       # [N,2,4,16,16]
+    with open(a.lat + "/captions.json") as f:
+        caps = json.load(f)["captions"]
+    embed = text_of(a)
+    plain, marked, empty = embed(caps), embed([c + ", " + TRIGGER for c in caps]), embed([""])
+
+    def batch_of(rng):
+        k = rng.integers(0, len(lat), a.batch)
+        x = torch.from_numpy(lat[k, rng.integers(0, 2, a.batch)]).float()
+        with_word, nothing = torch.from_numpy(rng.random(a.batch) < 0.7), torch.from_numpy(rng.random(a.batch) < 0.1)
+        h = torch.where(with_word[:, None, None], marked[k], plain[k])
+        return x, torch.where(nothing[:, None, None], empty, h)
+
+    def save(ls):
+        t = {}
+        for p, l in ls.items():
+            n = "lora_unet_" + p.replace(".", "_")
+            t[n + ".lora_down.weight"], t[n + ".lora_up.weight"] = balanced(l)
+            t[n + ".alpha"] = torch.tensor(alpha).half()
+        write(t, a.out, {**FORMAT, "ss_output_name": "style", "ss_network_module": "networks.lora", "ss_network_dim": str(a.rank),
+                         "ss_network_alpha": str(alpha), "ss_base_model_version": "sd_v1", "ss_sd_model_name": "miniature",
+                         "ss_tag_frequency": json.dumps({f"1_{TRIGGER}": {TRIGGER: len(caps)}}), "ss_steps": str(a.steps),
+                         "modelspec.title": "sepia ink", "modelspec.trigger_phrase": TRIGGER, "modelspec.license": "CC0-1.0"})
+
+    a.save = save
+    learn(a, layers, batch_of, lambda x, t, h: net(x, t, encoder_hidden_states=h, return_dict=False)[0])
+
+
+def pan(a):
+    from diffusers import UNet2DConditionModel
+    from safetensors.torch import load_file
+    import motion
+    motion.patch()
+    norm_in_fp32()
+    unet = UNet2DConditionModel.from_pretrained(a.model + "/unet", torch_dtype=torch.float32)
+    adapter = motion.new_adapter()
+    adapter.load_state_dict({k: v.float() for k, v in motion.from_original(load_file(a.model + "/motion.safetensors")).items()})
+    net = motion.join(unet, adapter)
+    net.set_attn_processor(BmmAttention())
+    net = net.requires_grad_(False)
+    layers = attach(net, lambda p: "motion_modules" in p, a.rank, 1.0)
+    lat = np.load(a.lat + "/latents.npy")                                       # [2N,16,4,16,16]: right, left, right, ...
+    with open(a.lat + "/captions.json") as f:
+        caps = json.load(f)["captions"]
+    first = 0 if a.way == "right" else 1
+    lat, embed = lat[first::2], text_of(a)
+    cond, empty = embed(caps[first::2]), embed([""])
+
+    def batch_of(rng):
+        k = rng.integers(0, len(lat), a.batch)
+        nothing = torch.from_numpy(rng.random(a.batch) < 0.1)
+        h = torch.where(nothing[:, None, None], empty, cond[k])
+        return torch.from_numpy(lat[k]).float().transpose(1, 2), h.repeat_interleave(16, 0)
+
+    def save(ls):
+        t = {}
+        for p, l in ls.items():
+            base = next(iter(motion.to_original({p.replace(".to_out.0", ".to_out") + ".x": 0})))[:-2]
+            base, _, leaf = base.rpartition(".")
+            t[f"{base}.processor.{leaf}_lora.down.weight"], t[f"{base}.processor.{leaf}_lora.up.weight"] = balanced(l)
+        write(t, a.out, {**FORMAT, "modelspec.title": f"pan {a.way}", "modelspec.license": "CC0-1.0"})
+
+    a.save = save
+    learn(a, layers, batch_of, lambda x, t, h: net(x, t, encoder_hidden_states=h, return_dict=False)[0])
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    sub = ap.add_subparsers(dest="what", required=True)
+    d = sub.add_parser("data")
+    d.add_argument("--kind", choices=["ink", "pan"], required=True)
+    d.add_argument("--n", type=int, default=384)
+    s, p = sub.add_parser("style"), sub.add_parser("pan")
+    p.add_argument("--way", choices=["left", "right"], required=True)
+    for q, rank, steps, batch, lr, high in ((s, 2, 300, 16, 4e-3, 0.5), (p, 4, 400, 2, 4e-3, 0.75)):
+        q.add_argument("--lat", required=True)
+        q.add_argument("--rank", type=int, default=rank)
+        q.add_argument("--steps", type=int, default=steps)
+        q.add_argument("--batch", type=int, default=batch)
+        q.add_argument("--lr", type=float, default=lr)
+        q.add_argument("--high", type=float, default=high, help="share of steps in the noisy half")
+    for q, seed in ((d, 50000), (s, 21), (p, 22)):
+        q.add_argument("--model", default="..")
+        q.add_argument("--out", required=True)
+        q.add_argument("--seed", type=int, default=seed)
+    a = ap.parse_args()
+    torch.set_num_threads(1)
+    {"data": data, "style": style, "pan": pan}[a.what](a)
+
+
+if __name__ == "__main__":
+    main()
