@@ -221,6 +221,27 @@ def original_motion(path):
     return next(iter(models.motion_to_original({path + ".weight": 0})))[:-len(".weight")]
 
 
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+KINDS = {torch.float16: "F16", torch.float32: "F32", torch.bfloat16: "BF16", torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2",
+         torch.int32: "I32"}
+
+
+def raw_safetensors(path, entries, metadata=None):
+    """entries [(name, tensor)], a name may come twice; by hand, so that the same run writes the same bytes"""
+    parts, at, data = [], 0, b""
+    if metadata:
+        parts.append('"__metadata__":' + json.dumps(metadata, sort_keys=True))
+    for n, t in entries:
+        raw = t.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        parts.append(f'{json.dumps(n)}:{{"dtype":"{KINDS[t.dtype]}","shape":{json.dumps(list(t.shape))},"data_offsets":[{at},{at + len(raw)}]}}')
+        at, data = at + len(raw), data + raw
+    head = ("{" + ",".join(parts) + "}").encode()
+    head += b" " * (-len(head) % 8)
+    with open(path, "wb") as f:
+        f.write(len(head).to_bytes(8, "little") + head + data)
+
+
 # ---- the bench ------------------------------------------------------------------------------------------------------
 
 class Bench:
@@ -248,8 +269,7 @@ class Bench:
         assert name not in self.written, name
         self.written.add(name)
         os.makedirs(os.path.dirname(f"{self.out}/{name}"), exist_ok=True)
-        save_file({k: v.clone().contiguous() for k, v in tensors.items()}, f"{self.out}/{name}", metadata=metadata)
-        os.chmod(f"{self.out}/{name}", 0o644)
+        raw_safetensors(f"{self.out}/{name}", list(tensors.items()), metadata)
         return f"{self.out}/{name}"
 
     def merged(self, net, uses):
@@ -641,20 +661,6 @@ def motion_cases(b):
 
 # ---- damage ---------------------------------------------------------------------------------------------------------
 
-def raw_safetensors(path, entries):
-    """entries [(name, tensor)], a name may come twice; written by hand, since no writer does this"""
-    parts, at, data = [], 0, b""
-    for n, t in entries:
-        raw = t.numpy().tobytes()
-        kind = {torch.float16: "F16", torch.float32: "F32"}[t.dtype]
-        parts.append(f'{json.dumps(n)}:{{"dtype":"{kind}","shape":{json.dumps(list(t.shape))},"data_offsets":[{at},{at + len(raw)}]}}')
-        at, data = at + len(raw), data + raw
-    head = ("{" + ",".join(parts) + "}").encode()
-    head += b" " * (-len(head) % 8)
-    with open(path, "wb") as f:
-        f.write(len(head).to_bytes(8, "little") + head + data)
-
-
 def damage(b):
     """damage.json: what is wrong in a file, and what should come of it: "refused", "warned" or "loaded" """
     os.makedirs(b.out + "/damage", exist_ok=True)
@@ -718,7 +724,7 @@ def damage(b):
 
 
 def sd15_rank128(path):
-    """every attention and feed-forward linear of SD1.5's UNet, kohya's names, rank 128, fp16: 192 layers to time a merge"""
+    """every attention and feed-forward linear of SD1.5's UNet, kohya's names, rank 128, fp16: 160 layers to time a merge"""
     t = dict(models.topology("c"), layers=2)
     net = models.new_unet(t)
     out, gen = {}, torch.Generator().manual_seed(1)
