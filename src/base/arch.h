@@ -93,6 +93,13 @@ typedef struct vka_motion_info {
     const char *beta_schedule;   /* diffusers' names: "linear" or "scaled_linear" */
     double beta_start, beta_end;
     const char *timestep_spacing; /* what the family was made for ("trailing" for lightning), or NULL */
+    uint32_t window;         /* frames that it was trained on at once: of a context window, unless told otherwise */
+    const char *sampler;     /* what a distilled family is sampled with, by --sampler's name; NULL: any */
+    uint32_t steps;          /* likewise, 0: any number */
+    uint32_t original_steps; /* that it was distilled from; 0: not known */
+    double cfg;              /* likewise, 0: any */
+    bool needs_picture;      /* made to go on from a first picture: PIA, AnimateLCM-I2V */
+    const char *published;   /* the published file that this one is named after, or NULL */
 } vka_motion_info;
 
 #endif

@@ -53,12 +53,21 @@ static void describe_motion(vka_inspection *x, const vka_motion_info *i, const v
     vka_missing missing = {0};
     vka_error e = {0};
     x->variant = vka_motion_variant_name(i->variant);
-    x->family = i->variant == VKA_MOTION_SDXL_BETA || i->variant == VKA_MOTION_HOTSHOT_XL ? "sdxl" : "sd15";
+    x->family = vka_motion_is_sdxl(i->variant) ? "sdxl" : "sd15";
+    if (i->published)
+        add_note(x, "named after the published file %s", i->published);
     if (i->pe_length)
-        add_note(x, "%u slots, up to %u frames at once", (unsigned)i->slots, (unsigned)i->pe_length);
+        add_note(x, "%u slots, up to %u frames at once, made for %u", (unsigned)i->slots, (unsigned)i->pe_length,
+                 (unsigned)i->window);
     else
-        add_note(x, "%u slots, no positional table in the file", (unsigned)i->slots);
+        add_note(x, "%u slots, no positional table in the file, made for %u frames", (unsigned)i->slots, (unsigned)i->window);
     add_note(x, "trained with %s betas %g to %g", i->beta_schedule, i->beta_start, i->beta_end);
+    if (i->norm_frames_resnet)
+        add_note(x, "trained with group norms over all frames");
+    if (i->sampler)
+        add_note(x, "made for %s with %u steps at a guidance of %g", i->sampler, (unsigned)i->steps, i->cfg);
+    if (i->needs_picture)
+        add_note(x, "made to go on from a first picture, which this version cannot give it");
     vka_motion_missing(&missing, w, i);
     if (vka_missing_check(&missing, "the module", &e) != VKA_OK)
         note_error(x, &e);

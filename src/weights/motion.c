@@ -1,13 +1,11 @@
-/* motion.c - motion modules: names, what the tensors tell about the family, whether it fits a UNet; see motion.h.
- *
- * The family decides the noise schedule and the norm rule (reference: the module's training set-up).  It is judged from
- * the levels, the channels, the middle slot, the positional table and PIA's extra convolution; the file's name is used
- * for one thing only: AnimateDiff-Lightning's tensors look exactly like v2's. */
+/* motion.c - motion modules: names, what the tensors hold, whether that fits a UNet; see motion.h.  The family, which decides the
+ * noise schedule, the norm rule and more, is motion_family.c's business. */
 #include "weights/motion.h"
 
 #include "weights/file.h"
 #include "weights/inspect.h"
 #include "weights/json_reader.h"
+#include "weights/motion_family.h"
 #include "weights/names.h"
 
 #include <ctype.h>
@@ -23,29 +21,6 @@ struct vka_motion {
     vka_weights *weights;
     vka_motion_info info;
 };
-
-static const struct {
-    const char *name;
-    const char *beta_schedule;
-    double beta_end;
-    const char *spacing;
-    bool norm_frames;
-} families[VKA_MOTION_VARIANTS] = {
-    [VKA_MOTION_V1] = {"v1", "linear", 0.012, NULL, true},
-    [VKA_MOTION_V2] = {"v2", "linear", 0.012, NULL, false},
-    [VKA_MOTION_V3] = {"v3", "linear", 0.012, NULL, false},
-    [VKA_MOTION_ANIMATELCM] = {"animatelcm", "linear", 0.012, NULL, false},
-    [VKA_MOTION_LIGHTNING] = {"lightning", "linear", 0.012, "trailing", false},
-    [VKA_MOTION_LONG] = {"long", "linear", 0.012, NULL, false},
-    [VKA_MOTION_SDXL_BETA] = {"sdxl-beta", "scaled_linear", 0.020, "leading", false},
-    [VKA_MOTION_HOTSHOT_XL] = {"hotshot-xl", "scaled_linear", 0.012, NULL, true},
-    [VKA_MOTION_PIA] = {"pia", "linear", 0.012, NULL, true},
-};
-
-const char *vka_motion_variant_name(enum vka_motion_variant v)
-{
-    return families[v].name;
-}
 
 /* PIA widens the UNet's first convolution: 4 latent, 4 condition and 1 mask channel. */
 static bool is_pia_conv(const vka_weight *t, const char **name)
@@ -156,46 +131,6 @@ static vka_status note_tensor(vka_motion_info *info, const vka_weight *t, const 
     return VKA_OK;
 }
 
-static bool contains_word(const char *hint, const char *word)
-{
-    size_t n = strlen(word);
-    for (; hint && *hint; hint++) {
-        size_t i = 0;
-        while (i < n && tolower((unsigned char)hint[i]) == word[i])
-            i++;
-        if (i == n)
-            return true;
-    }
-    return false;
-}
-
-static bool is_sdxl_shape(const vka_motion_info *i)
-{
-    return i->levels == 3 && !i->mid_modules && i->channels[0] == 320 && i->channels[1] == 640 &&
-           i->channels[2] == 1280;
-}
-
-static enum vka_motion_variant judge(const vka_motion_info *i, bool hotshot, const char *hint)
-{
-    if (i->conv_in_channels)
-        return VKA_MOTION_PIA;
-    if (hotshot || (is_sdxl_shape(i) && i->pe_length == 24))
-        return VKA_MOTION_HOTSHOT_XL;
-    if (is_sdxl_shape(i))
-        return VKA_MOTION_SDXL_BETA;
-    if (i->mid_modules && i->pe_length == 0 && !i->is_diffusers)
-        return VKA_MOTION_ANIMATELCM;
-    if (i->mid_modules && contains_word(hint, "lightning"))
-        return VKA_MOTION_LIGHTNING;
-    if (i->mid_modules && contains_word(hint, "animatelcm"))
-        return VKA_MOTION_ANIMATELCM;
-    if (i->pe_length > 32)
-        return VKA_MOTION_LONG;
-    if (i->mid_modules)
-        return VKA_MOTION_V2;
-    return i->pe_length == 24 ? VKA_MOTION_V1 : VKA_MOTION_V3;
-}
-
 static uint32_t gcd(uint32_t a, uint32_t b)
 {
     while (b) {
@@ -229,19 +164,6 @@ static bool is_known(uint32_t channels, void *user)
 {
     (void)user;
     return channels != 0;
-}
-
-static void set_family(vka_motion_info *info, enum vka_motion_variant v, const vka_safetensors *st)
-{
-    info->variant = v;
-    info->beta_schedule = families[v].beta_schedule;
-    info->beta_start = 0.00085;
-    info->beta_end = families[v].beta_end;
-    info->timestep_spacing = families[v].spacing;
-    info->norm_frames_resnet = families[v].norm_frames;
-    for (size_t i = 0; v == VKA_MOTION_ANIMATELCM && i < st->count; i++)
-        if (strstr(st->tensors[i].name, "img_encoder.")) /* AnimateLCM-I2V was trained with a wider schedule */
-            info->beta_end = 0.014;
 }
 
 vka_status vka_motion_check(const vka_motion_info *info, const char *path, vka_error *err)
@@ -278,7 +200,7 @@ vka_status vka_motion_read(vka_weights *w, vka_motion_info *info, const vka_safe
         return vka_fail(err, VKA_E_INPUT, "'%s' is not a whole motion module", st->path);
     }
     each_width(info, fold_groups, &info->norm_num_groups);
-    set_family(info, judge(info, hotshot, hint), st);
+    vka_motion_take_family(info, vka_motion_judge(info, hotshot, st, hint), st, hint);
     return VKA_OK;
 }
 
@@ -424,7 +346,7 @@ vka_status vka_motion_open(vka_motion **out, const char *path, vka_error *err)
     if (s == VKA_OK && config && vka_path_exists(config)) {
         s = read_adapter_config(&m->info, config, err);
         if (s == VKA_OK)
-            set_family(&m->info, m->info.variant, &m->st);
+            vka_motion_take_family(&m->info, m->info.variant, &m->st, vka_path_base(path));
     }
     if (s == VKA_OK)
         s = vka_motion_check(&m->info, path, err);
@@ -460,6 +382,10 @@ const char *vka_motion_file(const vka_motion *m)
 {
     return m->file;
 }
+void vka_motion_set_family(vka_motion *m, enum vka_motion_variant v)
+{
+    vka_motion_take_family(&m->info, v, &m->st, vka_path_base(m->path));
+}
 vka_weights *vka_motion_weights(vka_motion *m)
 {
     return m->weights;
@@ -473,8 +399,12 @@ const vka_motion_info *vka_motion_describe(const vka_motion *m)
 static vka_status misfit(const vka_motion *m, const vka_unet_config *unet, vka_error *err)
 {
     const vka_motion_info *i = &m->info;
-    if (i->variant == VKA_MOTION_SDXL_BETA || i->variant == VKA_MOTION_HOTSHOT_XL)
+    bool xl = unet->levels == 3 && unet->channels[0] == 320 && unet->channels[1] == 640 && unet->channels[2] == 1280;
+    if (vka_motion_is_sdxl(i->variant) && !xl)
         return vka_fail(err, VKA_E_INPUT, "'%s' is a motion module for SDXL (%s), which does not fit this model",
+                        m->path, vka_motion_variant_name(i->variant));
+    if (!vka_motion_is_sdxl(i->variant) && xl && i->levels == 4)
+        return vka_fail(err, VKA_E_INPUT, "'%s' is a motion module for SD1.5 (%s), which does not fit an SDXL model",
                         m->path, vka_motion_variant_name(i->variant));
     char have[96] = "", want[96] = "";
     size_t h = 0, k = 0;

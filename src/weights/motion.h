@@ -18,6 +18,14 @@
 
 /* "v1", "animatelcm", "sdxl-beta" ... */
 const char *vka_motion_variant_name(enum vka_motion_variant v);
+bool vka_motion_variant_from_name(const char *name, enum vka_motion_variant *out);
+/* Whether it was made for SDXL; for SD1.5 otherwise. */
+static inline bool vka_motion_is_sdxl(enum vka_motion_variant v)
+{
+    return v == VKA_MOTION_SDXL_BETA || v == VKA_MOTION_HOTSHOT_XL;
+}
+/* The name of the published file with this SHA-256 (hexadecimal, in full), or NULL. */
+const char *vka_motion_published_by_hash(const char *sha256);
 
 typedef struct vka_motion vka_motion;
 /* A .safetensors file, or a folder with config.json and diffusion_pytorch_model.safetensors (diffusers' MotionAdapter).
@@ -29,11 +37,13 @@ const char *vka_motion_path(const vka_motion *m);
 const char *vka_motion_file(const vka_motion *m);
 vka_weights *vka_motion_weights(vka_motion *m);
 const vka_motion_info *vka_motion_describe(const vka_motion *m);
+/* Treats the module as one of this family: its schedule, norm rule and recommendations in what vka_motion_describe returns. */
+void vka_motion_set_family(vka_motion *m, enum vka_motion_variant v);
 /* VKA_E_INPUT and a sentence when the module was not made for such a UNet (e.g. it is one for SDXL). */
 vka_status vka_motion_fits(const vka_motion *m, const vka_unet_config *unet, vka_error *err);
 
 /* The same steps over a parsed file, for inspection and fuzzing: renames into `w` (finished by the callee) and decides
- * the family.  `hint` is the file's base name, used only to tell "lightning" from v2; may be NULL. */
+ * the family.  `hint` is the file's base name, may be NULL; motion_family.c tells what it is good for. */
 vka_status vka_motion_read(vka_weights *w, vka_motion_info *info, const vka_safetensors *st, const char *hint,
                            vka_error *err);
 /* VKA_E_INPUT when the channels cannot be split in the heads or groups. */
