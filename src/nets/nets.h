@@ -14,11 +14,21 @@ struct vka_net_norms {
     bool motion_joint; /* the motion modules' own norm: diffusers' rule */
 };
 
+/* How much the motion modules do, frame by frame: channel 0 of `table` (f32 SAMPLE [n, 1, 1, 2]) multiplies the keys of temporal
+ * attention that come from the sample, with `scale`; channel 1 is the share of the modules' change that the sample takes,
+ * x + e (module(x) - x), with `effect`.  Without either no table is needed. */
+struct vka_net_amount {
+    vka_tensor table;
+    bool scale, effect;
+};
+enum { VKA_AMOUNT_SCALE, VKA_AMOUNT_EFFECT, VKA_AMOUNTS };
+
 struct vka_unet_inputs {
     vka_tensor sample;   /* f32 SAMPLE [n, h, w, in_channels] */
     vka_tensor timestep; /* f32 GLOBAL [1, 1, 1, 1] */
     vka_tensor context;  /* f32 or storage GLOBAL [prompts, 1, T, cross_attention_dim] */
     vka_tensor index;    /* i32 SAMPLE [n, 1, 1, 1]: the sample's prompt */
+    struct vka_net_amount amount;
 };
 
 /* The noise prediction of an SD1.5-class UNet (Rombach et al. 2022), inflated with motion modules (Guo et al. 2023) where
@@ -28,8 +38,8 @@ vka_tensor vka_net_unet(vka_build *b, const vka_unet_config *c, const vka_motion
 
 /* One AnimateDiff temporal transformer at `s`: x [n, h, w, C] -> the same, residual included.  `groups` of its norm: the
  * UNet's (32 in every published model; diffusers too ignores what an adapter's config says). */
-vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *motion, uint32_t groups, bool joint_norm, vka_tensor x,
-                          vka_scope s);
+vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *motion, uint32_t groups, bool joint_norm,
+                          struct vka_net_amount amount, vka_tensor x, vka_scope s);
 
 /* What the time embedding adds behind a ResNet's first convolution: channels `side` of `all`, f32 GLOBAL. */
 struct vka_net_time {

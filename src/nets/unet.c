@@ -18,6 +18,7 @@ struct unet {
     const vka_motion_info *motion;
     struct vka_net_norms norms;
     vka_tensor context, index;
+    struct vka_net_amount amount;
     vka_tensor skips[MAX_SKIPS];
     uint32_t skip_count;
     vka_scope resnets[MAX_RESNETS];        /* all there are */
@@ -53,7 +54,7 @@ static uint32_t channels(vka_build *b, vka_tensor x) { return vka_info(b->graph,
 
 /* LayerNorm, attention, projection and residual: h [n, h, w, C] -> the same. */
 static vka_tensor self_attention(vka_build *b, vka_tensor h, vka_scope norm, vka_scope at, uint32_t heads,
-                                 enum vka_attention_kind kind, vka_tensor positions)
+                                 enum vka_attention_kind kind, vka_tensor positions, struct vka_net_amount amount)
 {
     if (b->err.status != VKA_OK)
         return h;
@@ -62,6 +63,8 @@ static vka_tensor self_attention(vka_build *b, vka_tensor h, vka_scope norm, vka
     vka_tensor qkv = vka_linear(b, n, &(struct vka_linear_args){.at = vka_in(at, "to_q"), .stacked = 2,
                                                                .stack = {vka_in(at, "to_k"), vka_in(at, "to_v")},
                                                                .heads_out = heads, .positions = positions});
+    if (amount.scale)
+        qkv = vka_scale_channels(b, qkv, inner, inner, amount.table, VKA_AMOUNT_SCALE, vka_in(at, "motion scale"));
     vka_tensor o = vka_attention(b, &(struct vka_attention_args){.kind = kind, .q = qkv, .k = qkv, .v = qkv,
                                                                  .k_channel = inner, .v_channel = 2 * inner,
                                                                  .heads = heads, .head_dim = dim, .label = at});
@@ -104,15 +107,16 @@ static vka_tensor spatial_transformer(const struct unet *u, vka_tensor x, vka_sc
     vka_tensor h = vka_linear(b, x, &(struct vka_linear_args){.at = vka_in(s, "proj_in"), .norm = norm});
     for (uint32_t i = 0; i < depth; i++) {
         vka_scope t = vka_in_index(s, "transformer_blocks", i);
-        h = self_attention(b, h, vka_in(t, "norm1"), vka_in(t, "attn1"), heads, VKA_ATTENTION_SPATIAL, (vka_tensor){0});
+        h = self_attention(b, h, vka_in(t, "norm1"), vka_in(t, "attn1"), heads, VKA_ATTENTION_SPATIAL, (vka_tensor){0},
+                           (struct vka_net_amount){0});
         h = cross_attention(u, h, vka_in(t, "norm2"), vka_in(t, "attn2"), heads);
         h = feed_forward(b, h, vka_in(t, "norm3"), vka_in(t, "ff"));
     }
     return vka_linear(b, h, &(struct vka_linear_args){.at = vka_in(s, "proj_out"), .add = x});
 }
 
-vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *m, uint32_t groups, bool joint_norm, vka_tensor x,
-                          vka_scope s)
+vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *m, uint32_t groups, bool joint_norm,
+                          struct vka_net_amount amount, vka_tensor x, vka_scope s)
 {
     if (b->err.status == VKA_OK && channels(b, x) % m->heads) {
         vka_build_fail(b, VKA_E_INPUT, "%u channels do not divide into %u heads at '%s'", channels(b, x), m->heads, s.path);
@@ -123,12 +127,13 @@ vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *m, uint32_t group
     for (uint32_t i = 0; i < m->transformer_blocks; i++) {
         vka_scope t = vka_in_index(s, "transformer_blocks", i);
         vka_tensor positions = vka_weight_rows(b, t, "pos_embed.pe");
-        h = self_attention(b, h, vka_in(t, "norm1"), vka_in(t, "attn1"), m->heads, VKA_ATTENTION_TEMPORAL, positions);
-        if (m->attention_blocks > 1)
-            h = self_attention(b, h, vka_in(t, "norm2"), vka_in(t, "attn2"), m->heads, VKA_ATTENTION_TEMPORAL, positions);
+        for (uint32_t a = 0; a < vka_min_u32(m->attention_blocks, 2); a++)
+            h = self_attention(b, h, vka_in(t, a ? "norm2" : "norm1"), vka_in(t, a ? "attn2" : "attn1"), m->heads,
+                               VKA_ATTENTION_TEMPORAL, positions, amount);
         h = feed_forward(b, h, vka_in(t, "norm3"), vka_in(t, "ff"));
     }
-    return vka_linear(b, h, &(struct vka_linear_args){.at = vka_in(s, "proj_out"), .add = x});
+    h = vka_linear(b, h, &(struct vka_linear_args){.at = vka_in(s, "proj_out"), .add = x});
+    return amount.effect ? vka_blend(b, x, h, amount.table, VKA_AMOUNT_EFFECT, vka_in(s, "motion effect")) : h;
 }
 
 static void list_resnet(struct unet *u, vka_scope s)
@@ -178,7 +183,7 @@ static vka_tensor transformers(const struct unet *u, vka_tensor x, vka_scope blo
     if (depth)
         x = spatial_transformer(u, x, vka_in_index(block, "attentions", j), depth, heads);
     if (u->motion && j < modules)
-        x = vka_net_motion(u->b, u->motion, u->c->norm_num_groups, u->norms.motion_joint, x,
+        x = vka_net_motion(u->b, u->motion, u->c->norm_num_groups, u->norms.motion_joint, u->amount, x,
                            vka_in_index(block, "motion_modules", j));
     return x;
 }
@@ -194,7 +199,8 @@ static void push(struct unet *u, vka_tensor x)
 vka_tensor vka_net_unet(vka_build *b, const vka_unet_config *c, const vka_motion_info *motion,
                         const struct vka_net_norms *norms, const struct vka_unet_inputs *in)
 {
-    struct unet u = {.b = b, .c = c, .motion = motion, .norms = *norms, .context = in->context, .index = in->index};
+    struct unet u = {.b = b, .c = c, .motion = motion, .norms = *norms, .context = in->context, .index = in->index,
+                     .amount = in->amount};
     vka_scope root = vka_scope_root("");
     vka_tensor t = vka_timestep_embedding(b, in->timestep, c->channels[0], c->flip_sin_to_cos, c->freq_shift);
     t = vka_linear(b, t, &(struct vka_linear_args){.at = vka_in(root, "time_embedding.linear_1"), .act = VKA_ACT_SILU,

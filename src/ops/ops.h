@@ -122,6 +122,12 @@ vka_tensor vka_combine(vka_build *b, const struct vka_combine_args *a);
  * of its absence (Lin et al. 2023, 3.4).  f32 tensors of one shape; phi, 0 .. 1, is element `first` of an f32 GLOBAL
  * [1,1,1,m]. */
 vka_tensor vka_rescale(vka_build *b, vka_tensor guided, vka_tensor positive, vka_tensor phi, uint32_t first);
+/* x + w (y - x), w being channel `channel` of `weights` (f32 SAMPLE [n, 1, 1, m]) for each sample; in fp32, and where w is 0 or
+ * 1 exactly x or y.  May be written over y. */
+vka_tensor vka_blend(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, vka_scope label);
+/* x with channels first .. first + count - 1 (multiples of 4) times w, likewise.  May be written over x. */
+vka_tensor vka_scale_channels(vka_build *b, vka_tensor x, uint32_t first, uint32_t count, vka_tensor weights, uint32_t channel,
+                              vka_scope label);
 
 /* round((clamp(x, -1, 1) + 1) * 127.5) of channels 0..2, halves to even as torch: [n, h, w, >=3] -> U8X4 [n, h, w, 1], byte 3 = 255.
  * NaN and infinity become 0 with byte 3 = 0, so that the reader can tell. */

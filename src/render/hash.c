@@ -224,6 +224,12 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint64_t seed, bool f
     vka_report_put(&whole, o, "sampler", json_string(vka_sampler_name(p->sampler)));
     vka_report_put(&whole, o, "schedule", json_string(vka_schedule_name(vka_sampler_schedule(s->sampler))));
     vka_report_put(&whole, o, "beta", json_string(beta));
+    if (s->motion && j->motion_family && strcmp(j->motion_family, "auto") != 0)
+        vka_report_put(&whole, o, "motion-family", json_string(j->motion_family));
+    if (s->motion && j->motion_scale)
+        vka_report_put(&whole, o, "motion-scale", json_string(j->motion_scale));
+    if (s->motion && j->motion_effect)
+        vka_report_put(&whole, o, "motion-effect", json_string(j->motion_effect));
     vka_report_put(&whole, o, "norm", json_string(s->norms.motion_joint ? "diffusers" : "original"));
     vka_report_put(&whole, o, "precision", json_string(f16 ? "f16" : "f32"));
     vka_report_put(&whole, o, "clip-skip", json_integer(s->skip + 1));

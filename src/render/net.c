@@ -82,7 +82,7 @@ static vka_status run_unet(struct net_call *c, vka_error *err)
         st = vka_read_scalar(&c->in, "timestep", &timestep, err);
     if (st == VKA_OK && prompts != 1 && prompts != f)
         st = vka_fail(err, VKA_E_INPUT, "'cond' has %u prompts for %u frames: 1 or %u are wanted", prompts, f, f);
-    uint32_t most = s->motion_info ? s->motion_info->pe_length : 0;
+    uint32_t most = s->motion_info && !s->motion_idle ? s->motion_info->pe_length : 0;
     if (st == VKA_OK && most && f > most)
         st = vka_fail(err, VKA_E_USAGE, "%u frames are more than the %u of the motion module's positional table", f, most);
     if (st == VKA_OK) {
@@ -90,7 +90,7 @@ static vka_status run_unet(struct net_call *c, vka_error *err)
             .weights = vka_model_weights(s->model, VKA_PART_UNET, NULL),
             .motion_weights = s->motion ? vka_motion_weights(s->motion) : NULL,
             .config = s->unet,
-            .motion = s->motion_info,
+            .motion = s->motion_idle ? NULL : s->motion_info,
             .norms = s->norms,
             .frames = f,
             .height = h,
@@ -102,7 +102,14 @@ static vka_status run_unet(struct net_call *c, vka_error *err)
             .f16 = c->f16,
             .table = c->table,
         };
-        st = vka_unet_stage_build(&stage, &p, err);
+        float *scale, *effect;
+        st = vka_setup_amounts(s, f, &scale, &effect, err);
+        p.motion_scale = scale;
+        p.motion_effect = effect;
+        if (st == VKA_OK)
+            st = vka_unet_stage_build(&stage, &p, err);
+        free(scale);
+        free(effect);
     }
     if (st == VKA_OK)
         st = vka_unet_stage_plan(&stage, c->budget, &c->planned, err);

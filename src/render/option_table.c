@@ -37,7 +37,8 @@ static const vka_option table[] = {
     {"motion", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "The AnimateDiff motion module, or none; without it the one that the model's folder names.", LOCAL},
     {"motion-family", 0, VKA_OPTION_CHOICE, "NAME", "auto", "auto v1 v2 v3 animatelcm lightning long", 0, 0, RENDER | NET,
-     g_models, "Treat the motion module as one of this family: its betas, norm rule and defaults.", VKA_MARK_LATER},
+     g_models, "Treat the motion module as one of this family: its betas, norm rule and defaults; auto is what the file tells.",
+     0},
     {"vae", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models, "A VAE in place of the model's own.",
      LOCAL},
     {"lora", 0, VKA_OPTION_LIST, "PATH[:WEIGHT]", NULL, NULL, 0, 0, RENDER | NET, g_models, "A LoRA for the model.",
@@ -46,10 +47,14 @@ static const vka_option table[] = {
      "A LoRA for the motion module.", LOCAL | VKA_MARK_LATER},
     {"embedding", 0, VKA_OPTION_LIST, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "A textual-inversion embedding.", LOCAL | VKA_MARK_LATER},
-    {"motion-scale", 0, VKA_OPTION_TEXT, "SCALE", NULL, NULL, 0, 0, RENDER | NET, g_models,
-     "Scale of the motion module's temporal attention.", VKA_MARK_LATER},
-    {"motion-effect", 0, VKA_OPTION_TEXT, "EFFECT", NULL, NULL, 0, 0, RENDER | NET, g_models,
-     "Weight of the motion module's output.", VKA_MARK_LATER},
+    {"motion-scale", 0, VKA_OPTION_TEXT, "VALUES", NULL, NULL, 0, 0, RENDER | NET, g_models,
+     "How strongly frames heed each other: multiplies the keys of the motion module's attention, 1 being as trained. A number "
+     "from 0 to 10; or FRAME:NUMBER, ... with a line between the frames named, which are whole numbers from 0 on, or fractions of "
+     "the clip from 0.0 to 1.0; or a plain list, a number for each frame.",
+     0},
+    {"motion-effect", 0, VKA_OPTION_TEXT, "VALUES", NULL, NULL, 0, 0, RENDER | NET, g_models,
+     "How much of the motion module's change is taken: 0 is the picture model alone, 1 all of it. Numbers as for --motion-scale.",
+     0},
     {"tokenizer", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "A folder with vocab.json and merges.txt, for checkpoint files, which do not carry them.", LOCAL},
 

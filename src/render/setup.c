@@ -27,7 +27,8 @@ static vka_status read_manifest(struct vka_setup *s, vka_error *err)
 
 json_t *vka_setup_recommended(const struct vka_setup *s, const char *name)
 {
-    return json_object_get(json_object_get(s->manifest, "settings"), name);
+    json_t *family = json_object_get(s->family, name);
+    return family ? family : json_object_get(json_object_get(s->manifest, "settings"), name);
 }
 
 double vka_setup_recommended_number(const struct vka_setup *s, const char *name, double otherwise)
@@ -53,7 +54,7 @@ vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned need
     }
     if (st == VKA_OK && needs & VKA_NEED_UNET) {
         s->unet = vka_model_unet(s->model, err);
-        st = s->unet ? vka_setup_motion(s, clip, log, err) : VKA_E_INPUT;
+        st = s->unet ? vka_setup_motion(s, clip, log, err) : vka_setup_motion_misfit(s, err);
     }
     if (st == VKA_OK && needs & VKA_NEED_VAE) {
         s->vae = vka_model_vae(s->vae_model, err);
@@ -95,6 +96,7 @@ void vka_setup_close(struct vka_setup *s)
     vka_model_close(s->model);
     json_decref(s->manifest);
     free(s->cfg_at);
+    json_decref(s->family);
     free(s->model_path);
     free(s->motion_path);
     *s = (struct vka_setup){0};

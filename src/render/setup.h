@@ -23,6 +23,8 @@ struct vka_setup {
     const vka_text_config *text;
     const vka_scheduler_config *scheduler;
     const vka_motion_info *motion_info;
+    bool motion_idle; /* --motion-effect 0: the module is left out of the network, its noise schedule stays */
+    json_t *family;   /* settings that the module's family recommends, by option; NULL: none */
     struct vka_net_norms norms;
     uint32_t factor;                /* picture pixels per latent pixel */
     uint32_t width, height, frames; /* picture pixels */
@@ -71,6 +73,9 @@ vka_status vka_setup_kernels(const struct vka_setup *s, const vka_gpu_info *info
 /* Whether the VAE stores fp16 too: not when its config says force_upcast, which is how a model tells that its activations leave
  * fp16's range (diffusers' rule for SDXL; the miniature's reach 2.6e6). */
 bool vka_setup_vae_f16(const struct vka_setup *s, bool f16);
+
+/* --motion-scale and --motion-effect for a clip of `frames`, malloc'ed; NULL where there is no module, or it is 1 throughout. */
+vka_status vka_setup_amounts(const struct vka_setup *s, uint32_t frames, float **scale, float **effect, vka_error *err);
 
 /* Token rows of prompt and negative prompt, padded alike; chunks of either have equal counts. */
 vka_status vka_setup_tokens(struct vka_setup *s, vka_text_chunks *cond, vka_text_chunks *uncond, vka_error *err);

@@ -6,8 +6,7 @@ enum { MADE_TABLE = 64 }; /* frames in one piece where no table says how many: w
 /* Frames that a module was trained on: what its windows have unless told otherwise. */
 static uint32_t trained_length(const vka_motion_info *m)
 {
-    uint32_t n = m && m->variant == VKA_MOTION_HOTSHOT_XL ? 8 : m && m->variant == VKA_MOTION_LONG ? 32 : 16;
-    return m && m->pe_length ? vka_min_u32(n, m->pe_length) : n;
+    return m && m->window ? m->window : 16;
 }
 
 /* In windows is made what is longer than the module's table, and what --context-length says.  Without a module frames
@@ -15,7 +14,7 @@ static uint32_t trained_length(const vka_motion_info *m)
 static vka_status decide_windows(struct vka_setup *s, vka_error *err)
 {
     const struct vka_job *j = s->job;
-    const vka_motion_info *m = s->motion_info;
+    const vka_motion_info *m = s->motion_idle ? NULL : s->motion_info;
     uint32_t most = m && m->pe_length ? m->pe_length : MADE_TABLE;
     bool given = vka_job_has(j, "context-length");
     struct vka_window_params w = {given ? (uint32_t)j->context_length : trained_length(m), (uint32_t)j->context_stride, 0};

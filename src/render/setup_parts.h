@@ -4,12 +4,14 @@
 
 #include "render/setup.h"
 
-/* A setting that the model's own vkanim.json recommends, or NULL; as a number. */
+/* A setting that the motion module's family recommends, or else the model's own vkanim.json; or NULL; as a number. */
 json_t *vka_setup_recommended(const struct vka_setup *s, const char *name);
 double vka_setup_recommended_number(const struct vka_setup *s, const char *name, double otherwise);
 
 /* setup_motion.c: the motion module, where there is one, and the norms that it asks for. */
 vka_status vka_setup_motion(struct vka_setup *s, bool use_manifest, const vka_log *log, vka_error *err);
+/* Where the model's UNet is refused: adds what a given module is for, if that is another class of model. VKA_E_INPUT. */
+vka_status vka_setup_motion_misfit(const struct vka_setup *s, vka_error *err);
 /* setup_sampling.c: betas, spacing, sampler. */
 vka_status vka_setup_sampling(struct vka_setup *s, vka_error *err);
 /* setup_guidance.c: guidance scales, behind clip and sampling. */

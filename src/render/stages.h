@@ -53,6 +53,7 @@ struct vka_unet_stage_params {
     bool park;      /* clip state in host memory though the clip is one piece; in windows it always is */
     uint32_t slice; /* frames that the sampler takes at a time from host memory; 0: as many as fit the bytes of a window's
                        input.  No bit of any result depends on it, nor on `park` */
+    const float *motion_scale, *motion_effect; /* [frames], see vka_net_amount; NULL: 1 throughout.  The stage keeps a copy */
 };
 
 enum { VKA_MAX_PATTERNS = 8 };
@@ -67,6 +68,8 @@ struct vka_unet_stage {
     struct vka_netrun guide; /* where parked; else guidance is part of the patterns */
     uint32_t patterns;
     vka_tensor sample, timestep, context, index, eps;
+    vka_tensor amounts; /* of the motion modules; none where neither is given */
+    float *amount;      /* [VKA_AMOUNTS][p.frames] */
     vka_tensor begin_x, begin_scale, begin_out[2];
     vka_tensor guide_eps, guide_guidance, guide_out;
     struct {

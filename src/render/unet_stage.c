@@ -43,11 +43,14 @@ static vka_status build_unet(struct vka_unet_stage *s, vka_error *err)
     s->timestep = vka_graph_tensor(b, "timestep", VKA_GLOBAL, VKA_INPUT, VKA_F32, 1, 1, 1, 1);
     s->context = vka_graph_tensor(b, "context", VKA_GLOBAL, VKA_INPUT, VKA_F32, p->prompts, 1, p->tokens, p->text_width);
     s->index = vka_graph_tensor(b, "prompt index", VKA_SAMPLE, VKA_INPUT, VKA_I32, 0, 1, 1, 1);
-    struct vka_unet_inputs in = {s->sample, s->timestep, s->context, s->index};
+    if (s->amount)
+        s->amounts = vka_graph_tensor(b, "motion amounts", VKA_SAMPLE, VKA_INPUT, VKA_F32, 0, 1, 1, VKA_AMOUNTS);
+    struct vka_unet_inputs in = {s->sample, s->timestep, s->context, s->index,
+                                 {s->amounts, p->motion_scale != NULL, p->motion_effect != NULL}};
     s->eps = vka_net_unet(b, p->config, p->motion, &p->norms, &in);
     vka_graph_output(b, s->eps);
-    vka_tensor changing[] = {s->sample, s->timestep, s->index};
-    return vka_netrun_finish(&s->unet, changing, 3, err);
+    vka_tensor changing[] = {s->sample, s->timestep, s->index, s->amounts};
+    return vka_netrun_finish(&s->unet, changing, s->amount ? 4 : 3, err);
 }
 
 static vka_tensor clip_tensor(struct vka_unet_stage *s, vka_build *b, const char *name, enum vka_role role, uint32_t c)
@@ -165,6 +168,25 @@ static void place_slots(struct vka_unet_stage *s)
     }
 }
 
+/* A copy of what the parameters say of the motion modules; a frame of which they do not speak has 1. */
+static vka_status keep_amounts(struct vka_unet_stage *s, vka_error *err)
+{
+    const float *given[VKA_AMOUNTS] = {s->p.motion_scale, s->p.motion_effect};
+    uint32_t frames = s->p.frames;
+    if (!s->p.motion)
+        s->p.motion_scale = s->p.motion_effect = NULL;
+    if (!s->p.motion_scale && !s->p.motion_effect)
+        return VKA_OK;
+    if (!(s->amount = vka_calloc((size_t)VKA_AMOUNTS * frames, sizeof *s->amount)))
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    for (uint32_t a = 0; a < VKA_AMOUNTS; a++)
+        for (uint32_t f = 0; f < frames; f++)
+            s->amount[(size_t)a * frames + f] = given[a] ? given[a][f] : 1;
+    s->p.motion_scale = given[VKA_AMOUNT_SCALE] ? s->amount : NULL;
+    s->p.motion_effect = given[VKA_AMOUNT_EFFECT] ? s->amount + frames : NULL;
+    return VKA_OK;
+}
+
 /* What is around the network. */
 static vka_status build_around(struct vka_unet_stage *s, vka_error *err)
 {
@@ -209,7 +231,9 @@ vka_status vka_unet_stage_build(struct vka_unet_stage *s, const struct vka_unet_
         return vka_fail(err, VKA_E_INTERNAL, "%u branches of the UNet for a guidance of %u", p->branches,
                         vka_guide_branches(&s->guide_rule));
     s->parked = p->sampler && (windows || p->park);
-    vka_status st = build_unet(s, err);
+    vka_status st = keep_amounts(s, err);
+    if (st == VKA_OK)
+        st = build_unet(s, err);
     return st == VKA_OK ? build_around(s, err) : st;
 }
 
@@ -245,16 +269,37 @@ static vka_status take_host_memory(struct vka_unet_stage *s, vka_error *err)
     return VKA_E_MEMORY;
 }
 
+/* Bytes of the step buffer: numbers of the step, each sample's prompt, its amounts in a row of eight. */
+static uint64_t amounts_at(const struct vka_unet_stage *s)
+{
+    return vka_round_up(STEP_FLOATS * sizeof(float) + (uint64_t)s->p.branches * s->length * sizeof(int32_t), 32);
+}
+static uint64_t step_bytes(const struct vka_unet_stage *s)
+{
+    uint64_t samples = (uint64_t)s->p.branches * s->length;
+    return s->amount ? amounts_at(s) + samples * vka_pitch(VKA_AMOUNTS) * sizeof(float)
+                     : STEP_FLOATS * sizeof(float) + samples * sizeof(int32_t);
+}
+
+/* The amounts of the network's frames into the step buffer; frame NULL: the clip's. */
+static void set_amounts(struct vka_unet_stage *s, const int32_t *frame)
+{
+    float *table = (float *)(void *)((char *)s->step->map + amounts_at(s));
+    for (uint32_t i = 0; s->amount && i < s->p.branches * s->length; i++)
+        for (uint32_t a = 0; a < vka_pitch(VKA_AMOUNTS); a++) {
+            uint32_t f = frame ? (uint32_t)frame[i % s->length] : i % s->length;
+            table[i * vka_pitch(VKA_AMOUNTS) + a] = a < VKA_AMOUNTS ? s->amount[(size_t)a * s->p.frames + f] : 0;
+        }
+}
+
 vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err)
 {
-    uint32_t samples = s->p.branches * s->length;
     s->gpu = gpu;
     vka_status st = s->parked ? take_host_memory(s, err) : VKA_OK;
     if (st == VKA_OK)
         st = vka_block_create(gpu, s->io.bytes, VKA_MEMORY_DEVICE, true, &s->block, err);
     if (st == VKA_OK)
-        st = vka_block_create(gpu, STEP_FLOATS * sizeof(float) + samples * sizeof(int32_t), VKA_MEMORY_HOST, true, &s->step,
-                              err);
+        st = vka_block_create(gpu, step_bytes(s), VKA_MEMORY_HOST, true, &s->step, err);
     if (st == VKA_OK)
         st = vka_netrun_start(&s->unet, gpu, ticker, err);
     if (st != VKA_OK)
@@ -265,6 +310,9 @@ vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vk
     vka_exec_bind(s->unet.exec, s->eps, io + s->eps_at);
     vka_exec_bind(s->unet.exec, s->timestep, step + STEP_TIMESTEP * sizeof(float));
     vka_exec_bind(s->unet.exec, s->index, step + STEP_FLOATS * sizeof(float));
+    if (s->amount)
+        vka_exec_bind(s->unet.exec, s->amounts, step + amounts_at(s));
+    set_amounts(s, NULL);
     st = vka_exec_record(s->unet.exec, err);
     if (st != VKA_OK || !s->p.sampler)
         return st;
@@ -383,6 +431,7 @@ static vka_status eval_window(struct vka_unet_stage *s, uint32_t k, const vka_ti
         for (uint32_t b = 0; b < s->p.branches; b++)
             index[b * w->length + i] = s->prompt_of[(size_t)b * s->p.frames + (uint32_t)frame[i]];
     }
+    set_amounts(s, frame);
     uint64_t bytes = w->length * pixels * sizeof(float);
     vka_status st = vka_block_write(s->gpu, s->block, s->x_at, s->pixels, bytes, err);
     if (st == VKA_OK)
@@ -510,6 +559,7 @@ void vka_unet_stage_end(struct vka_unet_stage *s)
     free(s->planes);
     free(s->prompt_of);
     free(s->seen);
+    free(s->amount);
     vka_windows_free(&s->windows);
     if (s->gpu) {
         vka_block_destroy(s->gpu, &s->block);

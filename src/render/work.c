@@ -99,7 +99,7 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
             .weights = vka_model_weights(s->model, VKA_PART_UNET, NULL),
             .motion_weights = s->motion ? vka_motion_weights(s->motion) : NULL,
             .config = s->unet,
-            .motion = s->motion_info,
+            .motion = s->motion_idle ? NULL : s->motion_info,
             .norms = s->norms,
             .frames = s->frames,
             .height = h,
@@ -114,7 +114,14 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
             .table = w->table,
             .window = s->windows,
         };
-        st = vka_unet_stage_build(&w->unet, &p, err);
+        float *scale, *effect;
+        st = vka_setup_amounts(s, s->frames, &scale, &effect, err);
+        p.motion_scale = scale;
+        p.motion_effect = effect;
+        if (st == VKA_OK)
+            st = vka_unet_stage_build(&w->unet, &p, err);
+        free(scale);
+        free(effect);
     }
     if (st == VKA_OK) /* one frame, run once for each */
         st = vka_vae_stage_build(&w->vae, VKA_VAE_PICTURES, vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), s->vae, 1, h,

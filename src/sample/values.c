@@ -88,13 +88,15 @@ vka_status vka_values_parse(const char *name, const char *text, double least, do
     for (;;) {
         p = read_entry(p, &e);
         if (!p)
-            return refuse(name, text,
-                          "an entry is a value, or a place, a colon and a value; places are whole numbers, or fractions "
-                          "from 0.0 to 1.0",
-                          err);
+            return refuse(
+                name, text,
+                "an entry is a value, or a place, a colon and a value; places are whole numbers, or fractions "
+                "from 0.0 to 1.0",
+                err);
         enum places now = !e.has_place ? PLACES_NONE : e.is_fraction ? PLACES_FRACTIONS : PLACES_WHOLE;
         if (kind != PLACES_UNKNOWN && kind != now)
-            return refuse(name, text, "places are whole numbers, or fractions, or left out: of one kind in all entries", err);
+            return refuse(name, text, "places are whole numbers, or fractions, or left out: of one kind in all entries",
+                          err);
         kind = now;
         if (!e.has_place)
             e.place = entries;

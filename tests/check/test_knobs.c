@@ -313,8 +313,9 @@ static void sweep(const struct subject *u)
 
 static void sweep_unet(const char *what, uint32_t runs, vka_weights *weights, const vka_unet_config *c,
                        vka_weights *more, const vka_motion_info *motion, uint32_t frames, uint32_t height,
-                       uint32_t width, bool f16)
+                       uint32_t width, bool f16, bool amounts)
 {
+    static const float scale[] = {0.7f, 1.0f, 1.3f, 1.1f}, effect[] = {1.0f, 0.5f, 1.2f, 0.8f};
     vka_sampler_params params = vka_sampler_params_default();
     vka_error err = {0};
     params.steps = STEPS;
@@ -335,7 +336,10 @@ static void sweep_unet(const char *what, uint32_t runs, vka_weights *weights, co
                               .text_width = c->cross_attention_dim,
                               .f16 = f16,
                               .sampler = sampler,
+                              .motion_scale = amounts ? scale : NULL,
+                              .motion_effect = amounts ? effect : NULL,
                               .table = check_table(gpu)}};
+    assert_true(!amounts || frames <= 4);
     size_t elements = (size_t)frames * c->out_channels * height * width;
     u.out_bytes = 2 * elements * sizeof(float);
     u.context = check_random(7, (size_t)2 * TOKENS * u.p.text_width, 1.0f);
@@ -381,7 +385,9 @@ static void the_miniature(void **state)
     for (int f16 = 0; f16 < 2; f16++)
         sweep_unet(f16 ? "the miniature's UNet, fp16" : "the miniature's UNet, fp32", 20, unet,
                    vka_model_unet(model, &err), vka_motion_weights(motion), vka_motion_describe(motion), 4, 8, 8,
-                   f16 == 1);
+                   f16 == 1, false);
+    sweep_unet("the miniature's UNet with a motion scale and effect", 12, unet, vka_model_unet(model, &err),
+               vka_motion_weights(motion), vka_motion_describe(motion), 4, 8, 8, true, true);
     sweep_vae("the miniature's VAE, fp32", 30, vae, vka_model_vae(model, &err), 6, 8, false);
     vka_motion_close(motion);
     vka_model_close(model);
@@ -404,8 +410,8 @@ static void stable_diffusion_at_a_tenth(void **state)
                 *more = networks_motion_table(&motion, &unet, &numbers),
                 *vae_weights = networks_vae_table(&vae, &numbers);
     assert_true(weights && more && vae_weights);
-    sweep_unet("SD1.5's UNet at a tenth, fp16", 24, weights, &unet, more, &motion, 3, 8, 16, true);
-    sweep_unet("SD1.5's UNet at a tenth, fp32", 12, weights, &unet, more, &motion, 2, 16, 8, false);
+    sweep_unet("SD1.5's UNet at a tenth, fp16", 24, weights, &unet, more, &motion, 3, 8, 16, true, false);
+    sweep_unet("SD1.5's UNet at a tenth, fp32", 12, weights, &unet, more, &motion, 2, 16, 8, false, false);
     sweep_vae("SD1.5's VAE at a tenth, fp16", 20, vae_weights, &vae, 7, 6, true);
     vka_weights_free(weights);
     vka_weights_free(more);

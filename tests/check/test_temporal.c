@@ -186,7 +186,8 @@ static void build_module(struct module *m, const vka_motion_info *info, vka_weig
     vka_build *b = &m->run.build;
     m->in = vka_graph_tensor(b, "x", VKA_SAMPLE, VKA_INPUT, f16 ? VKA_F16 : VKA_F32, 0, size, size, info->channels[0]);
     m->out =
-        vka_net_motion(b, info, info->norm_num_groups, false, m->in, vka_scope_root("down_blocks.0.motion_modules.0"));
+        vka_net_motion(b, info, info->norm_num_groups, false, (struct vka_net_amount){0}, m->in,
+                       vka_scope_root("down_blocks.0.motion_modules.0"));
     vka_graph_output(b, m->out);
     check_ok(vka_netrun_finish(&m->run, &m->in, 1, &err), &err);
     vka_io_add(&m->io, vka_tensor_bytes(vka_info(m->run.graph, m->in)));

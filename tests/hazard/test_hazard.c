@@ -386,14 +386,21 @@ static void report(const char *what, const struct tally *t)
            t->worst_seconds);
 }
 
-static void prove_unet(const vka_unet_config *c, const struct shape *s, uint32_t budgets, uint32_t barriers,
-                       uint32_t offsets, struct tally *t)
+/* `with_amounts`: a motion scale and effect, numbers for each frame. */
+static void prove_unet(const vka_unet_config *c, const struct shape *s, bool with_amounts, uint32_t budgets,
+                       uint32_t barriers, uint32_t offsets, struct tally *t)
 {
     vka_motion_info motion = networks_v2_motion(c);
     vka_weights *weights = networks_unet_table(c, NULL),
                 *more = s->motion ? networks_motion_table(&motion, c, NULL) : NULL;
     struct vka_unet_stage stage;
+    float amounts[64];
+    for (uint32_t i = 0; i < 64; i++)
+        amounts[i] = 0.5f;
+    assert_true(s->frames <= 64);
     const struct vka_unet_stage_params p = {.weights = weights,
+                                            .motion_scale = with_amounts ? amounts : NULL,
+                                            .motion_effect = with_amounts ? amounts : NULL,
                                             .motion_weights = more,
                                             .config = c,
                                             .motion = s->motion ? &motion : NULL,
@@ -437,7 +444,7 @@ static void small_unets_in_every_shape(void **state)
     const vka_unet_config unets[] = {networks_small_unet(16, 2, 1), networks_small_unet(24, 3, 2)};
     struct tally t = {0};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        prove_unet(&unets[i % 2], &shapes[i], thorough() ? 4 * BUDGETS : BUDGETS, thorough() ? 100000 : 400, 60, &t);
+        prove_unet(&unets[i % 2], &shapes[i], i == 6, thorough() ? 4 * BUDGETS : BUDGETS, thorough() ? 100000 : 400, 60, &t);
     report("small UNets", &t);
     assert_true(t.barriers > 5000 && t.offsets > 500 && t.units > 500 && t.cut > 200 && t.apart > 20 && t.streamed > 50);
 }
@@ -454,7 +461,7 @@ static void stable_diffusion_in_every_shape(void **state)
     const vka_unet_config c = networks_sd15_unet();
     struct tally t = {0};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        prove_unet(&c, &shapes[i], thorough() ? 2 * BUDGETS : BUDGETS, thorough() ? 100000 : 12, thorough() ? 40 : 4, &t);
+        prove_unet(&c, &shapes[i], false, thorough() ? 2 * BUDGETS : BUDGETS, thorough() ? 100000 : 12, thorough() ? 40 : 4, &t);
     report("SD1.5 with v2", &t);
     assert_true(t.worst_seconds < 1.0 * SLOWNESS);
 }

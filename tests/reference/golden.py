@@ -108,6 +108,17 @@ class Suite:
         self.w.case(name, ["net", "unet", *a, "--precision", "f16" if f16 else "f32", "--in", "=" + src, "--out", "%"],
                     [{"tensor": "eps", "file": file, "metric": "l2", "limit": limit}], **more)
 
+    def amounts(self, name, motion, norm, f, h, w, tokens, per_frame, timestep, scale, effect):
+        """the UNet with --motion-scale and --motion-effect, each a pair of the option's text and the numbers that it means"""
+        src, t = self.unet_input(f, h, w, tokens, per_frame, timestep)
+        net = nets.Net(self.paths["model"], self.paths[motion], norm)
+        plain = net(t["sample"], timestep, t["cond"])
+        eps = net.amounts(scale[1], effect[1])(t["sample"], timestep, t["cond"])
+        file = self.w.save(f"{self.w.prefix}{name}.out.safetensors", {"eps": eps})
+        a = [*self.model_args(motion, norm), "--motion-scale", scale[0], "--motion-effect", effect[0]]
+        self.w.case(name, ["net", "unet", *a, "--precision", "f32", "--in", "=" + src, "--out", "%"],
+                    [{"tensor": "eps", "file": file, "metric": "l2", "limit": self.limit}], moved=nets.rel(plain, eps))
+
     def vae(self, name, f=2, h=5, w=7, ldm=False):
         vae = nets.Vae(self.paths["model"])
         z = draw.noise(self.seed, f"latents {h} {w}", (f, 4, h, w))
@@ -288,6 +299,11 @@ def tiny(out, tokenizer, scratch, seed=1):
     s.unet("unet-32frames", "v2", "original", 32, 4, 4, 7, timestep=951.0)
     s.unet("unet-perframe", "v2", "original", 5, 6, 5, 7, True, timestep=1.0)
     s.unet("unet-154", "v2", "original", 2, 5, 6, 154)
+    perframe = (5, 6, 5, 7, True, 1.0)
+    s.amounts("unet-v2-amounts", "v2", "original", *perframe, ("0:0.7, 4:1.3", [0.7, 0.85, 1.0, 1.15, 1.3]),
+              ("1, 0.5, 0, 1.3, 0.8", [1, 0.5, 0, 1.3, 0.8]))
+    s.amounts("unet-v2-scale", "v2", "original", *perframe, ("1.3", [1.3] * 5), ("1", [1] * 5))
+    s.amounts("unet-v1-amounts", "v1", "v1", *perframe, ("0.0:1.3, 1.0:0.7", [1.3, 1.15, 1.0, 0.85, 0.7]), ("0.6", [0.6] * 5))
     s.vae("vae", 2, 5, 7)
     s.text("text", ["short", "odd", "long"])
     for sampler in ("ddim", "euler", "euler-a"):

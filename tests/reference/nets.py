@@ -98,6 +98,26 @@ class Net:
         return list(e.chunk(len(conds))) if many else e
 
 
+    def amounts(self, scale=None, effect=None):
+        """How much the motion modules do, one number a frame: `scale` multiplies the keys of temporal attention that come from
+        a frame, `effect` is the share of the module's change that a frame takes.  For good: make another net to go back."""
+        def keys(m, args, k):  # [B*h*w, F, C]
+            return k * torch.tensor(scale, dtype=k.dtype)[None, :, None]
+
+        def share(m, args, kwargs, y):
+            x = args[0] if args else kwargs["hidden_states"]  # [B*F, C, h, w]
+            return x + torch.tensor(effect, dtype=y.dtype).repeat(x.shape[0] // len(effect))[:, None, None, None] * (y - x)
+
+        for m in self.unet.modules():
+            if isinstance(m, AnimateDiffTransformer3D):
+                for b in m.transformer_blocks if scale else []:
+                    b.attn1.to_k.register_forward_hook(keys)
+                    b.attn2.to_k.register_forward_hook(keys)
+                if effect:
+                    m.register_forward_hook(share, with_kwargs=True)
+        return self
+
+
 def load_adapter(unet, path, heads=8):
     """A motion module from a diffusers folder, or from a file in either naming.  A file says nothing about heads (8 in
     every published module) and groups (diffusers uses the UNet's); the stored position table is used as it is."""

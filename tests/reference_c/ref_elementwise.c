@@ -20,6 +20,19 @@ void ref_combine(const float *const *x, const float *coefficient, uint32_t count
     }
 }
 
+void ref_blend(const float *x, const float *y, float w, uint64_t n, double *out)
+{
+    for (uint64_t i = 0; i < n; i++)
+        out[i] = w == 0 ? (double)x[i] : w == 1 ? (double)y[i] : (double)x[i] + (double)w * ((double)y[i] - (double)x[i]);
+}
+
+void ref_scale_channels(const float *x, float w, uint64_t rows, uint32_t c, uint32_t first, uint32_t count, double *out)
+{
+    for (uint64_t r = 0; r < rows; r++)
+        for (uint32_t k = 0; k < c; k++)
+            out[r * c + k] = (double)x[r * c + k] * (k >= first && k < first + count ? (double)w : 1.0);
+}
+
 void ref_picture(const float *x, uint64_t n, uint32_t c, uint32_t *out)
 {
     for (uint64_t i = 0; i < n; i++) {

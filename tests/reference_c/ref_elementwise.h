@@ -4,6 +4,11 @@
 
 #include <stdint.h>
 
+/* out[i] = x[i] + w (y[i] - x[i]), in double; x[i] where w is 0, y[i] where it is 1. */
+void ref_blend(const float *x, const float *y, float w, uint64_t n, double *out);
+/* out[i] = x[i], channels first .. first + count - 1 times w; x [rows, c]. */
+void ref_scale_channels(const float *x, float w, uint64_t rows, uint32_t c, uint32_t first, uint32_t count, double *out);
+
 /* out[i] = sum of coefficient[k] * x[k][i]; every product and sum is rounded to binary32, in the order of k; terms with
  * coefficient zero are left out. */
 void ref_combine(const float *const *x, const float *coefficient, uint32_t count, uint64_t n, float *out);

@@ -364,7 +364,12 @@ static void bad_values(void **state)
     refused("lora", "x.safetensors", "--lora is not in this version");
     refused("motion-lora", "x", "not in this version");
     refused("embedding", "x", "not in this version");
-    refused("motion-scale", "1", "not in this version");
+    refused("motion-scale", "fast", "--motion-scale does not understand 'fast'");
+    refused("motion-scale", "0:1,0:2", "--motion-scale does not understand");
+    refused("motion-scale", "10.5", "a value of --motion-scale is out of range");
+    refused("motion-effect", "", "--motion-effect does not understand");
+    refused("motion-effect", "0:1, 8:-1", "a value of --motion-effect is out of range");
+    refused("motion-family", "sdxl-beta", "--motion-family does not know 'sdxl-beta'");
     refused("beta", "cosine", "cosine");
     refused("beta", "squaredcos_cap_v2", "squaredcos_cap_v2");
     refused("beta", "linear:0.1", "--beta");

@@ -1,0 +1,45 @@
+// blend.comp - a number of its own for each sample: result = x + w (y - x), or some channels of x times w.
+//
+// x, y, result [n, rows, c] of one pitch; weights f32, one for each sample. Blending is done in fp32, rounded step by step
+// (no contraction), so that every device gives the same bits; where w is 0 or 1 the bits are those of x or y, whatever
+// the other one holds. One invocation takes four channels of a row; it reads what it overwrites where the result lies on y
+// (scaling: on x).
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#include "lanes.glsl"
+#include "quad.glsl"
+
+layout(constant_id = 1) const bool BLEND = true;
+
+layout(push_constant, scalar) uniform Push {
+    uvec2 x, y, weights, result;
+    uint x_stride, y_stride, weights_stride, result_stride; // elements between samples
+    uint quads;     // of a sample's part
+    uint row_quads; // of a row
+    uint first, end; // scaling: quads of a row that are multiplied
+} push;
+
+void main()
+{
+    const uint i = invocation_number(), s = gl_WorkGroupID.y;
+    if (i >= push.quads)
+        return;
+    const float w = load_f32(push.weights, s * push.weights_stride);
+    const vec4 x = load_quad(push.x, s * push.x_stride + i * 4);
+    precise vec4 v = x;
+    if (BLEND) {
+        const vec4 y = load_quad(push.y, s * push.y_stride + i * 4);
+        v = y - x;
+        v = w * v;
+        v = x + v;
+        if (w == 0.0)
+            v = x;
+        if (w == 1.0)
+            v = y;
+    } else {
+        const uint quad = i % push.row_quads;
+        if (quad >= push.first && quad < push.end)
+            v = w * x;
+    }
+    store_quad(push.result, s * push.result_stride + i * 4, v);
+}

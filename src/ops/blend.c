@@ -1,0 +1,99 @@
+/* blend.c - a number of its own for each sample: x + w (y - x), and some channels of x times w.
+ *
+ * x, y [n, h, w, c] of one type, weights f32 SAMPLE [n, 1, 1, m], one channel of it -> x's shape and type; see
+ * shaders/blend.comp.  May be written over y (scaling: over x).  Cut by samples and pixels. */
+#include "ops/launch.h"
+#include "ops/ops.h"
+
+struct blend_params {
+    uint32_t channel;    /* of the weights */
+    uint32_t first, end; /* channels of x that are multiplied; 0 and 0: x and y are blended */
+};
+
+static void blend_cost(const struct vka_graph *g, const struct vka_node *node, struct vka_cost *cost)
+{
+    const struct blend_params *p = (const struct blend_params *)(const void *)node->params;
+    cost->flop = (p->end ? 1.0 : 3.0) * vka_elements(vka_info(g, node->out[0]));
+    cost->bytes = vka_node_bytes(g, node);
+}
+
+static uint32_t blend_axes(const struct vka_graph *g, const struct vka_node *node)
+{
+    return vka_axes_if_sample(g, node, VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL);
+}
+
+static void blend_record(const struct vka_node *node, struct vka_recorder *r)
+{
+    const struct blend_params *p = (const struct blend_params *)(const void *)node->params;
+    const struct vka_view *x = &r->in[0], *y = node->in[1].id ? &r->in[1] : x, *weights = &r->in[2], *out = &r->out[0];
+    struct {
+        uint64_t x, y, weights, result;
+        uint32_t x_stride, y_stride, weights_stride, result_stride, quads, row_quads, first, end;
+    } push = {.x = x->address,
+              .y = y->address,
+              .weights = weights->address + 4ull * p->channel,
+              .result = out->address,
+              .x_stride = x->sample_stride,
+              .y_stride = y->sample_stride,
+              .weights_stride = weights->sample_stride,
+              .result_stride = out->sample_stride,
+              .quads = out->pixels * (out->pitch / 4),
+              .row_quads = out->pitch / 4,
+              .first = p->first / 4,
+              .end = p->end / 4};
+    _Static_assert(sizeof push == 64, "the push block of shaders/blend.comp");
+    uint32_t constants[] = {vka_elementwise_lanes(r->table), !p->end};
+    vka_launch(r, vka_variant(out->dtype, VKA_SHADER_BLEND_F32, VKA_SHADER_BLEND_F16), constants, 2, &push, sizeof push,
+               vka_div_up(push.quads, constants[0]), out->n);
+}
+
+static const struct vka_op vka_op_blend = {"blend", blend_cost, blend_axes, blend_record, NULL};
+
+static bool weights_fit(vka_build *b, vka_tensor x, vka_tensor weights, uint32_t channel)
+{
+    const struct vka_tensor_info *i = vka_info(b->graph, x), *w = vka_info(b->graph, weights);
+    return (i->dtype == VKA_F32 || i->dtype == VKA_F16) && i->domain == VKA_SAMPLE && w->domain == VKA_SAMPLE &&
+           w->dtype == VKA_F32 && w->h * w->w == 1 && channel < w->c;
+}
+
+static vka_tensor append(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, vka_scope label,
+                         const struct blend_params *p)
+{
+    const vka_tensor none = {0}, in[3] = {x, y, weights};
+    const struct vka_tensor_info i = *vka_info(b->graph, x);
+    vka_tensor out = vka_graph_tensor(b, label.path, VKA_SAMPLE, VKA_TEMP, i.dtype, i.n, i.h, i.w, i.c);
+    int32_t node = vka_graph_node(b, &vka_op_blend, label, in, 3, &out, 1, p, sizeof *p);
+    vka_graph_in_place(b, node, y.id ? 1 : 0);
+    return b->err.status == VKA_OK ? out : none;
+}
+
+vka_tensor vka_blend(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, vka_scope label)
+{
+    const vka_tensor none = {0};
+    if (!vka_build_ok(b, x) || !y.id || !weights.id)
+        return none;
+    const struct vka_tensor_info *i = vka_info(b->graph, x), *k = vka_info(b->graph, y);
+    if (!weights_fit(b, x, weights, channel) || k->dtype != i->dtype || k->domain != i->domain || k->h != i->h ||
+        k->w != i->w || k->c != i->c) {
+        vka_build_fail(b, VKA_E_INTERNAL, "%s: %s and %s cannot be blended", label.path, i->name, k->name);
+        return none;
+    }
+    return append(b, x, y, weights, label, &(struct blend_params){.channel = channel});
+}
+
+vka_tensor vka_scale_channels(vka_build *b, vka_tensor x, uint32_t first, uint32_t count, vka_tensor weights,
+                              uint32_t channel, vka_scope label)
+{
+    const vka_tensor none = {0};
+    if (!vka_build_ok(b, x) || !weights.id)
+        return none;
+    const struct vka_tensor_info *i = vka_info(b->graph, x);
+    if (!weights_fit(b, x, weights, channel) || first % 4 || count % 4 || !count || first > i->pitch ||
+        count > i->pitch - first) {
+        vka_build_fail(b, VKA_E_INTERNAL, "%s: channels %u to %u of %s cannot be scaled", label.path, first,
+                       first + count, i->name);
+        return none;
+    }
+    return append(b, x, none, weights, label,
+                  &(struct blend_params){.channel = channel, .first = first, .end = first + count});
+}

@@ -1,0 +1,295 @@
+/* test_amounts.c - a number of its own for each frame: the operator against a reference in double, cut in every way and written in
+ * place; and the motion modules' scale and effect in the UNet stage, where windows take those of their own frames.
+ *
+ * Tolerances: in fp32 three roundings of numbers within 10 or so; in fp16 the result's own rounding, 2^-11. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka needs the four above first */
+#include <cmocka.h>
+
+#include "../reference_c/ref_elementwise.h"
+#include "harness.h"
+#include "networks.h"
+
+#include "render/stages.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static vka_gpu *gpu;
+
+/* ---- the operator ------------------------------------------------------------------------------------------- */
+
+struct blend_case {
+    uint32_t branches, frames, h, w, c;
+    uint32_t first, count; /* channels scaled; 0: x and y are blended */
+    uint32_t channel;      /* of the weights */
+    bool in_place;
+};
+static const struct blend_case cases[] = {
+    {1, 5, 3, 7, 64, 0, 0, 1, false},    {2, 3, 9, 5, 24, 0, 0, 0, true},    {1, 1, 1, 1, 5, 0, 0, 0, false},
+    {1, 4, 5, 5, 120, 40, 40, 0, false}, {2, 2, 6, 3, 240, 80, 80, 1, true}, {1, 3, 2, 2, 32, 0, 32, 1, true},
+    {1, 7, 17, 3, 96, 64, 32, 0, false},
+};
+enum { ALONG_SAMPLES = 1, ALONG_PIXELS };
+
+static float *run(const struct blend_case *k, const float *x, const float *y, const float *weights,
+                  enum vka_dtype storage, bool cpu, int cut)
+{
+    struct check *c = check_begin(gpu, storage, VKA_F32, k->branches, k->frames);
+    struct vka_cut cuts[32];
+    uint32_t n = k->branches * k->frames, pixels = k->h * k->w, count = 0;
+    c->table.cpu = cpu && c->table.cpu;
+    vka_tensor a = check_input(c, "x", VKA_SAMPLE, storage, n, k->h, k->w, k->c, x);
+    vka_tensor b = k->count ? (vka_tensor){0} : check_input(c, "y", VKA_SAMPLE, storage, n, k->h, k->w, k->c, y);
+    vka_tensor w = check_input(c, "weights", VKA_SAMPLE, VKA_F32, n, 1, 1, 2, weights);
+    vka_scope at = vka_scope_root("blend");
+    vka_tensor out = k->count ? vka_scale_channels(&c->build, a, k->first, k->count, w, k->channel, at)
+                              : vka_blend(&c->build, a, b, w, k->channel, at);
+    if (k->in_place)
+        check_in_place(c, out, k->count ? a : b);
+    if (cut == ALONG_SAMPLES)
+        for (uint32_t s = 0; s < n; s += 2)
+            cuts[count++] = (struct vka_cut){.s0 = s, .sn = vka_min_u32(2, n - s)};
+    for (uint32_t p = 0; cut == ALONG_PIXELS && p < pixels; p += 4)
+        cuts[count++] = (struct vka_cut){.p0 = p, .pn = vka_min_u32(4, pixels - p)};
+    check_run(c, cuts, count);
+    float *got = check_output(c, out);
+    check_end(&c);
+    return got;
+}
+
+static void check_blend(const struct blend_case *k, enum vka_dtype storage, bool cpu)
+{
+    uint32_t n = k->branches * k->frames;
+    size_t one = (size_t)k->h * k->w * k->c, all = n * one;
+    float *x = check_random(1, all, 3), *y = check_random(2, all, 3), *w = check_random(3, 2 * n, 2);
+    double *want = malloc(all * sizeof *want);
+    assert_non_null(want);
+    check_round(x, all, storage);
+    check_round(y, all, storage);
+    w[k->channel] = 0;               /* of the first sample, */
+    w[2 * (n - 1) + k->channel] = 1; /* and of the last */
+    for (uint32_t s = 0; s < n; s++)
+        if (k->count)
+            ref_scale_channels(x + s * one, w[2 * s + k->channel], (uint64_t)k->h * k->w, k->c, k->first, k->count,
+                               want + s * one);
+        else
+            ref_blend(x + s * one, y + s * one, w[2 * s + k->channel], one, want + s * one);
+    if (!k->count && n > 1) /* what has no weight may be anything */
+        for (size_t i = 0; i < one; i++)
+            y[i] = NAN;
+    float *got = run(k, x, y, w, storage, cpu, 0);
+    check_close("blend", got, want, all, storage == VKA_F16 ? 5e-4 : 2e-6);
+    if (!k->count) {
+        if (n > 1)
+            check_same("weight 0", got, x, one);
+        check_same("weight 1", got + (n - 1) * one, y + (n - 1) * one, one);
+    }
+    for (int cut = ALONG_SAMPLES; cut <= ALONG_PIXELS; cut++) {
+        float *parts = run(k, x, y, w, storage, cpu, cut);
+        check_same(cut == ALONG_SAMPLES ? "cut along samples" : "cut along pixels", parts, got, all);
+        free(parts);
+    }
+    free(x), free(y), free(w), free(want), free(got);
+}
+
+static void blend_is_right(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int way = 0; way < 4; way++)
+            check_blend(&cases[i], way & 1 ? VKA_F16 : VKA_F32, way & 2);
+}
+
+/* What cannot be blended is a sentence, not a launch. */
+static void refused(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct check *c = check_begin(gpu, VKA_F32, VKA_F32, 1, 2);
+        float zero[2 * 4 * 16] = {0};
+        vka_tensor x = check_input(c, "x", VKA_SAMPLE, VKA_F32, 2, 2, 2, 16, zero);
+        vka_tensor narrow = check_input(c, "narrow", VKA_SAMPLE, VKA_F32, 2, 2, 2, 8, zero);
+        vka_tensor w = check_input(c, "w", VKA_SAMPLE, VKA_F32, 2, 1, 1, 1, zero), y;
+        vka_scope at = vka_scope_root("at");
+        y = i == 0   ? vka_blend(&c->build, x, narrow, w, 0, at)
+            : i == 1 ? vka_blend(&c->build, x, x, w, 1, at)
+            : i == 2 ? vka_scale_channels(&c->build, x, 8, 16, w, 0, at)
+                     : vka_scale_channels(&c->build, x, 0, 6, w, 0, at);
+        assert_int_equal(y.id, 0);
+        assert_int_equal(c->build.err.status, VKA_E_INTERNAL);
+        c->build.err = (vka_error){0};
+        check_end(&c);
+    }
+}
+
+/* ---- the stage ---------------------------------------------------------------------------------------------- */
+
+enum { NUMBERS = 1 << 18, FRAMES = 12, WINDOW = 4, TOKENS = 9, HEIGHT = 4, WIDTH = 5, MOVED = 7 };
+
+struct net {
+    vka_unet_config config;
+    vka_motion_info motion;
+    vka_weights *weights, *more;
+    vka_sampler *sampler;
+    struct vka_unet_stage_params p;
+    float *context, *noise;
+    size_t frame, all;
+};
+
+static struct net *make_net(const struct networks_numbers *numbers, bool f16)
+{
+    struct net *n = calloc(1, sizeof *n);
+    vka_sampler_params sp = vka_sampler_params_default();
+    assert_non_null(n);
+    sp.steps = 2;
+    n->config = networks_small_unet(16, 2, 1);
+    n->motion = networks_v2_motion(&n->config);
+    n->weights = networks_unet_table(&n->config, numbers);
+    n->more = networks_motion_table(&n->motion, &n->config, numbers);
+    n->sampler = vka_sampler_create(&sp, NULL);
+    assert_true(n->weights && n->more && n->sampler);
+    n->frame = (size_t)n->config.in_channels * HEIGHT * WIDTH;
+    n->all = FRAMES * n->frame;
+    n->context = check_random(7, (size_t)2 * TOKENS * n->config.cross_attention_dim, 1);
+    n->noise = check_random(8, n->all, 1.5f);
+    n->p = (struct vka_unet_stage_params){.weights = n->weights,
+                                          .motion_weights = n->more,
+                                          .config = &n->config,
+                                          .motion = &n->motion,
+                                          .frames = FRAMES,
+                                          .height = HEIGHT,
+                                          .width = WIDTH,
+                                          .branches = 2,
+                                          .prompts = 2,
+                                          .tokens = TOKENS,
+                                          .text_width = n->config.cross_attention_dim,
+                                          .f16 = f16,
+                                          .sampler = n->sampler,
+                                          .table = check_table(gpu)};
+    return n;
+}
+
+static void free_net(struct net *n)
+{
+    free(n->context), free(n->noise);
+    vka_sampler_free(n->sampler);
+    vka_weights_free(n->weights);
+    vka_weights_free(n->more);
+    free(n);
+}
+
+/* The guided prediction of the first step, [FRAMES, 4, h, w]; free it. */
+static float *predict(const struct net *n, const struct vka_unet_stage_params *p)
+{
+    struct vka_unet_stage s;
+    vka_error err = {0};
+    uint64_t need;
+    int32_t index[2 * FRAMES];
+    float *eps = malloc(n->all * sizeof *eps);
+    assert_non_null(eps);
+    for (uint32_t i = 0; i < 2 * FRAMES; i++)
+        index[i] = i >= FRAMES;
+    check_ok(vka_unet_stage_build(&s, p, &err), &err);
+    check_ok(vka_unet_stage_plan(&s, UINT64_MAX, &need, &err), &err);
+    check_ok(vka_unet_stage_start(&s, gpu, NULL, &err), &err);
+    check_ok(vka_unet_stage_prompt(&s, n->context, index, &err), &err);
+    check_ok(vka_unet_stage_set(&s, VKA_SLOT_X, n->noise, &err), &err);
+    check_ok(vka_unet_stage_eval(&s, vka_sampler_eval_at(n->sampler, 0), 3, NULL, &err), &err);
+    check_ok(vka_unet_stage_get(&s, VKA_SLOT_EPS, eps, &err), &err);
+    vka_unet_stage_end(&s);
+    check_finite("eps", eps, n->all);
+    return eps;
+}
+
+/* |a - b| / |b| of one frame. */
+static double apart(const struct net *n, const float *a, const float *b, uint32_t frame)
+{
+    double difference = 0, norm = 0;
+    for (size_t i = frame * n->frame; i < (frame + 1) * n->frame; i++) {
+        difference += pow((double)a[i] - (double)b[i], 2);
+        norm += (double)b[i] * (double)b[i];
+    }
+    return sqrt(difference / norm);
+}
+
+/* The modules act on one frame alone: that one differs from the image model's, whether the clip is one piece or in windows, and all
+ * others do not.  A window that took another's numbers would move another frame. */
+static void windows_take_their_frames(void **state)
+{
+    const struct networks_numbers *numbers = *state;
+    struct net *n = make_net(numbers, false);
+    float effect[FRAMES] = {[MOVED] = 1};
+    struct vka_unet_stage_params p = n->p;
+    p.motion = NULL;
+    p.motion_weights = NULL;
+    float *still = predict(n, &p);
+    for (int windows = 0; windows < 2; windows++) {
+        p = n->p;
+        p.motion_effect = effect;
+        p.window = windows ? (struct vka_window_params){WINDOW, 1, 1} : (struct vka_window_params){0};
+        float *eps = predict(n, &p);
+        for (uint32_t f = 0; f < FRAMES; f++) {
+            double d = apart(n, eps, still, f);
+            if (f == MOVED ? d < 1e-2 : d > 1e-5)
+                fail_msg("%s: frame %u is %g away from the image model's", windows ? "in windows" : "in one piece", f,
+                         d);
+        }
+        free(eps);
+    }
+    free(still);
+    free_net(n);
+}
+
+/* Ones change nothing, though they go through the operators; a scale moves every frame; and a scale of one frame is not that of
+ * another. */
+static void what_amounts_do(void **state)
+{
+    const struct networks_numbers *numbers = *state;
+    for (int f16 = 0; f16 < 2; f16++) {
+        struct net *n = make_net(numbers, f16);
+        float ones[FRAMES], scale[FRAMES];
+        for (uint32_t f = 0; f < FRAMES; f++)
+            ones[f] = scale[f] = 1;
+        struct vka_unet_stage_params p = n->p;
+        float *plain = predict(n, &p), *eps[2];
+        p.motion_scale = ones;
+        float *same = predict(n, &p);
+        check_same("a scale of 1", same, plain, n->all);
+        free(same);
+        for (int i = 0; i < 2; i++) {
+            scale[i ? 9 : 2] = 0.25f;
+            p.motion_scale = scale;
+            eps[i] = predict(n, &p);
+            scale[i ? 9 : 2] = 1;
+            for (uint32_t f = 0; f < FRAMES; f++)
+                if (apart(n, eps[i], plain, f) < 1e-6)
+                    fail_msg("frame %u does not heed the scale of a key", f);
+        }
+        assert_true(apart(n, eps[0], eps[1], 5) > 1e-6);
+        free(eps[0]), free(eps[1]), free(plain);
+        free_net(n);
+    }
+}
+
+int main(void)
+{
+    gpu = check_open_gpu();
+    uint16_t *halves = check_random_halves(5, NUMBERS, 0.25f);
+    struct networks_numbers numbers = {halves, NUMBERS};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blend_is_right),
+        cmocka_unit_test(refused),
+        cmocka_unit_test_prestate(windows_take_their_frames, &numbers),
+        cmocka_unit_test_prestate(what_amounts_do, &numbers),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    free(halves);
+    check_close_gpu(&gpu); /* the validation layers kept silent */
+    return failed;
+}
