@@ -82,7 +82,7 @@ static void inspect_motion(vka_inspection *x, const vka_safetensors *st, const c
         return;
     if (vka_motion_read(w, &info, st, vka_path_base(path), &e) == VKA_OK) {
         describe_motion(x, &info, w);
-        vka_motion_check(&info, path, &e);
+        vka_motion_check(&info, w, path, &e);
     }
     if (e.status != VKA_OK)
         note_error(x, &e);

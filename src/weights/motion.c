@@ -166,9 +166,69 @@ static bool is_known(uint32_t channels, void *user)
     return channels != 0;
 }
 
-vka_status vka_motion_check(const vka_motion_info *info, const char *path, vka_error *err)
+/* Channels of the block that a tensor belongs to, and its name inside its module; NULL: not a module's. */
+static const char *inside(const vka_motion_info *info, const char *name, uint32_t *channels)
+{
+    const char *s;
+    uint32_t block, index;
+    if ((s = vka_name_after(name, "mid_block.")))
+        *channels = info->mid_channels;
+    else if (((s = vka_name_after(name, "down_blocks.")) || (s = vka_name_after(name, "up_blocks."))) &&
+             (s = vka_name_index_at(s, &block)) && block < VKA_MAX_LEVELS)
+        *channels = name[0] == 'd' ? info->channels[block] : info->up_channels[block];
+    s = s ? vka_name_after(s, "motion_modules.") : NULL;
+    return s ? vka_name_index_at(s, &index) : NULL;
+}
+
+/* Every matrix and vector is as wide as its block; a matrix may be stored as a 1x1 convolution. */
+static vka_status check_shape(const vka_motion_info *info, const vka_weight *t, const char *path, vka_error *err)
+{
+    static const struct {
+        const char *name;
+        uint32_t rows, columns; /* in channels; columns 0: a vector */
+    } shapes[] = {{"norm.weight", 1, 0},        {"norm.bias", 1, 0},       {"proj_in.weight", 1, 1},
+                  {"proj_in.bias", 1, 0},       {"proj_out.weight", 1, 1}, {"proj_out.bias", 1, 0},
+                  {"norm1.weight", 1, 0},       {"norm1.bias", 1, 0},      {"norm2.weight", 1, 0},
+                  {"norm2.bias", 1, 0},         {"norm3.weight", 1, 0},    {"norm3.bias", 1, 0},
+                  {"to_q.weight", 1, 1},        {"to_k.weight", 1, 1},     {"to_v.weight", 1, 1},
+                  {"to_out.0.weight", 1, 1},    {"to_out.0.bias", 1, 0},   {"ff.net.0.proj.weight", 8, 1},
+                  {"ff.net.0.proj.bias", 8, 0}, {"ff.net.2.weight", 1, 4}, {"ff.net.2.bias", 1, 0}};
+    uint32_t c = 0, index;
+    const char *s = inside(info, t->name, &c), *r;
+    if (s && (r = vka_name_after(s, "transformer_blocks.")) && (r = vka_name_index_at(r, &index)))
+        s = r;
+    if (s && (r = vka_name_after(s, "attn")) && (r = vka_name_index_at(r, &index)))
+        s = r;
+    if (s && strcmp(s, "pos_embed.pe") == 0 && t->dims[2] != c)
+        return vka_fail(err, VKA_E_INPUT, "'%s': the positional table '%.160s' has %llu channels, its block %u", path,
+                        t->name, (unsigned long long)t->dims[2], (unsigned)c);
+    for (size_t i = 0; s && i < sizeof shapes / sizeof *shapes; i++) {
+        if (strcmp(s, shapes[i].name) != 0)
+            continue;
+        uint64_t rows = (uint64_t)c * shapes[i].rows, columns = (uint64_t)c * shapes[i].columns;
+        bool right =
+            columns ? t->rank >= 2 && t->dims[0] == rows && t->dims[1] == columns : t->rank == 1 && t->dims[0] == rows;
+        for (uint32_t d = 2; columns && d < t->rank; d++)
+            right = right && t->dims[d] == 1;
+        if (right)
+            return VKA_OK;
+        if (columns)
+            return vka_fail(err, VKA_E_INPUT, "'%s': '%.160s' should be [%llu, %llu], as its block has %u channels",
+                            path, t->name, (unsigned long long)rows, (unsigned long long)columns, (unsigned)c);
+        return vka_fail(err, VKA_E_INPUT, "'%s': '%.160s' should be [%llu], as its block has %u channels", path,
+                        t->name, (unsigned long long)rows, (unsigned)c);
+    }
+    return VKA_OK;
+}
+
+vka_status vka_motion_check(const vka_motion_info *info, const vka_weights *w, const char *path, vka_error *err)
 {
     uint32_t heads = info->heads, groups = info->norm_num_groups;
+    for (size_t i = 0; i < vka_weights_count(w); i++) {
+        vka_status s = check_shape(info, vka_weights_at(w, i), path, err);
+        if (s != VKA_OK)
+            return s;
+    }
     if (!each_width(info, divides, &heads))
         return vka_fail(err, VKA_E_INPUT, "'%s' has channels that cannot be split in %u heads", path, (unsigned)heads);
     if (!each_width(info, divides, &groups))
@@ -349,7 +409,7 @@ vka_status vka_motion_open(vka_motion **out, const char *path, vka_error *err)
             vka_motion_take_family(&m->info, m->info.variant, &m->st, vka_path_base(path));
     }
     if (s == VKA_OK)
-        s = vka_motion_check(&m->info, path, err);
+        s = vka_motion_check(&m->info, m->weights, path, err);
     goto done;
 memory:
     s = vka_fail(err, VKA_E_MEMORY, "out of memory opening '%s'", path);

@@ -46,8 +46,9 @@ vka_status vka_motion_fits(const vka_motion *m, const vka_unet_config *unet, vka
  * the family.  `hint` is the file's base name, may be NULL; motion_family.c tells what it is good for. */
 vka_status vka_motion_read(vka_weights *w, vka_motion_info *info, const vka_safetensors *st, const char *hint,
                            vka_error *err);
-/* VKA_E_INPUT when the channels cannot be split in the heads or groups. */
-vka_status vka_motion_check(const vka_motion_info *info, const char *path, vka_error *err);
+/* VKA_E_INPUT and a sentence when a tensor has not the shape that its block's channels ask for, or these cannot be split in the
+ * heads or groups. */
+vka_status vka_motion_check(const vka_motion_info *info, const vka_weights *w, const char *path, vka_error *err);
 /* Adds the tensors that the module's slots should have and lack. */
 void vka_motion_missing(vka_missing *missing, const vka_weights *w, const vka_motion_info *info);
 

@@ -173,6 +173,8 @@ static inline void build_slot(build *b, const motion_shape *s, const char *slot,
         if (s->pe && !s->diffusers)
             build_add(b, NAMED("%s.pos_encoder.%s", attention, s->hotshot ? "positional_encoding" : "pe"), 3, 1, s->pe,
                       c);
+        if (s->pe && s->diffusers && a == 0)
+            build_add(b, NAMED("%s.transformer_blocks.0.pos_embed.pe", at), 3, 1, s->pe, c);
         if (s->diffusers)
             build_pair(b, NAMED("%s.transformer_blocks.0.norm%u", at, a + 1), 1, c, 0, 0);
         else
