@@ -1,7 +1,10 @@
 /* test_amounts.c - a number of its own for each frame: the operator against a reference in double, cut in every way and written in
  * place; and the motion modules' scale and effect in the UNet stage, where windows take those of their own frames.
  *
+ * Through the command's own network: an effect of 0 is the picture model to the bit, ones are the module as it is.
+ *
  * Tolerances: in fp32 three roundings of numbers within 10 or so; in fp16 the result's own rounding, 2^-11. */
+#define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,6 +22,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <vkanim/vkanim_lab.h>
 
 static vka_gpu *gpu;
 
@@ -277,6 +282,85 @@ static void what_amounts_do(void **state)
     }
 }
 
+/* ---- the command's network ------------------------------------------------------------------------------------ */
+
+enum { NET_FRAMES = 4, NET_SIZE = 8, NET_TOKENS = 77, NET_WIDTH = 128 };
+static char folder[128];
+
+static void write_input(const char *path)
+{
+    const float t = 501;
+    float *sample = check_random(11, NET_FRAMES * 4 * NET_SIZE * NET_SIZE, 1.5f),
+          *cond = check_random(12, NET_TOKENS * NET_WIDTH, 1);
+    const vka_weight tensors[] = {
+        {.name = "sample",
+         .dtype = VKA_WEIGHT_F32,
+         .rank = 4,
+         .dims = {NET_FRAMES, 4, NET_SIZE, NET_SIZE},
+         .data = sample},
+        {.name = "timestep", .dtype = VKA_WEIGHT_F32, .rank = 1, .dims = {1}, .data = &t},
+        {.name = "cond", .dtype = VKA_WEIGHT_F32, .rank = 3, .dims = {1, NET_TOKENS, NET_WIDTH}, .data = cond},
+    };
+    vka_error err = {0};
+    check_ok(vka_safetensors_write(path, tensors, 3, NULL, 0, &err), &err);
+    free(sample), free(cond);
+}
+
+/* eps of `vkanim net unet` on the miniature, [NET_FRAMES, 4, NET_SIZE, NET_SIZE]. */
+static void net_unet(const char *motion, const char *scale, const char *effect, float *eps)
+{
+    const char *root = getenv("VKA_TEST_ROOT"), *device = getenv("VKANIM_DEVICE");
+    char in[160], out[160], model[600], path[700], *report;
+    vka_context *cx;
+    vka_error err = {0};
+    vka_safetensors st;
+    vka_job *job = vka_job_create();
+    snprintf(in, sizeof in, "%s/in.safetensors", folder);
+    snprintf(out, sizeof out, "%s/out.safetensors", folder);
+    snprintf(model, sizeof model, "%s/models/miniature", root ? root : VKA_SOURCE_DIR);
+    snprintf(path, sizeof path, "%s/motion.safetensors", model);
+    write_input(in);
+    check_ok(vka_context_create(&cx, NULL, &err), &err);
+    check_ok(vka_job_set(job, "model", model, &err), &err);
+    check_ok(vka_job_set(job, "motion", motion ? motion : path, &err), &err);
+    check_ok(vka_job_set(job, "precision", "f32", &err), &err);
+    if (scale)
+        check_ok(vka_job_set(job, "motion-scale", scale, &err), &err);
+    if (effect)
+        check_ok(vka_job_set(job, "motion-effect", effect, &err), &err);
+    if (device)
+        check_ok(vka_job_set(job, "device", device, &err), &err);
+    check_ok(vka_net(cx, job, "unet", in, out, &report, &err), &err);
+    check_ok(vka_safetensors_open(&st, out, &err), &err);
+    const vka_weight *w = vka_safetensors_find(&st, "eps");
+    assert_true(w && vka_weight_count(w) == NET_FRAMES * 4 * NET_SIZE * NET_SIZE);
+    vka_dtype_to_f32(eps, w->data, w->dtype, (size_t)vka_weight_count(w));
+    vka_safetensors_close(&st);
+    remove(in), remove(out);
+    vka_free(report);
+    vka_job_destroy(&job);
+    vka_context_destroy(&cx);
+}
+
+/* With an effect of 0 the bits of the picture model alone; with ones those of the module as it is. */
+static void nothing_and_all(void **state)
+{
+    (void)state;
+    enum { ALL = NET_FRAMES * 4 * NET_SIZE * NET_SIZE };
+    static float still[ALL], moving[ALL], eps[ALL];
+    net_unet("none", NULL, NULL, still);
+    net_unet(NULL, NULL, NULL, moving);
+    assert_true(memcmp(still, moving, sizeof still) != 0);
+    net_unet(NULL, "1.5", "0", eps);
+    check_same("an effect of 0", eps, still, ALL);
+    net_unet(NULL, NULL, "0:0, 2:0", eps);
+    check_same("an effect of 0 in a list", eps, still, ALL);
+    net_unet(NULL, "1", "1, 1", eps);
+    check_same("ones", eps, moving, ALL);
+    net_unet(NULL, "1", "0.0:1, 1.0:0", eps);
+    assert_true(memcmp(eps, moving, sizeof eps) != 0 && memcmp(eps, still, sizeof eps) != 0);
+}
+
 int main(void)
 {
     gpu = check_open_gpu();
@@ -287,9 +371,15 @@ int main(void)
         cmocka_unit_test(refused),
         cmocka_unit_test_prestate(windows_take_their_frames, &numbers),
         cmocka_unit_test_prestate(what_amounts_do, &numbers),
+        cmocka_unit_test(nothing_and_all),
     };
+    const char *tmp = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%.90s/vkanim-amounts-XXXXXX", tmp && *tmp ? tmp : P_tmpdir);
+    if (!mkdtemp(folder))
+        return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(halves);
+    rmdir(folder);
     check_close_gpu(&gpu); /* the validation layers kept silent */
     return failed;
 }
