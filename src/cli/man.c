@@ -318,7 +318,7 @@ static const char files[] =
     "Names of samplers, schedules, kernel paths, options and commands that other versions have and this one has not "
     "are refused\n"
     "with exit status 2; nothing is replaced in silence.\n"
-    "This version does not have LoRA files, embeddings and converting.\n"
+    "This version does not have embeddings and converting.\n"
     ".SH SEE ALSO\n"
     ".BR vulkaninfo (1),\n"
     ".BR ffmpeg (1)\n";

@@ -49,6 +49,7 @@ struct vka_weight_data {
     uint32_t dtype; /* enum vka_weight_dtype of weights/, opaque here: converted by `to_f32` of the source */
     uint32_t rank;
     uint64_t dims[8];
+    const void *changes; /* the source's own: what `to_f32` does to the numbers, NULL: nothing */
 };
 
 /* The network's view of a model file.  `weights` implements it; `find` marks the name as used. */

@@ -113,6 +113,9 @@ void vka_setup_hash_begin(struct vka_setup *s)
     if (s->motion) /* it fits the UNet, so it is of its family */
         add_file(h, vka_motion_file(s->motion), "motion-module", family ? family : "sd15",
                  vka_motion_variant_name(s->motion_info->variant));
+    for (size_t i = 0; i < s->lora_count; i++)
+        add_file(h, vka_lora_file(s->loras[i].file), vka_lora_is_motion(s->loras[i].file) ? "motion-lora" : "lora", family,
+                 vka_lora_describe(s->loras[i].file)->algorithm);
     s->hashes = h;
     h->thread = vka_thread_start(hash_all, h);
     if (!h->thread)
@@ -197,6 +200,13 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint64_t seed, bool f
             *c = '.';
     vka_report_put(&whole, o, "prompt", json_string(j->prompt ? j->prompt : ""));
     vka_report_put(&whole, o, "negative", json_string(j->negative ? j->negative : ""));
+    for (int motion = 0; motion < 2; motion++) {
+        json_t *loras = vka_setup_loras_json(s, motion, false);
+        if (loras && !json_array_size(loras))
+            json_decref(loras);
+        else
+            vka_report_put(&whole, o, motion ? "motion-lora" : "lora", loras);
+    }
     vka_report_put(&whole, o, "width", json_integer(s->width));
     vka_report_put(&whole, o, "height", json_integer(s->height));
     vka_report_put(&whole, o, "frames", json_integer(s->frames));

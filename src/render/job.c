@@ -481,6 +481,21 @@ vka_status vka_job_read(vka_job *job, const char *json, size_t size, vka_error *
     return status;
 }
 
+/* Whether a setting is about another machine: a path or a device.  Model files go by their bare names. */
+static bool is_local(const vka_option *o, const json_t *value)
+{
+    size_t i;
+    const json_t *item;
+    if (!o || !(o->marks & VKA_MARK_LOCAL) || (o->marks & VKA_MARK_LATER))
+        return false;
+    if (strcmp(o->name, "lora") != 0 && strcmp(o->name, "motion-lora") != 0)
+        return true;
+    json_array_foreach((json_t *)(uintptr_t)value, i, item)
+        if (!json_is_string(item) || strchr(json_string_value(item), '/'))
+            return true;
+    return !json_is_array(value);
+}
+
 vka_status vka_job_read_animation(vka_job *job, const char *path, vka_error *err)
 {
     char *text = NULL;
@@ -500,11 +515,9 @@ vka_status vka_job_read_animation(vka_job *job, const char *path, vka_error *err
     } else {
         const char *key; /* what is about another machine has no business here, whoever wrote it */
         const json_t *value;
-        vka_option const *o;
         json_object_foreach(settings, key, value)
         {
-            o = vka_option_find(key);
-            if (o && (o->marks & VKA_MARK_LOCAL) && !(o->marks & VKA_MARK_LATER)) {
+            if (is_local(vka_option_find(key), value)) {
                 status = vka_fail(err, VKA_E_INPUT, "the settings in '%s' name a path or a device: --%s", path, key);
                 break;
             }

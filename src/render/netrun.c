@@ -8,7 +8,7 @@
 
 static void fill(struct vka_weight_data *out, const vka_weight *w)
 {
-    *out = (struct vka_weight_data){.name = w->name, .data = w->data, .dtype = w->dtype, .rank = w->rank};
+    *out = (struct vka_weight_data){.name = w->name, .data = w->data, .dtype = w->dtype, .rank = w->rank, .changes = w->changes};
     memcpy(out->dims, w->dims, sizeof out->dims);
 }
 
@@ -59,6 +59,10 @@ static void to_f32(void *user, const struct vka_weight_data *w, uint64_t first, 
 {
     (void)user;
     enum vka_weight_dtype t = (enum vka_weight_dtype)w->dtype;
+    if (w->changes) {
+        vka_lora_numbers(w->changes, first, count, out);
+        return;
+    }
     vka_dtype_to_f32(out, (const char *)w->data + first * vka_dtype_size(t), t, (size_t)count);
 }
 

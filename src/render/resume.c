@@ -281,6 +281,14 @@ static bool resolve(struct vka_job *job, const struct vka_work *w)
                 vka_job_set(job, "precision", w->f16 ? "f16" : "f32", NULL) == VKA_OK &&
                 (!vae || vka_job_set(job, "vae", vae, NULL) == VKA_OK);
     free(vae);
+    for (int motion = 0; good && motion < 2; motion++) { /* where they were found, with their weights */
+        json_t *loras = vka_setup_loras_json(s, motion, true);
+        const vka_text_list *list = motion ? &job->motion_lora : &job->lora;
+        good = loras && json_array_size(loras) == list->count;
+        for (size_t i = 0; good && i < list->count; i++)
+            good = vka_job_text(&list->items[i], json_string_value(json_array_get(loras, i)));
+        json_decref(loras);
+    }
     if (!job->output.count) { /* the name that render.c gives; with --count it puts the seed in */
         snprintf(output, sizeof output, "vkanim-%" PRIu64 ".webp", s->seed);
         good = good && vka_job_set(job, "output", s->count > 1 ? "vkanim.webp" : output, NULL) == VKA_OK;

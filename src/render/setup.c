@@ -40,7 +40,7 @@ double vka_setup_recommended_number(const struct vka_setup *s, const char *name,
 vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned needs, const vka_log *log, vka_error *err)
 {
     bool clip = needs & VKA_NEED_CLIP;
-    *s = (struct vka_setup){.job = job};
+    *s = (struct vka_setup){.job = job, .log = log};
     s->model_path = vka_find_model(job->model && *job->model ? job->model : "miniature", err);
     vka_status st = s->model_path ? vka_model_open(&s->model, s->model_path, err) : VKA_E_INPUT;
     if (st == VKA_OK && clip)
@@ -67,6 +67,8 @@ vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned need
         st = s->text ? VKA_OK : VKA_E_INPUT;
         s->skip = (uint32_t)(job->clip_skip > 1 ? job->clip_skip - 1 : 0);
     }
+    if (st == VKA_OK)
+        st = vka_setup_loras(s, err);
     if (st == VKA_OK && clip) {
         s->scheduler = vka_model_scheduler(s->model, err);
         st = s->scheduler ? vka_setup_clip(s, err) : VKA_E_INPUT;
@@ -90,6 +92,7 @@ void vka_setup_close(struct vka_setup *s)
     vka_setup_hash_end(s);
     vka_sampler_free(s->sampler);
     vka_tokenizer_destroy(&s->tokenizer);
+    vka_setup_loras_close(s);
     vka_motion_close(s->motion);
     if (s->vae_model != s->model)
         vka_model_close(s->vae_model);

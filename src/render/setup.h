@@ -13,8 +13,18 @@
 
 #include <jansson.h>
 
+/* A LoRA of a job, in the order in which they are merged. */
+struct vka_setup_lora {
+    char *name, *path;          /* as given, without weights; where it was found */
+    double weight, text_weight; /* for UNet and motion module; for the text encoder */
+    bool motion, prompted;      /* given with --motion-lora; by the prompt */
+    vka_lora *file;
+    vka_lora_fit fit;
+};
+
 struct vka_setup {
     const struct vka_job *job;
+    const vka_log *log; /* may be NULL */
     vka_model *model, *vae_model; /* vae_model: --vae, else the model */
     vka_motion *motion;           /* NULL: none */
     vka_tokenizer *tokenizer;     /* opened when first needed */
@@ -42,6 +52,9 @@ struct vka_setup {
     vka_noise_layout layout;
     vka_sampler_params sampling;
     vka_sampler *sampler;
+    struct vka_setup_lora *loras;
+    size_t lora_count, lora_capacity;
+    vka_lora_mix *mix; /* of the LoRAs; NULL: none */
     json_t *manifest; /* vkanim.json of the model's folder, or NULL */
     char *model_path, *motion_path;
     struct vka_model_hashes *hashes; /* begun or done */
@@ -82,6 +95,18 @@ vka_status vka_setup_tokens(struct vka_setup *s, vka_text_chunks *cond, vka_text
 
 /* In -v: names of the models' tensors that nothing asked for. */
 void vka_setup_report_unused(const struct vka_setup *s, const vka_log *log);
+
+/* Adds a LoRA, by path or by name, as a prompt asks for it: before any network is built.  VKA_E_INPUT when it is nowhere, is
+ * none, or does not fit the model. */
+vka_status vka_setup_lora_add(struct vka_setup *s, const char *name, double weight, double text_weight, vka_error *err);
+/* Other weights for LoRA number `i`; the weights that networks have packed must be packed anew (vka_netrun_repack). */
+void vka_setup_lora_weigh(struct vka_setup *s, size_t i, double weight, double text_weight);
+/* What "PATH[:WEIGHT[:TEXT_WEIGHT]]" says: a weight is what reads as a number behind a colon at the end, so that a path may have
+ * colons; a file of the whole name wins.  Without TEXT_WEIGHT it is WEIGHT, without that 1.  *path is malloc'ed. */
+vka_status vka_lora_spec_parse(const char *text, char **path, double *weight, double *text_weight, vka_error *err);
+/* The LoRAs given by options as such texts, `motion` those of --motion-lora, with paths or, for an animation, bare file names.
+ * NULL when memory is short. */
+json_t *vka_setup_loras_json(const struct vka_setup *s, bool motion, bool paths);
 
 /* A model by path, or by name in the model folders: VKANIM_MODEL_PATH, the XDG data folders, the program's own.  malloc'ed;
  * NULL with VKA_E_INPUT when it is nowhere. */

@@ -16,6 +16,9 @@ vka_status vka_setup_motion_misfit(const struct vka_setup *s, vka_error *err);
 vka_status vka_setup_sampling(struct vka_setup *s, vka_error *err);
 /* setup_guidance.c: guidance scales, behind clip and sampling. */
 vka_status vka_setup_guidance(struct vka_setup *s, vka_error *err);
+/* setup_lora.c: the LoRAs of the job's options. */
+vka_status vka_setup_loras(struct vka_setup *s, vka_error *err);
+void vka_setup_loras_close(struct vka_setup *s);
 /* setup_clip.c: size, length, context windows. */
 vka_status vka_setup_clip(struct vka_setup *s, vka_error *err);
 

@@ -205,7 +205,7 @@ static vka_status open_single(vka_model *m, const vka_safetensors *st, vka_error
         if (c.kind == VKA_FILE_MOTION)
             vka_error_hint(err, "give it with --motion");
         else if (c.kind == VKA_FILE_LORA)
-            vka_error_hint(err, "a LoRA changes a model, and this version cannot apply one");
+            vka_error_hint(err, "give it with --lora, beside a model");
         else if (c.kind == VKA_FILE_MOTION_LORA)
             vka_error_hint(err, "give it with --motion-lora, beside a model and a motion module");
         else if (c.kind == VKA_FILE_EMBEDDING)

@@ -201,6 +201,11 @@ void vka_weights_reset_used(vka_weights *w)
         memset(w->used, 0, w->count * sizeof *w->used);
 }
 
+void vka_weights_change(vka_weights *w, const vka_weight *item, const void *changes)
+{
+    w->items[item - w->items].changes = changes;
+}
+
 void vka_missing_add(vka_missing *m, const char *name)
 {
     size_t at = strlen(m->text), need = strlen(name) + (at ? 2 : 0);

@@ -20,6 +20,7 @@ typedef struct vka_weight {
     const void *data;                   /* `bytes` bytes in the mapped file; not aligned */
     uint64_t bytes;
     const char *source; /* the name in the file, for messages; NULL when it is the same */
+    const void *changes; /* what LoRAs do to it: read it through vka_lora_numbers (lora.h); NULL: nothing */
 } vka_weight;
 
 /* Elements of a tensor: the product of its dims. */
@@ -60,6 +61,8 @@ bool vka_weights_is_used(const vka_weights *w, size_t i);
 /* How many tensors nobody used; the first `cap` names go to names[] (which may be NULL when cap is 0). */
 size_t vka_weights_unused(const vka_weights *w, const char **names, size_t cap);
 void vka_weights_reset_used(vka_weights *w);
+/* Sets `changes` of one of the table's tensors. */
+void vka_weights_change(vka_weights *w, const vka_weight *item, const void *changes);
 /* What the table belongs to, for messages: "the UNet of 'model.safetensors'". */
 const char *vka_weights_title(const vka_weights *w);
 

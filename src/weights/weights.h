@@ -5,6 +5,7 @@
  *
  *   model.h        a model (diffusers folder or single file) and its parts: UNet, VAE, text encoder, scheduler
  *   motion.h       motion modules of every naming, with what was learnt about their family
+ *   lora.h         LoRAs of every dialect, and a model's tensors changed by them
  *   config.h       sizes and switches of each part, read from config.json or from the tensors' shapes
  *   table.h        names to tensors, with marks for the names that somebody asked for
  *   safetensors.h  the file format: reader, writer
@@ -16,6 +17,7 @@
 #include "weights/config.h"
 #include "weights/dtype.h"
 #include "weights/inspect.h"
+#include "weights/lora.h"
 #include "weights/model.h"
 #include "weights/motion.h"
 #include "weights/safetensors.h"

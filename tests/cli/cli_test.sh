@@ -75,7 +75,7 @@ says 'no job to resume'
 run 0 resume --json
 object
 says '"jobs": *\[\]'
-for option in --lora --motion-lora --embedding; do fails 2 'not in this version' "$option" x; done
+for option in --embedding; do fails 2 'not in this version' "$option" x; done
 for sampler in heun lms dpm2 dpm2-a dpmpp-2m dpmpp-2m-sde dpmpp-2s-a dpmpp-sde dpmpp-3m-sde unipc pndm deis lcm tcd \
     ddpm; do
     fails 2 "--sampler $sampler is not in this version" -p x --sampler "$sampler"
@@ -319,7 +319,7 @@ for help in --help -h 'help render' 'help plan' 'plan --help' 'devices --help' '
     silent
     says '^usage: vkanim'
     [ "$(awk 'length > 80' out)" ] && bad "'vkanim $help' has lines over 80 columns"
-    grep -qe '--lora\|heun\|karras\|convert' out && bad "'vkanim $help' lists what does not work"
+    grep -qe 'heun\|karras\|convert' out && bad "'vkanim $help' lists what does not work"
 done
 run 0 --help
 for option in --prompt --output --sampler --vram --json; do says "^ .*$option "; done
@@ -333,7 +333,7 @@ for kind in man bash zsh fish; do
     silent
     # roff writes hyphens as \-
     grep -qe 'noise..\?layout' out || bad "$kind lacks --noise-layout"
-    grep -qe 'heun\|karras\|motion-lora ' out && bad "$kind lists what does not work"
+    grep -qe 'heun\|karras' out && bad "$kind lists what does not work"
     cp out "text.$kind"
 done
 bash -n text.bash 2>err || bad 'the bash completion'

@@ -361,8 +361,6 @@ static void bad_values(void **state)
     refused("sampler", "dpmpp-2m", "--sampler dpmpp-2m is not in this version");
     refused("schedule", "karras", "--schedule karras is not in this version");
     refused("path", "cuda", "does not know 'cuda'");
-    refused("lora", "x.safetensors", "--lora is not in this version");
-    refused("motion-lora", "x", "not in this version");
     refused("embedding", "x", "not in this version");
     refused("motion-scale", "fast", "--motion-scale does not understand 'fast'");
     refused("motion-scale", "0:1,0:2", "--motion-scale does not understand");
@@ -401,7 +399,7 @@ static void hints(void **state)
     assert_null(vka_option_nearest("x"));
     assert_null(vka_option_nearest("foo"));
     assert_null(vka_option_nearest(""));
-    assert_null(vka_option_nearest("loras"));
+    assert_string_equal(vka_option_nearest("loras")->name, "lora");
     vka_job_destroy(&job);
     vka_job_set(NULL, "steps", "5", NULL);
 }
@@ -495,7 +493,7 @@ static void json_refused(void **state)
         {"{\"output\":{}}", VKA_E_USAGE, "--output"},
         {"{\"overwrite\":1}", VKA_E_USAGE, "--overwrite"},
         {"{\"sampler\":\"lcm\"}", VKA_E_USAGE, "not in this version"},
-        {"{\"lora\":[]}", VKA_E_USAGE, "not in this version"},
+        {"{\"lora\":5}", VKA_E_USAGE, "--lora"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         vka_job *job = vka_job_create();

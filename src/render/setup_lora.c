@@ -1,0 +1,189 @@
+/* setup_lora.c - the LoRAs of a job: options, prompt, weights.  See setup.h.
+ *
+ * They are merged in the order --lora, --motion-lora, prompt, each as given; what is changed is marked in the tables of the
+ * model and of the motion module, so that networks built from them pack the merged weights. */
+#include "render/setup_parts.h"
+
+#include "base/file.h"
+#include "base/folder.h"
+#include "base/number.h"
+#include "render/report.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A number that takes the whole of text[from, to). */
+static bool number_at(const char *text, size_t from, size_t to, double *out)
+{
+    char copy[64], *end;
+    if (from >= to || to - from >= sizeof copy)
+        return false;
+    memcpy(copy, text + from, to - from);
+    copy[to - from] = '\0';
+    double v = vka_parse_real(copy, &end);
+    if (end == copy || *end || !isfinite(v))
+        return false;
+    *out = v;
+    return true;
+}
+
+/* The last colon before `end`, or 0: a path does not begin with one that counts. */
+static size_t colon_before(const char *text, size_t end)
+{
+    while (end > 0 && text[end - 1] != ':')
+        end--;
+    return end ? end - 1 : 0;
+}
+
+vka_status vka_lora_spec_parse(const char *text, char **path, double *weight, double *text_weight, vka_error *err)
+{
+    size_t end = strlen(text), colon;
+    double numbers[2];
+    int n = 0;
+    while (n < 2 && !(n == 0 && vka_path_exists(text)) && (colon = colon_before(text, end)) > 0 &&
+           number_at(text, colon + 1, end, &numbers[n])) {
+        n++;
+        end = colon;
+    }
+    *weight = n ? numbers[n - 1] : 1; /* the last was read first */
+    *text_weight = n == 2 ? numbers[0] : *weight;
+    *path = vka_asprintf("%.*s", (int)end, text);
+    return *path ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
+}
+
+/* ---- opening ---- */
+
+/* Says what a LoRA will not do. */
+static void warn(const struct vka_setup *s, const struct vka_setup_lora *l)
+{
+    const vka_lora_info *f = vka_lora_describe(l->file);
+    const vka_motion_info *m = s->motion_info;
+    if (l->fit.unknown)
+        vka_logf(s->log, VKA_LOG_WARN, "'%s': %zu of its %zu layers are not in this model: %s%s", l->path, l->fit.unknown, f->modules,
+                 l->fit.names, l->fit.unknown > 3 ? ", ..." : "");
+    if (f->strangers)
+        vka_logf(s->log, VKA_LOG_WARN, "'%s': %zu tensors are of no LoRA form that is known, for example '%s'", l->path, f->strangers,
+                 f->stranger);
+    if (vka_lora_is_motion(l->file) && m && m->variant != VKA_MOTION_V2 && m->variant != VKA_MOTION_LIGHTNING)
+        vka_logf(s->log, VKA_LOG_WARN, "'%s' was made for a v2 motion module: it does little or nothing to the %s module '%s'", l->path,
+                 vka_motion_variant_name(m->variant), s->motion_path ? s->motion_path : "");
+}
+
+static vka_status check_kind(const struct vka_setup *s, const struct vka_setup_lora *l, vka_error *err)
+{
+    bool motion = vka_lora_is_motion(l->file);
+    if (l->motion && !motion) {
+        vka_fail(err, VKA_E_INPUT, "'%.200s' is a LoRA for the picture, not for motion", l->path);
+        vka_error_hint(err, "give it with --lora");
+        return VKA_E_INPUT;
+    }
+    if (motion && s->unet && !s->motion) {
+        vka_fail(err, VKA_E_INPUT, "'%.200s' changes motion modules, and there is none", l->path);
+        vka_error_hint(err, "give one with --motion");
+        return VKA_E_INPUT;
+    }
+    return VKA_OK;
+}
+
+/* Opens the LoRA and mixes it in; takes over `name`. */
+static vka_status add(struct vka_setup *s, char *name, double weight, double text_weight, bool motion, bool prompted, vka_error *err)
+{
+    struct vka_setup_lora l = {.name = name, .weight = weight, .text_weight = text_weight, .motion = motion, .prompted = prompted};
+    struct vka_setup_lora *all = vka_grow(s->loras, &s->lora_capacity, s->lora_count + 1, sizeof *all);
+    struct vka_lora_tables tables = {.unet = s->unet ? vka_model_weights(s->model, VKA_PART_UNET, NULL) : NULL,
+                                     .motion = s->motion ? vka_motion_weights(s->motion) : NULL,
+                                     .text = s->text ? vka_model_weights(s->model, VKA_PART_TEXT, NULL) : NULL};
+    s->loras = all ? all : s->loras;
+    if (!s->mix)
+        s->mix = vka_lora_mix_create();
+    vka_status st = all && s->mix && name ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    if (st == VKA_OK)
+        st = (l.path = vka_find_model(name, err)) ? VKA_OK : err && err->status != VKA_OK ? err->status : VKA_E_INPUT;
+    if (st == VKA_OK)
+        st = vka_lora_open(&l.file, l.path, err);
+    if (st == VKA_OK)
+        st = check_kind(s, &l, err);
+    if (st == VKA_OK)
+        st = vka_lora_mix_add(s->mix, l.file, &tables, weight, text_weight, &l.fit, err);
+    if (st != VKA_OK) {
+        vka_lora_close(l.file);
+        free(l.name);
+        free(l.path);
+        return st;
+    }
+    s->loras[s->lora_count++] = l;
+    warn(s, &l);
+    if (s->hashes) { /* one file more */
+        vka_setup_hash_end(s);
+        vka_setup_hash_begin(s);
+    }
+    return VKA_OK;
+}
+
+vka_status vka_setup_lora_add(struct vka_setup *s, const char *name, double weight, double text_weight, vka_error *err)
+{
+    return add(s, vka_strdup(name), weight, text_weight, false, true, err);
+}
+
+void vka_setup_lora_weigh(struct vka_setup *s, size_t i, double weight, double text_weight)
+{
+    s->loras[i].weight = weight;
+    s->loras[i].text_weight = text_weight;
+    vka_lora_mix_weigh(s->mix, i, weight, text_weight);
+}
+
+vka_status vka_setup_loras(struct vka_setup *s, vka_error *err)
+{
+    const vka_text_list *lists[] = {&s->job->lora, &s->job->motion_lora};
+    vka_status st = VKA_OK;
+    if (!s->unet && !s->text) /* a VAE alone */
+        return VKA_OK;
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; st == VKA_OK && i < lists[k]->count; i++) {
+            char *path;
+            double weight, text_weight;
+            st = vka_lora_spec_parse(lists[k]->items[i], &path, &weight, &text_weight, err);
+            if (st == VKA_OK)
+                st = add(s, path, weight, text_weight, k == 1, false, err);
+        }
+    return st;
+}
+
+void vka_setup_loras_close(struct vka_setup *s)
+{
+    vka_lora_mix_destroy(s->mix);
+    for (size_t i = 0; i < s->lora_count; i++) {
+        vka_lora_close(s->loras[i].file);
+        free(s->loras[i].name);
+        free(s->loras[i].path);
+    }
+    free(s->loras);
+    s->mix = NULL;
+    s->loras = NULL;
+    s->lora_count = s->lora_capacity = 0;
+}
+
+json_t *vka_setup_loras_json(const struct vka_setup *s, bool motion, bool paths)
+{
+    json_t *list = json_array();
+    bool whole = list != NULL;
+    for (size_t i = 0; i < s->lora_count; i++) {
+        const struct vka_setup_lora *l = &s->loras[i];
+        char one[40], two[40];
+        if (l->motion != motion || l->prompted)
+            continue;
+        vka_format_real(one, sizeof one, l->weight, 'g', 15);
+        vka_format_real(two, sizeof two, l->text_weight, 'g', 15);
+        char *full = paths ? vka_path_absolute(l->path) : vka_strdup(vka_path_base(l->path));
+        bool same = l->weight == l->text_weight && full && !strchr(full, ':'); /* a colon's number must not be taken for one */
+        char *text = !full ? NULL : same ? vka_asprintf("%s:%s", full, one) : vka_asprintf("%s:%s:%s", full, one, two);
+        vka_report_add(&whole, list, text ? vka_report_path(text) : NULL);
+        free(full);
+        free(text);
+    }
+    if (whole)
+        return list;
+    json_decref(list);
+    return NULL;
+}
