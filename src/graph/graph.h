@@ -50,6 +50,8 @@ struct vka_weight_data {
     uint32_t rank;
     uint64_t dims[8];
     const void *changes; /* the source's own: what `to_f32` does to the numbers, NULL: nothing */
+    const float *scales; /* vka_weight.scales: of fp8 weights, for `to_f32` */
+    uint64_t scale_run;
 };
 
 /* The network's view of a model file.  `weights` implements it; `find` marks the name as used. */

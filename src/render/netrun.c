@@ -8,7 +8,8 @@
 
 static void fill(struct vka_weight_data *out, const vka_weight *w)
 {
-    *out = (struct vka_weight_data){.name = w->name, .data = w->data, .dtype = w->dtype, .rank = w->rank, .changes = w->changes};
+    *out = (struct vka_weight_data){.name = w->name, .data = w->data, .dtype = w->dtype, .rank = w->rank,
+                                    .changes = w->changes, .scales = w->scales, .scale_run = w->scale_run};
     memcpy(out->dims, w->dims, sizeof out->dims);
 }
 
@@ -64,6 +65,7 @@ static void to_f32(void *user, const struct vka_weight_data *w, uint64_t first, 
         return;
     }
     vka_dtype_to_f32(out, (const char *)w->data + first * vka_dtype_size(t), t, (size_t)count);
+    vka_dtype_scale(out, w->scales, w->scale_run, first, count);
 }
 
 vka_status vka_netrun_begin(struct vka_netrun *run, const char *name, uint32_t branches, uint32_t frames,

@@ -111,3 +111,13 @@ void vka_dtype_to_f32(float *dst, const void *src, enum vka_weight_dtype t, size
         break;
     }
 }
+
+void vka_dtype_scale(float *values, const float *scales, uint64_t run, uint64_t first, uint64_t count)
+{
+    for (uint64_t i = 0; scales && i < count;) {
+        uint64_t which = (first + i) / run, until = (which + 1) * run - first;
+        float scale = scales[which];
+        for (until = until < count ? until : count; i < until; i++)
+            values[i] *= scale;
+    }
+}

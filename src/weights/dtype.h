@@ -35,5 +35,8 @@ bool vka_dtype_is_float(enum vka_weight_dtype t);
 /* Converts `count` elements at `src` (any alignment, little-endian) to binary32, rounding F64 and wide integers to
  * nearest.  Every type is accepted; BOOL gives 0 or 1. */
 void vka_dtype_to_f32(float *dst, const void *src, enum vka_weight_dtype t, size_t count);
+/* Multiplies elements [first, first + count) of a tensor by their scales, each of which is for `run` elements; nothing when
+ * scales is NULL. */
+void vka_dtype_scale(float *values, const float *scales, uint64_t run, uint64_t first, uint64_t count);
 
 #endif

@@ -339,7 +339,8 @@ static vka_status read_file_into(vka_model *m, enum vka_part p, const char *path
         return VKA_E_INPUT;
     static const vka_ldm_map nothing;
     for (size_t i = 0; i < st->count; i++)
-        if (!add_renamed(m->part[p].weights, p, st->tensors[i].name, &st->tensors[i], &nothing))
+        if (!vka_name_is_ignorable(st->tensors[i].name) &&
+            !add_renamed(m->part[p].weights, p, st->tensors[i].name, &st->tensors[i], &nothing))
             return no_memory(m, err);
     return VKA_OK;
 }
@@ -395,26 +396,32 @@ static vka_status read_index(vka_model *m, enum vka_part p, const char *index_pa
     return s;
 }
 
-/* The weights of a folder: whole or in shards, the unmarked precision before fp16. */
+/* The weights of a folder: safetensors before pickles, whole before shards, the unmarked precision before fp16. */
 static vka_status read_folder(vka_model *m, enum vka_part p, vka_error *err)
 {
     static const struct {
         const char *suffix;
-        bool index;
-    } ways[] = {{".safetensors", false},
-                {".safetensors.index.json", true},
-                {".fp16.safetensors", false},
-                {".safetensors.index.fp16.json", true},
-                {".fp16.safetensors.index.json", true}};
+        bool index, pickle;
+    } ways[] = {{".safetensors", false, false},
+                {".safetensors.index.json", true, false},
+                {".fp16.safetensors", false, false},
+                {".safetensors.index.fp16.json", true, false},
+                {".fp16.safetensors.index.json", true, false},
+                {".bin", false, true},
+                {".bin.index.json", true, true},
+                {".fp16.bin", false, true},
+                {".bin.index.fp16.json", true, true},
+                {".fp16.bin.index.json", true, true}};
     struct part *part = &m->part[p];
     const char *base = p == VKA_PART_TEXT ? "model" : "diffusion_pytorch_model";
+    const char *pickled = p == VKA_PART_TEXT ? "pytorch_model" : base;
     char name[96];
     char *config = vka_path_join(part->dir, "config.json");
     part->json = config ? vka_json_load(config, err) : NULL;
     vka_status s = !config ? no_memory(m, err) : part->json ? VKA_OK : VKA_E_INPUT;
     free(config);
     for (size_t i = 0; s == VKA_OK && i < sizeof ways / sizeof *ways; i++) {
-        snprintf(name, sizeof name, "%s%s", base, ways[i].suffix);
+        snprintf(name, sizeof name, "%s%s", ways[i].pickle ? pickled : base, ways[i].suffix);
         if (!is_file_at(part->dir, name))
             continue;
         char *path = vka_path_join(part->dir, name);
@@ -424,20 +431,14 @@ static vka_status read_folder(vka_model *m, enum vka_part p, vka_error *err)
     }
     if (s != VKA_OK)
         return s;
-    bool pickled = is_file_at(part->dir, p == VKA_PART_TEXT ? "pytorch_model.bin" : "diffusion_pytorch_model.bin");
-    vka_fail(err, VKA_E_INPUT, "'%s' has no %s.safetensors", part->dir, base);
-    if (pickled) {
-        vka_error_why(err, "it has only a PyTorch pickle file (.bin), which is not read");
-        vka_error_hint(err, "convert it to .safetensors");
-    }
-    return VKA_E_INPUT;
+    return vka_fail(err, VKA_E_INPUT, "'%s' has no %s.safetensors", part->dir, base);
 }
 
 /* config.json beside one part's own file. */
 static vka_status read_sibling_config(vka_model *m, struct part *part, vka_error *err)
 {
     const char *base = vka_path_base(m->path);
-    if (!vka_name_after(base, "diffusion_pytorch_model") && !vka_name_after(base, "model."))
+    if (!vka_name_after(base, "diffusion_pytorch_model") && !vka_name_after(base, "model.") && !vka_name_after(base, "pytorch_model."))
         return VKA_OK;
     char *path = vka_asprintf("%.*sconfig.json", (int)(base - m->path), m->path);
     if (!path)

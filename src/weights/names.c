@@ -280,8 +280,13 @@ bool vka_name_is_ignorable(const char *name)
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
         if (strcmp(name, whole[i]) == 0)
             return true;
-    size_t n = strlen(name), tail = sizeof ".position_ids" - 1;
-    return n > tail && strcmp(name + n - tail, ".position_ids") == 0;
+    /* Scales of fp8 weights have been attached to them; those of activations are of no use here. */
+    static const char *const ends[] = {".position_ids", ".scale_weight", ".weight_scale", ".scale_input", ".input_scale", ".scaled_fp8"};
+    size_t n = strlen(name);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (n > strlen(ends[i]) && strcmp(name + n - strlen(ends[i]), ends[i]) == 0)
+            return true;
+    return strcmp(name, "scaled_fp8") == 0;
 }
 
 /* ---- motion modules ---- */

@@ -43,6 +43,9 @@ enum vka_name_fate vka_rename_unet(char *out, const char *name, const vka_ldm_ma
  * still be stored as 1x1 convolutions. */
 enum vka_name_fate vka_rename_vae(char *out, const char *name, const vka_ldm_map *map);
 enum vka_name_fate vka_rename_text(char *out, const char *name);
+/* The UNet's name, "model.diffusion_model." included, of an averaged weight whose name lost its dots
+ * ("model_ema.diffusion_modeltime_embed0weight"); false when it is none. */
+bool vka_rename_average(char *out, const char *name);
 /* Training leftovers and such beside the parts of a single file. */
 bool vka_name_is_ignorable(const char *name);
 

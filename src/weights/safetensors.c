@@ -5,6 +5,7 @@
  * [data, data + bytes) lies inside the mapped bytes. */
 #include "weights/safetensors.h"
 
+#include "weights/foreign.h"
 #include "weights/json_reader.h"
 
 #include <inttypes.h>
@@ -23,49 +24,15 @@ static uint64_t read_u64(const uint8_t *p)
     return v;
 }
 
-static bool starts(const uint8_t *p, size_t n, const char *s, size_t len)
-{
-    return n >= len && !memcmp(p, s, len);
-}
-#define STARTS(s) starts(p, n, s, sizeof(s) - 1)
-
-static bool is_text(const uint8_t *p, size_t n)
-{
-    size_t look = n < 512 ? n : 512;
-    for (size_t i = 0; i < look; i++)
-        if (p[i] < 9 || (p[i] > 13 && p[i] < 32) || p[i] == 127)
-            return false;
-    return true;
-}
-
 /* The file is not a safetensors file: says what it is instead. */
 static vka_status not_safetensors(const uint8_t *p, size_t n, const char *path, vka_error *err)
 {
-    if (n == 0)
-        return vka_fail(err, VKA_E_INPUT, "'%s' is empty", path);
-    if (STARTS("PK\x03\x04") || (n > 2 && p[0] == 0x80 && p[1] >= 2 && p[1] <= 5)) {
-        vka_fail(err, VKA_E_INPUT, "'%s' is a PyTorch pickle file (.ckpt, .pt, .pth, .bin), which is not read", path);
-        vka_error_hint(err, "convert it to .safetensors");
-        return VKA_E_INPUT;
-    }
-    if (STARTS("GGUF"))
-        return vka_fail(err, VKA_E_INPUT, "'%s' is a GGUF file, not a safetensors file", path);
-    if (STARTS("version https://git-lfs")) {
-        vka_fail(err, VKA_E_INPUT, "'%s' is a Git LFS pointer, not the file itself", path);
-        vka_error_hint(err, "fetch it with 'git lfs pull'");
-        return VKA_E_INPUT;
-    }
-    if (STARTS("<!DOCTYPE") || STARTS("<!doctype") || STARTS("<html"))
-        return vka_fail(err, VKA_E_INPUT, "'%s' is a web page, not a safetensors file (a download that went wrong?)",
-                        path);
-    if (is_text(p, n))
-        return vka_fail(err, VKA_E_INPUT, "'%s' is a text file, not a safetensors file", path);
-    if (n < 10)
-        return vka_fail(err, VKA_E_INPUT, "'%s' is truncated: it has only %zu bytes", path, n);
-    if (p[8] == '{' && read_u64(p) > VKA_SAFETENSORS_MAX_HEADER && read_u64(p) >> 40 == 0)
+    if (n > 8 && p[8] == '{' && read_u64(p) > VKA_SAFETENSORS_MAX_HEADER && read_u64(p) >> 40 == 0)
         return vka_fail(err, VKA_E_INPUT, "'%s' claims a header of %" PRIu64 " bytes (at most %u are allowed)", path,
                         read_u64(p), VKA_SAFETENSORS_MAX_HEADER);
-    return vka_fail(err, VKA_E_INPUT, "'%s' is not a safetensors file", path);
+    if (n > 0 && n < 10 && p[0] < 9)
+        return vka_fail(err, VKA_E_INPUT, "'%s' is truncated: it has only %zu bytes", path, n);
+    return vka_refuse_foreign(p, n, "a safetensors file", path, err);
 }
 
 static bool too_many_nodes(const uint8_t *p, size_t n)

@@ -19,6 +19,7 @@
 #define VKA_SAFETENSORS_MAX_TENSORS 100000u
 #define VKA_SAFETENSORS_MAX_NAME    512u
 
+/* The tensors of a model file, whatever its format (weights/file.h); the name is that of the first format there was. */
 typedef struct vka_safetensors {
     vka_weight *tensors; /* in the order of their bytes in the file */
     size_t count;
@@ -28,6 +29,8 @@ typedef struct vka_safetensors {
     vka_arena arena; /* names and arrays */
     vka_map map;     /* of the file, when opened by path */
     char *path;      /* as given, for messages */
+    bool is_torch;   /* a PyTorch archive: tensors may share bytes, and metadata are its texts and numbers */
+    bool is_average; /* the names are those of a UNet, the values its averages over the training (EMA) */
 } vka_safetensors;
 
 /* Maps and checks a file. */

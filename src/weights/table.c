@@ -26,6 +26,12 @@ uint64_t vka_weight_count(const vka_weight *w)
     return n;
 }
 
+void vka_weight_to_f32(const vka_weight *w, uint64_t first, uint64_t count, float *out)
+{
+    vka_dtype_to_f32(out, (const char *)w->data + first * vka_dtype_size(w->dtype), w->dtype, (size_t)count);
+    vka_dtype_scale(out, w->scales, w->scale_run, first, count);
+}
+
 bool vka_weight_shape_is(const vka_weight *w, uint32_t rank, const int64_t *dims)
 {
     if (w->rank != rank)

@@ -21,10 +21,14 @@ typedef struct vka_weight {
     uint64_t bytes;
     const char *source; /* the name in the file, for messages; NULL when it is the same */
     const void *changes; /* what LoRAs do to it: read it through vka_lora_numbers (lora.h); NULL: nothing */
+    const float *scales;  /* NULL, or factors of fp8 weights: element i times scales[i / scale_run] is the value */
+    uint64_t scale_run;
 } vka_weight;
 
 /* Elements of a tensor: the product of its dims. */
 uint64_t vka_weight_count(const vka_weight *w);
+/* Elements [first, first + count) as binary32, scales applied. */
+void vka_weight_to_f32(const vka_weight *w, uint64_t first, uint64_t count, float *out);
 /* True when rank and dims are as listed; a negative dim in the list matches anything. */
 bool vka_weight_shape_is(const vka_weight *w, uint32_t rank, const int64_t *dims);
 /* "[320, 4, 3, 3]" into buf, cut at cap. */

@@ -210,9 +210,9 @@ static void test_other_files(void **state)
     write_text(p, "<!DOCTYPE html><html></html>");
     says(p, "web page");
     write_text(p, "PK\x03\x04 and so on");
-    says(p, "PyTorch pickle file");
+    says(p, "is a zip archive");
     write_text(p, "\x80\x02}q\x01(X\x04");
-    says(p, "PyTorch pickle file");
+    says(p, "is a bare Python pickle");
     write_text(p, "GGUF\x03 and so on");
     says(p, "GGUF");
     write_text(p, "\x7f"
