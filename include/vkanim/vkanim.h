@@ -91,7 +91,8 @@ enum { /* commands that an option belongs to */
     VKA_FOR_NET = 4,
     VKA_FOR_DEVICES = 8,
     VKA_FOR_INSPECT = 16,
-    VKA_FOR_RESUME = 32
+    VKA_FOR_RESUME = 32,
+    VKA_FOR_MODELS = 128
 };
 
 enum { /* what else there is to say about an option */
@@ -150,6 +151,16 @@ VKA_API vka_status vka_jobs(vka_context *cx, char **report, vka_error *err);
 VKA_API vka_status vka_plan(vka_context *cx, const vka_job *job, char **report, vka_error *err);
 /* Every Vulkan device. */
 VKA_API vka_status vka_devices(vka_context *cx, char **report, vka_error *err);
+/* What `models` lists; all zero is every model. */
+typedef struct vka_models_query {
+    const char *const *names; /* those with one of these in their names */
+    size_t name_count;
+    const char *kind; /* of this kind, as `inspect` has it; NULL: of any */
+    int hash;         /* nonzero: hash what is not known yet, which reads every file */
+} vka_models_query;
+/* The models in the folders of models, by their headers: damaged ones too, with what is wrong.  `query` may be NULL.
+ * VKA_E_INPUT when names were given and nothing has one of them. */
+VKA_API vka_status vka_models(vka_context *cx, const vka_models_query *query, char **report, vka_error *err);
 /* What a file is; the report is one object. */
 VKA_API vka_status vka_inspect_file(vka_context *cx, const char *path, char **report, vka_error *err);
 

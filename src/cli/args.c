@@ -17,6 +17,8 @@ const struct cli_command_info cli_commands[CLI_COMMANDS] = {
      "Run one network alone, tensors in, tensors out: text, unet, vae-decode or vae-encode."},
     {"resume", VKA_FOR_RESUME, "[OPTION]... [JOB]",
      "Continue a render that was stopped or killed, by its id or its folder; without one, list those there are."},
+    {"models", VKA_FOR_MODELS, "[OPTION]... [NAME]...",
+     "List the models in the model folders; with names, those that have one of them in theirs."},
     {"bench", 0, "[OPTION]...", "Measure operators, stages and clips on this device: see 'vkanim bench --help'."},
     {"help", 0, "[COMMAND]", "Print the options of a command."},
 };
@@ -81,12 +83,12 @@ static vka_status take_own(struct cli_args *a, const vka_option *o, const char *
         {
             {"progress", offsetof(struct cli_args, progress)}, {"job", offsetof(struct cli_args, job)},
             {"from", offsetof(struct cli_args, from)},         {"in", offsetof(struct cli_args, in)},
-            {"out", offsetof(struct cli_args, out)},
+            {"out", offsetof(struct cli_args, out)},           {"kind", offsetof(struct cli_args, kind)},
         },
       flags[] = {
           {"json", offsetof(struct cli_args, json)},       {"quiet", offsetof(struct cli_args, quiet)},
           {"help", offsetof(struct cli_args, help)},       {"version", offsetof(struct cli_args, version)},
-          {"dry-run", offsetof(struct cli_args, dry_run)},
+          {"dry-run", offsetof(struct cli_args, dry_run)}, {"hash", offsetof(struct cli_args, hash)},
       };
     if (o->kind == VKA_OPTION_FLAG) {
         for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
@@ -167,13 +169,13 @@ static vka_status take_command(struct cli_args *a, const char *word, vka_error *
     if (strchr(word, ' '))
         cli_hint(err, "vkanim -p '%.100s'", word);
     else
-        cli_hint(err, "one of: render plan devices inspect net resume bench help");
+        cli_hint(err, "one of: render plan devices inspect net resume models bench help");
     return VKA_E_USAGE;
 }
 
 static vka_status check_words(const struct cli_args *a, vka_error *err)
 {
-    size_t most = a->command == CLI_INSPECT ? (size_t)-1 : a->command == CLI_NET || a->command == CLI_RESUME || a->command == CLI_HELP;
+    size_t most = a->command == CLI_INSPECT || a->command == CLI_MODELS ? (size_t)-1 : a->command == CLI_NET || a->command == CLI_RESUME || a->command == CLI_HELP;
     if (a->word_count > most) {
         const char *word = a->words[most];
         cli_fail(err, VKA_E_USAGE, "unexpected argument '%.100s'", word);

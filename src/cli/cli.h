@@ -12,7 +12,7 @@
 
 /* ---- commands (args.c) --------------------------------------------------------------------------------- */
 
-enum cli_command { CLI_RENDER, CLI_PLAN, CLI_DEVICES, CLI_INSPECT, CLI_NET, CLI_RESUME, CLI_BENCH, CLI_HELP, CLI_COMMANDS };
+enum cli_command { CLI_RENDER, CLI_PLAN, CLI_DEVICES, CLI_INSPECT, CLI_NET, CLI_RESUME, CLI_MODELS, CLI_BENCH, CLI_HELP, CLI_COMMANDS };
 
 struct cli_command_info {
     const char *name;
@@ -34,9 +34,9 @@ struct cli_args {
     size_t count;
     const char **words; /* arguments that are no options */
     size_t word_count;
-    bool json, quiet, help, version, dry_run, bare; /* bare: nothing at all was given */
+    bool json, quiet, help, version, dry_run, hash, bare; /* bare: nothing at all was given */
     unsigned verbose;
-    const char *progress, *job, *from, *in, *out; /* NULL: not given */
+    const char *progress, *job, *from, *in, *out, *kind; /* NULL: not given */
 };
 
 /* VKA_E_USAGE with `args` filled as far as it went. */
@@ -66,6 +66,8 @@ void cli_print_inspect(FILE *to, json_t *report);
 void cli_print_plan(FILE *to, json_t *report);         /* plan.c */
 void cli_print_plan_verbose(FILE *to, json_t *report); /* with a step's operators */
 void cli_print_render(FILE *to, json_t *report);
+void cli_print_models(FILE *to, json_t *report);         /* models.c */
+void cli_print_models_verbose(FILE *to, json_t *report); /* with whole hashes, training tags, titles */
 void cli_print_jobs(FILE *to, json_t *report);
 /* "1.5 GiB", in place. */
 const char *cli_size_text(char out[32], double bytes);

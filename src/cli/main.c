@@ -225,6 +225,19 @@ static vka_status run_devices(struct run *r, vka_error *err)
     return status;
 }
 
+static vka_status run_models(struct run *r, vka_error *err)
+{
+    char *report = NULL;
+    vka_models_query query = {.names = r->args.words, .name_count = r->args.word_count, .kind = r->args.kind, .hash = r->args.hash};
+    cli_signals_ignore_pipe();
+    vka_status status = vka_models(r->context, &query, &report, err);
+    cli_progress_end(&r->progress);
+    if (status == VKA_OK)
+        status = put_report(r, report, r->args.verbose ? cli_print_models_verbose : cli_print_models, stdout, err);
+    vka_free(report);
+    return status;
+}
+
 /* One file: its object into `files`, or its text to standard output. */
 static vka_status inspect_one(struct run *r, const char *path, json_t *files, vka_error *err)
 {
@@ -303,6 +316,8 @@ static vka_status run_command(struct run *r, vka_error *err)
         return run_inspect(r, err);
     case CLI_RESUME:
         return run_resume(r, err);
+    case CLI_MODELS:
+        return run_models(r, err);
     case CLI_BENCH:
     case CLI_HELP:
     case CLI_COMMANDS:

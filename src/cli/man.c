@@ -185,6 +185,14 @@ static const char json_plan[] =
 static const char json_more[] =
     ".TP\n.B devices\n"
     "\"devices\":[{\"index\", \"name\", \"driver\", \"usable\",...}], with the reason where a device is not usable.\n"
+    ".TP\n.B models\n"
+    "\"folders\":[{\"path\", \"layout\", \"models\"}], the layout being flat, a1111, comfyui or yaml (named by one);\n"
+    "\"models\":[{\"name\", \"kind\", \"family\", \"variant\", \"path\", \"bytes\", \"sha256\", \"hash\", \"autov2\", \"title\", "
+    "\"triggers\":[],\\:\"tags\":[], \"problem\"}]: hash is the first ten digits of the SHA\\-256, autov2 the same in capitals, null "
+    "where\n"
+    "the file was never hashed; with \\fB\\-\\-hash\\fR also \"legacy_hash\", and \"lora_hash\" of a LoRA.\n"
+    "Triggers come from the file and from NAME.json and NAME.civitai.info beside it; tags are those that most pictures of a LoRA\\(aqs\n"
+    "training had.\n"
     ".TP\n.B inspect\n"
     "\"files\":[{\"path\", \"kind\", \"family\", \"variant\", \"tensors\", \"parameters\", \"dtypes\":[], "
     "\"notes\":[]}];\n"
@@ -208,6 +216,19 @@ static const char formats[] =
     "them (\\fB\\-\\-plays\\fR, \\fB\\-\\-quality\\fR, \\fB\\-\\-lossless\\fR, \\fB\\-\\-colors\\fR, \\fB\\-\\-dither\\fR) is not.\n"
     ".B inspect\n"
     "shows it and \\fB\\-\\-from\\fR renders from it again.\n";
+
+static const char model_folders[] =
+    ".SH MODEL FOLDERS\n"
+    "Where an option takes a model, a motion module, a VAE, a LoRA or an embedding, its name will do in place of a path: with or\n"
+    "without the extension and folders in front, in either case of letters, and with a short hash behind it as A1111 prints it,\n"
+    "\\(lqdreamshaper_8 [879db523c3]\\(rq.\n"
+    "Searched are the folders of VKANIM_MODEL_PATH, $XDG_DATA_HOME/vkanim/models (~/.local/share/vkanim/models), vkanim/models in the\n"
+    "folders of XDG_DATA_DIRS, and the program\\(aqs own, in this order.\n"
+    "Each may hold files and diffusers folders as they come, or be the folder of A1111\\(aqs or Forge\\(aqs web UI or of ComfyUI;\n"
+    "the folders that a file extra_model_paths.yaml in it names are searched too.\n"
+    "Of equal names an earlier folder\\(aqs is taken, and .safetensors before other files; what then remains several is refused.\n"
+    ".B vkanim models\n"
+    "lists them all. It reads headers only, and remembers them.\n";
 
 static const char tensors[] =
     ".SH TENSORS\n"
@@ -367,6 +388,7 @@ void cli_print_man(FILE *to)
     fputs(json_plan, to);
     fputs(json_more, to);
     fputs(formats, to);
+    fputs(model_folders, to);
     fputs(tensors, to);
     fputs(rest, to);
     fputs(files, to);

@@ -3,23 +3,14 @@
 
 #include "base/file.h"
 #include "base/thread.h"
+#include "render/filehash.h"
 #include "render/report.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The cache: one JSON object, "path" -> {"id": "size-mtime-inode", "sha256": hex}. */
-static json_t *cache_open(char **path)
-{
-    char *dir = vka_cache_dir();
-    *path = dir ? vka_path_join(dir, "hashes.json") : NULL;
-    free(dir);
-    json_t *j = *path && vka_path_exists(*path) ? vka_json_load(*path, NULL) : NULL;
-    return j ? j : json_object();
-}
-
-enum { MOST_FILES = 64, HASH_CHUNK = 1 << 22 };
+enum { MOST_FILES = 64 };
 
 /* Files are hashed by a thread of its own beside load and sampling: a 4 GB checkpoint takes many seconds the first time. */
 struct vka_model_hashes {
@@ -34,52 +25,16 @@ struct vka_model_hashes {
     vka_error err;
 };
 
-static vka_status hash_file(struct vka_model_hashes *h, size_t i, json_t *cache, bool *changed)
-{
-    const char *path = h->files[i].path;
-    char id[96], *full = vka_file_identity(path, id);
-    if (!full)
-        return vka_fail(&h->err, VKA_E_INPUT, "cannot read '%s'", path);
-    const json_t *entry = json_object_get(cache, full);
-    const char *known = json_string_value(json_object_get(entry, "id"));
-    const char *sha = json_string_value(json_object_get(entry, "sha256"));
-    vka_status st = VKA_OK;
-    if (known && sha && !strcmp(known, id) && strlen(sha) == 64)
-        memcpy(h->files[i].sha256, sha, 65);
-    else {
-        vka_map map;
-        st = vka_map_open(&map, full, &h->err);
-        if (st == VKA_OK) {
-            vka_sha256 s;
-            vka_sha256_init(&s);
-            for (size_t at = 0; at < map.size && !atomic_load(&h->stop); at += HASH_CHUNK)
-                vka_sha256_add(&s, map.data + at, map.size - at < HASH_CHUNK ? map.size - at : HASH_CHUNK);
-            vka_sha256_hex(&s, h->files[i].sha256);
-            vka_map_close(&map);
-            if (!atomic_load(&h->stop)) {
-                json_object_set_new(cache, full, json_pack("{s:s, s:s}", "id", id, "sha256", h->files[i].sha256));
-                *changed = true;
-            }
-        }
-    }
-    free(full);
-    return st;
-}
-
 static void hash_all(void *arg)
 {
     struct vka_model_hashes *h = arg;
     char *path;
-    json_t *cache = cache_open(&path);
+    json_t *cache = vka_cache_load("hashes.json", &path);
     bool changed = false;
     for (size_t i = 0; h->status == VKA_OK && i < h->count && !atomic_load(&h->stop); i++)
-        h->status = hash_file(h, i, cache, &changed);
-    if (changed && path) {
-        char *text = json_dumps(cache, JSON_COMPACT | JSON_SORT_KEYS);
-        if (text)
-            vka_write_file(path, text, strlen(text), NULL); /* a cache that cannot be written is only slower */
-        free(text);
-    }
+        h->status = vka_hash_of(cache, h->files[i].path, &h->stop, h->files[i].sha256, &changed, &h->err);
+    if (changed)
+        vka_cache_store(path, cache);
     json_decref(cache);
     free(path);
     atomic_store(&h->done, true);

@@ -7,7 +7,8 @@
 #define RENDER (VKA_FOR_RENDER | VKA_FOR_PLAN)
 #define NET    VKA_FOR_NET
 #define RESUME VKA_FOR_RESUME
-#define EVERY  (RENDER | NET | VKA_FOR_DEVICES | VKA_FOR_INSPECT | RESUME)
+#define MODELS VKA_FOR_MODELS
+#define EVERY  (RENDER | NET | VKA_FOR_DEVICES | VKA_FOR_INSPECT | RESUME | MODELS)
 #define LOCAL  VKA_MARK_LOCAL
 
 static const char g_prompt[] = "What to draw", g_models[] = "Models", g_clip[] = "The clip", g_sampling[] = "Sampling",
@@ -59,6 +60,10 @@ static const vka_option table[] = {
      0},
     {"tokenizer", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "A folder with vocab.json and merges.txt, for checkpoint files, which do not carry them.", LOCAL},
+    {"kind", 0, VKA_OPTION_CHOICE, "KIND", NULL, "checkpoint vae motion-module lora motion-lora embedding controlnet unknown", 0, 0,
+     MODELS, g_models, "List models of this kind only.", VKA_MARK_COMMAND},
+    {"hash", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, MODELS, g_models,
+     "Hash the files whose hash is not known yet, which reads all of them.", VKA_MARK_COMMAND},
 
     {"width", 'W', VKA_OPTION_INT, "PIXELS", NULL, NULL, 1, 16384, RENDER, g_clip,
      "Width, a multiple of the VAE's factor (8 in Stable Diffusion); without it what the model was made for.", 0},
@@ -181,7 +186,7 @@ static const vka_option table[] = {
 
     {"json", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages,
      "Print the result on standard output as one JSON object.", VKA_MARK_COMMAND},
-    {"progress", 0, VKA_OPTION_CHOICE, "FORM", "auto", "auto bar plain json none", 0, 0, RENDER | NET | RESUME, g_messages,
+    {"progress", 0, VKA_OPTION_CHOICE, "FORM", "auto", "auto bar plain json none", 0, 0, RENDER | NET | RESUME | MODELS, g_messages,
      "Progress on standard error: auto is a bar on a terminal and plain lines elsewhere.", VKA_MARK_COMMAND},
     {"quiet", 'q', VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages, "Errors only.", VKA_MARK_COMMAND},
     {"verbose", 'v', VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages,

@@ -273,7 +273,7 @@ static bool resolve(struct vka_job *job, const struct vka_work *w)
     job->steps = s->sampling.steps;
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
         vka_job_mark(job, marks[i]);
-    char *vae = job->vae && *job->vae ? vka_find_model(job->vae, NULL) : NULL, output[64];
+    char *vae = job->vae && *job->vae ? vka_find_model(VKA_LIBRARY_VAE, job->vae, NULL) : NULL, output[64];
     bool good = vka_job_set(job, "model", s->model_path, NULL) == VKA_OK &&
                 vka_job_set(job, "motion", s->motion_path ? s->motion_path : "none", NULL) == VKA_OK &&
                 vka_job_set(job, "sampler", vka_sampler_name(s->sampling.sampler), NULL) == VKA_OK &&

@@ -41,13 +41,13 @@ vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned need
 {
     bool clip = needs & VKA_NEED_CLIP;
     *s = (struct vka_setup){.job = job, .log = log};
-    s->model_path = vka_find_model(job->model && *job->model ? job->model : "miniature", err);
+    s->model_path = vka_find_model(VKA_LIBRARY_CHECKPOINT, job->model && *job->model ? job->model : "miniature", err);
     vka_status st = s->model_path ? vka_model_open(&s->model, s->model_path, err) : VKA_E_INPUT;
     if (st == VKA_OK && clip)
         st = read_manifest(s, err);
     s->vae_model = s->model;
     if (st == VKA_OK && job->vae && *job->vae && needs & VKA_NEED_VAE) {
-        char *path = vka_find_model(job->vae, err);
+        char *path = vka_find_model(VKA_LIBRARY_VAE, job->vae, err);
         s->vae_model = NULL;
         st = path ? vka_model_open(&s->vae_model, path, err) : VKA_E_INPUT;
         free(path);

@@ -6,6 +6,7 @@
 #include "nets/nets.h"
 #include "render/context.h"
 #include "render/job.h"
+#include "render/library.h"
 #include "sample/sample.h"
 #include "sample/windows.h"
 #include "text/tokenizer.h"
@@ -107,10 +108,6 @@ vka_status vka_lora_spec_parse(const char *text, char **path, double *weight, do
 /* The LoRAs given by options as such texts, `motion` those of --motion-lora, with paths or, for an animation, bare file names.
  * NULL when memory is short. */
 json_t *vka_setup_loras_json(const struct vka_setup *s, bool motion, bool paths);
-
-/* A model by path, or by name in the model folders: VKANIM_MODEL_PATH, the XDG data folders, the program's own.  malloc'ed;
- * NULL with VKA_E_INPUT when it is nowhere. */
-char *vka_find_model(const char *name, vka_error *err);
 
 /* Begins to hash the model files, beside whatever the caller does next; hashes are kept in the cache folder by file
  * identity. */

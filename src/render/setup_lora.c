@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/folder.h"
 #include "base/number.h"
+#include "render/library.h"
 #include "render/report.h"
 
 #include <math.h>
@@ -99,7 +100,7 @@ static vka_status add(struct vka_setup *s, char *name, double weight, double tex
         s->mix = vka_lora_mix_create();
     vka_status st = all && s->mix && name ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
     if (st == VKA_OK)
-        st = (l.path = vka_find_model(name, err)) ? VKA_OK : err && err->status != VKA_OK ? err->status : VKA_E_INPUT;
+        st = (l.path = vka_find_model(motion ? VKA_LIBRARY_MOTION_LORA : VKA_LIBRARY_LORA, name, err)) ? VKA_OK : err && err->status != VKA_OK ? err->status : VKA_E_INPUT;
     if (st == VKA_OK)
         st = vka_lora_open(&l.file, l.path, err);
     if (st == VKA_OK)

@@ -3,6 +3,7 @@
 #include "render/setup_parts.h"
 
 #include "base/file.h"
+#include "render/library.h"
 #include "render/options.h"
 #include "sample/values.h"
 
@@ -16,7 +17,7 @@ static char *find_motion(const struct vka_setup *s, bool use_manifest, vka_error
     if (given && !strcmp(given, "none"))
         return NULL;
     if (given && *given)
-        return vka_find_model(given, err);
+        return vka_find_model(VKA_LIBRARY_MOTION, given, err);
     json_t *named = use_manifest ? json_object_get(s->manifest, "motion") : NULL;
     if (!json_is_string(named))
         return NULL;
@@ -133,7 +134,7 @@ vka_status vka_setup_motion_misfit(const struct vka_setup *s, vka_error *err)
     const char *family = vka_model_family(s->model), *given = s->job->motion;
     vka_motion *m = NULL;
     char *path = family && !strcmp(family, "sdxl") && given && *given && strcmp(given, "none")
-                     ? vka_find_model(given, NULL)
+                     ? vka_find_model(VKA_LIBRARY_MOTION, given, NULL)
                      : NULL;
     if (err && path && vka_motion_open(&m, path, NULL) == VKA_OK &&
         !vka_motion_is_sdxl(vka_motion_describe(m)->variant))

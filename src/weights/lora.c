@@ -15,7 +15,7 @@
 
 void vka_lora_read(const vka_weight *w, uint64_t first, uint64_t count, float *out)
 {
-    vka_dtype_to_f32(out, (const char *)w->data + first * vka_dtype_size(w->dtype), w->dtype, (size_t)count);
+    vka_weight_to_f32(w, first, count, out);
 }
 
 /* ---- grouping ---- */

@@ -75,6 +75,24 @@ says 'no job to resume'
 run 0 resume --json
 object
 says '"jobs": *\[\]'
+run 0 models miniature
+silent
+says 'checkpoint *sd15 .*miniature'
+run 0 models --kind checkpoint --json
+object
+says '"layout": *"flat"'
+fails 3 'in its name' models no-such-model
+fails 2 'does not know' models --kind nonsense
+fails 2 'takes no --kind' devices --kind vae
+mkdir -p tree/models/checkpoints tree/models/loras
+cp "$sources/models/miniature/motion.safetensors" tree/models/checkpoints/One.safetensors
+cp "$sources/models/miniature/motion.safetensors" tree/models/loras/two.safetensors
+export VKANIM_MODEL_PATH="$PWD/tree"
+fails 3 'One.safetensors.*is a motion module' plan --device-memory 4G -m one
+fails 3 "try: 'One'" plan --device-memory 4G -m oen
+fails 3 'another kind of file' plan --device-memory 4G -m two
+run 0 plan --device-memory 4G --motion "$PWD/tree/models/loras/two.safetensors"
+export VKANIM_MODEL_PATH="$sources/models"
 for option in --embedding; do fails 2 'not in this version' "$option" x; done
 for sampler in heun lms dpm2 dpm2-a dpmpp-2m dpmpp-2m-sde dpmpp-2s-a dpmpp-sde dpmpp-3m-sde unipc pndm deis lcm tcd \
     ddpm; do
@@ -313,7 +331,7 @@ run 0 --version
 silent
 says '^vkanim [0-9]*\.[0-9]*\.[0-9]*$'
 for help in --help -h 'help render' 'help plan' 'plan --help' 'devices --help' 'inspect -h' 'net --help' 'help net' \
-    'resume --help' 'help resume'; do
+    'resume --help' 'help resume' 'help models'; do
     # shellcheck disable=SC2086
     run 0 $help
     silent

@@ -56,6 +56,7 @@ static const struct {
     {"cfg-rescale", 0, true, false},  {"pag", 0, true, false},           {"eta", 0, true, false},
     {"original-steps", 0, true, false}, {"subseed", 0, true, false},     {"subseed-strength", 0, true, false},
     {"plays", 0, true, false},        {"ping-pong", 0, false, false},    {"quality", 0, true, false},
+    {"kind", 0, true, false},         {"hash", 0, false, false},
     {"lossless", 0, false, false},    {"colors", 0, true, false},        {"dither", 0, true, false},
 };
 
