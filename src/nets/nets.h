@@ -14,14 +14,15 @@ struct vka_net_norms {
     bool motion_joint; /* the motion modules' own norm: diffusers' rule */
 };
 
-/* How much the motion modules do, frame by frame: channel 0 of `table` (f32 SAMPLE [n, 1, 1, 2]) multiplies the keys of temporal
- * attention that come from the sample, with `scale`; channel 1 is the share of the modules' change that the sample takes,
- * x + e (module(x) - x), with `effect`.  Without either no table is needed. */
+/* What differs from sample to sample: channel 0 of `table` (f32 SAMPLE [n, 1, 1, 3]) multiplies the keys of temporal attention
+ * that come from the sample, with `scale`; channel 1 is the share of the motion modules' change that the sample takes,
+ * x + e (module(x) - x), with `effect`; where channel 2 is 1, the middle block's spatial self-attention is the identity, with
+ * `perturbed` (Ahn et al. 2024).  Without any of them no table is needed. */
 struct vka_net_amount {
     vka_tensor table;
-    bool scale, effect;
+    bool scale, effect, perturbed;
 };
-enum { VKA_AMOUNT_SCALE, VKA_AMOUNT_EFFECT, VKA_AMOUNTS };
+enum { VKA_AMOUNT_SCALE, VKA_AMOUNT_EFFECT, VKA_AMOUNT_PERTURBED, VKA_AMOUNTS };
 
 struct vka_unet_inputs {
     vka_tensor sample;   /* f32 SAMPLE [n, h, w, in_channels] */

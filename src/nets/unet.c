@@ -68,6 +68,10 @@ static vka_tensor self_attention(vka_build *b, vka_tensor h, vka_scope norm, vka
     vka_tensor o = vka_attention(b, &(struct vka_attention_args){.kind = kind, .q = qkv, .k = qkv, .v = qkv,
                                                                  .k_channel = inner, .v_channel = 2 * inner,
                                                                  .heads = heads, .head_dim = dim, .label = at});
+    if (amount.perturbed) { /* every token sees itself alone: what comes out is its own value */
+        vka_tensor v = vka_linear(b, n, &(struct vka_linear_args){.at = vka_in(at, "to_v"), .heads_out = heads});
+        o = vka_blend(b, o, v, amount.table, VKA_AMOUNT_PERTURBED, vka_in(at, "perturbed attention"));
+    }
     return vka_linear(b, o, &(struct vka_linear_args){.at = vka_in(at, "to_out.0"), .heads_in = heads, .add = h});
 }
 
@@ -96,7 +100,8 @@ static vka_tensor feed_forward(vka_build *b, vka_tensor h, vka_scope norm, vka_s
     return vka_linear(b, m, &(struct vka_linear_args){.at = vka_in(ff, "net.2"), .add = h});
 }
 
-static vka_tensor spatial_transformer(const struct unet *u, vka_tensor x, vka_scope s, uint32_t depth, uint32_t heads)
+static vka_tensor spatial_transformer(const struct unet *u, vka_tensor x, vka_scope s, uint32_t depth, uint32_t heads,
+                                      bool perturbed)
 {
     vka_build *b = u->b;
     if (b->err.status == VKA_OK && channels(b, x) % heads) {
@@ -108,7 +113,7 @@ static vka_tensor spatial_transformer(const struct unet *u, vka_tensor x, vka_sc
     for (uint32_t i = 0; i < depth; i++) {
         vka_scope t = vka_in_index(s, "transformer_blocks", i);
         h = self_attention(b, h, vka_in(t, "norm1"), vka_in(t, "attn1"), heads, VKA_ATTENTION_SPATIAL, (vka_tensor){0},
-                           (struct vka_net_amount){0});
+                           (struct vka_net_amount){.table = u->amount.table, .perturbed = perturbed});
         h = cross_attention(u, h, vka_in(t, "norm2"), vka_in(t, "attn2"), heads);
         h = feed_forward(b, h, vka_in(t, "norm3"), vka_in(t, "ff"));
     }
@@ -129,7 +134,8 @@ vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *m, uint32_t group
         vka_tensor positions = vka_weight_rows(b, t, "pos_embed.pe");
         for (uint32_t a = 0; a < vka_min_u32(m->attention_blocks, 2); a++)
             h = self_attention(b, h, vka_in(t, a ? "norm2" : "norm1"), vka_in(t, a ? "attn2" : "attn1"), m->heads,
-                               VKA_ATTENTION_TEMPORAL, positions, amount);
+                               VKA_ATTENTION_TEMPORAL, positions,
+                               (struct vka_net_amount){.table = amount.table, .scale = amount.scale});
         h = feed_forward(b, h, vka_in(t, "norm3"), vka_in(t, "ff"));
     }
     h = vka_linear(b, h, &(struct vka_linear_args){.at = vka_in(s, "proj_out"), .add = x});
@@ -181,7 +187,8 @@ static vka_tensor transformers(const struct unet *u, vka_tensor x, vka_scope blo
                                uint32_t heads, uint32_t modules)
 {
     if (depth)
-        x = spatial_transformer(u, x, vka_in_index(block, "attentions", j), depth, heads);
+        x = spatial_transformer(u, x, vka_in_index(block, "attentions", j), depth, heads,
+                                u->amount.perturbed && !strcmp(block.path, "mid_block"));
     if (u->motion && j < modules)
         x = vka_net_motion(u->b, u->motion, u->c->norm_num_groups, u->norms.motion_joint, u->amount, x,
                            vka_in_index(block, "motion_modules", j));

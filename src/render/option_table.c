@@ -100,7 +100,9 @@ static const vka_option table[] = {
     {"cfg-rescale", 0, VKA_OPTION_REAL, "PHI", "0", NULL, 0, 1, RENDER, g_sampling,
      "How far guidance takes the spread of the output without it, frame by frame: 0 not, 1 wholly.", 0},
     {"pag", 0, VKA_OPTION_REAL, "SCALE", "0", NULL, 0, 100, RENDER, g_sampling,
-     "Scale of perturbed-attention guidance; above 0 a step costs half as much again.", VKA_MARK_LATER},
+     "Scale of perturbed-attention guidance, of the middle block's spatial self-attention; 3 is usual. Above 0 a step costs half "
+     "as much again.",
+     0},
     {"sampler", 0, VKA_OPTION_CHOICE, "NAME", "ddim",
      "ddim euler euler-a | heun lms dpm2 dpm2-a dpmpp-2m dpmpp-2m-sde dpmpp-2s-a dpmpp-sde dpmpp-3m-sde unipc pndm "
      "deis "

@@ -68,9 +68,9 @@ struct vka_unet_stage {
     struct vka_netrun guide; /* where parked; else guidance is part of the patterns */
     uint32_t patterns;
     vka_tensor sample, timestep, context, index, eps;
-    vka_tensor amounts; /* of the motion modules; none where neither is given */
+    vka_tensor amounts; /* vka_net_amount.table; none where it is not needed */
     float *amount;      /* [VKA_AMOUNTS][p.frames] */
-    vka_tensor begin_x, begin_scale, begin_out[2];
+    vka_tensor begin_x, begin_scale, begin_out[VKA_GUIDE_BRANCHES];
     vka_tensor guide_eps, guide_guidance, guide_out;
     struct {
         vka_tensor eps, guidance, coefficients, guided;

@@ -43,10 +43,11 @@ static vka_status build_unet(struct vka_unet_stage *s, vka_error *err)
     s->timestep = vka_graph_tensor(b, "timestep", VKA_GLOBAL, VKA_INPUT, VKA_F32, 1, 1, 1, 1);
     s->context = vka_graph_tensor(b, "context", VKA_GLOBAL, VKA_INPUT, VKA_F32, p->prompts, 1, p->tokens, p->text_width);
     s->index = vka_graph_tensor(b, "prompt index", VKA_SAMPLE, VKA_INPUT, VKA_I32, 0, 1, 1, 1);
+    bool perturbed = vka_guide_first_perturbed(&s->guide_rule) < p->branches;
     if (s->amount)
-        s->amounts = vka_graph_tensor(b, "motion amounts", VKA_SAMPLE, VKA_INPUT, VKA_F32, 0, 1, 1, VKA_AMOUNTS);
+        s->amounts = vka_graph_tensor(b, "amounts", VKA_SAMPLE, VKA_INPUT, VKA_F32, 0, 1, 1, VKA_AMOUNTS);
     struct vka_unet_inputs in = {s->sample, s->timestep, s->context, s->index,
-                                 {s->amounts, p->motion_scale != NULL, p->motion_effect != NULL}};
+                                 {s->amounts, p->motion_scale != NULL, p->motion_effect != NULL, perturbed}};
     s->eps = vka_net_unet(b, p->config, p->motion, &p->norms, &in);
     vka_graph_output(b, s->eps);
     vka_tensor changing[] = {s->sample, s->timestep, s->index, s->amounts};
@@ -168,14 +169,15 @@ static void place_slots(struct vka_unet_stage *s)
     }
 }
 
-/* A copy of what the parameters say of the motion modules; a frame of which they do not speak has 1. */
+/* A copy of what the parameters say of the motion modules; a frame of which they do not speak has 1.  What is perturbed is a
+ * branch: of that set_amounts knows. */
 static vka_status keep_amounts(struct vka_unet_stage *s, vka_error *err)
 {
-    const float *given[VKA_AMOUNTS] = {s->p.motion_scale, s->p.motion_effect};
     uint32_t frames = s->p.frames;
     if (!s->p.motion)
         s->p.motion_scale = s->p.motion_effect = NULL;
-    if (!s->p.motion_scale && !s->p.motion_effect)
+    const float *given[VKA_AMOUNTS] = {s->p.motion_scale, s->p.motion_effect};
+    if (!s->p.motion_scale && !s->p.motion_effect && !s->guide_rule.perturbed)
         return VKA_OK;
     if (!(s->amount = vka_calloc((size_t)VKA_AMOUNTS * frames, sizeof *s->amount)))
         return vka_fail(err, VKA_E_MEMORY, "out of memory");
@@ -285,11 +287,13 @@ static uint64_t step_bytes(const struct vka_unet_stage *s)
 static void set_amounts(struct vka_unet_stage *s, const int32_t *frame)
 {
     float *table = (float *)(void *)((char *)s->step->map + amounts_at(s));
-    for (uint32_t i = 0; s->amount && i < s->p.branches * s->length; i++)
-        for (uint32_t a = 0; a < vka_pitch(VKA_AMOUNTS); a++) {
-            uint32_t f = frame ? (uint32_t)frame[i % s->length] : i % s->length;
-            table[i * vka_pitch(VKA_AMOUNTS) + a] = a < VKA_AMOUNTS ? s->amount[(size_t)a * s->p.frames + f] : 0;
-        }
+    for (uint32_t i = 0; s->amount && i < s->p.branches * s->length; i++) {
+        float *row = table + (size_t)i * vka_pitch(VKA_AMOUNTS);
+        uint32_t f = frame ? (uint32_t)frame[i % s->length] : i % s->length;
+        for (uint32_t a = 0; a < vka_pitch(VKA_AMOUNTS); a++)
+            row[a] = a < VKA_AMOUNTS ? s->amount[(size_t)a * s->p.frames + f] : 0;
+        row[VKA_AMOUNT_PERTURBED] = i / s->length >= vka_guide_first_perturbed(&s->guide_rule) ? 1 : 0;
+    }
 }
 
 vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err)

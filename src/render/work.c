@@ -65,6 +65,8 @@ vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job
     const double one = 1;
     st = vka_guide_make(&w->guide, 1, &one, w->setup.cfg_is_one, w->setup.pag, w->setup.cfg_rescale, err);
     w->branches = vka_guide_branches(&w->guide);
+    if (st == VKA_OK && w->guide.perturbed && (w->setup.unet->mid_resnets < 2 || !w->setup.unet->mid_depth))
+        st = vka_fail(err, VKA_E_USAGE, "--pag has nothing to perturb: this UNet has no attention in its middle block");
     if (st == VKA_OK && w->setup.unet->in_channels != w->setup.unet->out_channels) {
         st = vka_fail(err, VKA_E_INPUT, "this UNet takes %u channels: inpainting models cannot render from a prompt alone",
                       w->setup.unet->in_channels);

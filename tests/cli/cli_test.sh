@@ -87,7 +87,7 @@ fails 2 'takes no --kind' devices --kind vae
 mkdir -p tree/models/checkpoints tree/models/loras
 cp "$sources/models/miniature/motion.safetensors" tree/models/checkpoints/One.safetensors
 cp "$sources/models/miniature/motion.safetensors" tree/models/loras/two.safetensors
-export VKANIM_MODEL_PATH="$PWD/tree"
+export VKANIM_MODEL_PATH="$PWD/tree:$sources/models"
 fails 3 'One.safetensors.*is a motion module' plan --device-memory 4G -m one
 fails 3 "try: 'One'" plan --device-memory 4G -m oen
 fails 3 'another kind of file' plan --device-memory 4G -m two

@@ -1,7 +1,7 @@
 /* test_golden.c - runs the vkanim command on the small random-weight models of tests/golden/tiny and compares what it writes with
- * what diffusers and transformers computed (tests/reference/golden.py).  Needs a Vulkan device; lavapipe will do.
+ * what diffusers and transformers computed (tests/reference, golden.py and its like).  Needs a Vulkan device; lavapipe will do.
  *
- * cases.json: {"cases": [{"name", "command": [...], "compare": [{"tensor", "file", "metric", "limit"}]}]}.  In a command
+ * Each set, a folder of tests/golden, has a cases.json: {"cases": [{"name", "command": [...], "compare": [{"tensor", "file", "metric", "limit"}]}]}.  In a command
  * "@x" is x among the redrawn models, "=x" a file of the set, "%" the output file.  Metrics: "equal", "l2" (relative), "psnr" (dB,
  * at least).  Arguments of the program choose cases by a part of their names.  With $VKA_CHECK_PATH (fp32, fp16, khr, nv2) only the
  * cases of its precision run, on that path. */
@@ -153,40 +153,53 @@ static bool fits_path(const json_t *c)
     return true;
 }
 
+/* The cases of one set: those whose names hold one of `wanted`, or all. */
+static void run_set(const char *set, const char *models, const char *scratch, char *const *wanted, int count, size_t result[2])
+{
+    char cases[512];
+    snprintf(cases, sizeof cases, "%s/cases.json", set);
+    json_t *list = json_load_file(cases, 0, NULL), *all = json_object_get(list, "cases");
+    if (!json_array_size(all)) {
+        printf("no cases in %s\n", cases);
+        result[1]++;
+    }
+    for (size_t i = 0; i < json_array_size(all); i++) {
+        const json_t *c = json_array_get(all, i);
+        const char *name = json_string_value(json_object_get(c, "name"));
+        bool run_it = count == 0;
+        for (int k = 0; k < count; k++)
+            run_it = run_it || strstr(name, wanted[k]);
+        if (!run_it || !fits_path(c))
+            continue;
+        printf("%s\n", name);
+        result[run_case(c, set, models, scratch) ? 0 : 1]++;
+        fflush(stdout);
+    }
+    json_decref(list);
+}
+
 int main(int argc, char **argv)
 {
+    static const char *const sets[] = {"tiny", "guidance"};
     const char *root = getenv("VKA_TEST_ROOT"); /* of a tree that has moved since it was built */
     char set[384], tokenizer[384];
     snprintf(set, sizeof set, "%s/tests/golden/tiny", root ? root : VKA_SOURCE_DIR);
     snprintf(tokenizer, sizeof tokenizer, "%s/models/miniature/tokenizer", root ? root : VKA_SOURCE_DIR);
-    char scratch[] = "/tmp/vkanim-golden-XXXXXX", models[64], cases[512];
+    char scratch[] = "/tmp/vkanim-golden-XXXXXX", models[64];
     vka_error err = {0};
-    size_t passed = 0, failed = 0;
+    size_t result[2] = {0, 0}; /* passed, failed */
     if (!mkdtemp(scratch))
         return 1;
     snprintf(models, sizeof models, "%s/models", scratch);
-    snprintf(cases, sizeof cases, "%s/cases.json", set);
-    json_t *list = json_load_file(cases, 0, NULL), *all = json_object_get(list, "cases");
-    if (!all || vka_test_redraw(set, tokenizer, models, &err) != VKA_OK) {
+    if (vka_test_redraw(set, tokenizer, models, &err) != VKA_OK) {
         printf("cannot make the models: %s\n", err.what);
-        failed = 1;
+        result[1]++;
     } else
-        for (size_t i = 0; i < json_array_size(all); i++) {
-            const json_t *c = json_array_get(all, i);
-            const char *name = json_string_value(json_object_get(c, "name"));
-            bool wanted = argc == 1;
-            for (int k = 1; k < argc; k++)
-                wanted = wanted || strstr(name, argv[k]);
-            if (!wanted || !fits_path(c))
-                continue;
-            printf("%s\n", name);
-            bool ok = run_case(c, set, models, scratch);
-            passed += ok;
-            failed += !ok;
-            fflush(stdout);
+        for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+            snprintf(set, sizeof set, "%s/tests/golden/%s", root ? root : VKA_SOURCE_DIR, sets[i]);
+            run_set(set, models, scratch, argv + 1, argc - 1, result);
         }
-    json_decref(list);
     nftw(scratch, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    printf("%zu passed, %zu failed\n", passed, failed);
-    return failed || !passed;
+    printf("%zu passed, %zu failed\n", result[0], result[1]);
+    return result[1] || !result[0];
 }
