@@ -71,6 +71,9 @@ void vka_setup_hash_begin(struct vka_setup *s)
     for (size_t i = 0; i < s->lora_count; i++)
         add_file(h, vka_lora_file(s->loras[i].file), vka_lora_is_motion(s->loras[i].file) ? "motion-lora" : "lora", family,
                  vka_lora_describe(s->loras[i].file)->algorithm);
+    for (size_t i = 0; i < s->embeddings.count; i++)
+        if (s->embeddings.files[i].taken)
+            add_file(h, s->embeddings.files[i].path, "embedding", family ? family : "sd15", NULL);
     s->hashes = h;
     h->thread = vka_thread_start(hash_all, h);
     if (!h->thread)
@@ -153,8 +156,11 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint64_t seed, bool f
     for (char *c = beta; *c; c++) /* some locales write a comma */
         if (*c == ',')
             *c = '.';
-    vka_report_put(&whole, o, "prompt", json_string(j->prompt ? j->prompt : ""));
-    vka_report_put(&whole, o, "negative", json_string(j->negative ? j->negative : ""));
+    vka_report_put(&whole, o, "prompt", json_string(vka_setup_prompt(s, false, seed)));
+    vka_report_put(&whole, o, "negative", json_string(vka_setup_prompt(s, true, seed)));
+    vka_report_put(&whole, o, "prompt-syntax", json_string(j->prompt_syntax ? j->prompt_syntax : "a1111"));
+    vka_report_put(&whole, o, "pad-prompt", json_string(j->pad_prompt ? j->pad_prompt : "empty"));
+    vka_report_put(&whole, o, "comma-padding", json_integer(j->comma_padding));
     for (int motion = 0; motion < 2; motion++) {
         json_t *loras = vka_setup_loras_json(s, motion, false);
         if (loras && !json_array_size(loras))

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <vkanim/vkanim_lab.h>
 
+enum { NET_STEPS = 25 }; /* of a prompt's schedule: a render's default */
+
 struct net_call {
     vka_context *cx;
     struct vka_setup setup;
@@ -19,6 +21,8 @@ struct net_call {
     uint64_t budget, planned;
     vka_safetensors in;
     vka_tensor_file out;
+    struct vka_texts texts; /* of net text */
+    struct vka_prompts prompts;
 };
 
 static vka_status too_big(uint64_t need, uint64_t budget, vka_error *err)
@@ -37,34 +41,40 @@ static bool all_finite(const float *x, size_t n)
     return true;
 }
 
+/* The prompt, as a render has it in its first step; of several parts the first. */
 static vka_status run_text(struct net_call *c, vka_error *err)
 {
     struct vka_setup *s = &c->setup;
+    const struct vka_texts *t = &c->texts;
     struct vka_text_stage stage = {0};
-    vka_text_chunks chunks = {0};
-    vka_status st = vka_setup_tokens(s, &chunks, NULL, err);
-    if (st == VKA_OK)
-        st = vka_text_stage_build(&stage, vka_model_weights(s->model, VKA_PART_TEXT, NULL), s->text, s->skip,
-                                  (uint32_t)chunks.count, chunks.length, c->f16, &c->table, err);
+    vka_status st = vka_text_stage_build_extra(&stage, vka_model_weights(s->model, VKA_PART_TEXT, NULL), s->text, s->skip, t->chunks,
+                                               t->length, &(struct vka_extra_tokens){s->embeddings.rows, s->embeddings.extra},
+                                               c->f16, &c->table, err);
     if (st == VKA_OK)
         st = vka_text_stage_plan(&stage, c->budget, &c->planned, err);
     if (st == VKA_OK && c->planned > c->budget)
         st = too_big(c->planned, c->budget, err);
-    size_t rows = chunks.count * chunks.length;
-    float *out = st == VKA_OK ? vka_calloc(rows * s->text->hidden, sizeof *out) : NULL;
-    if (st == VKA_OK && !out)
+    size_t values = (size_t)t->chunks * t->length * s->text->hidden;
+    float *out = st == VKA_OK ? vka_calloc(values, sizeof *out) : NULL;
+    uint32_t *ids = vka_calloc(c->prompts.tokens, sizeof *ids);
+    if (st == VKA_OK && (!out || !ids))
         st = vka_fail(err, VKA_E_MEMORY, "out of memory");
     if (st == VKA_OK)
-        st = vka_text_stage_run(&stage, c->gpu, chunks.ids, out, &c->cx->ticker, &c->cx->log, err);
-    if (st == VKA_OK && !all_finite(out, rows * s->text->hidden))
+        st = vka_text_stage_run(&stage, c->gpu, t->ids, out, &c->cx->ticker, &c->cx->log, err);
+    if (st == VKA_OK && !all_finite(out, values))
         st = vka_fail(err, VKA_E_VERIFY, "the text encoder's output holds NaN or Inf");
+    if (st == VKA_OK)
+        st = vka_texts_rows(t, out, s->text->hidden, &c->prompts, err);
     if (st == VKA_OK) {
-        vka_tensor_file_add(&c->out, "tokens", VKA_WEIGHT_I32, 2, (uint64_t[]){chunks.count, chunks.length}, chunks.ids);
-        vka_tensor_file_add(&c->out, "cond", VKA_WEIGHT_F32, 3, (uint64_t[]){1, rows, s->text->hidden}, out);
+        uint32_t row = vka_prompts_row(&c->prompts, 0, 1, 0);
+        vka_texts_ids(t, row, ids);
+        vka_tensor_file_add(&c->out, "tokens", VKA_WEIGHT_I32, 2, (uint64_t[]){t->row_chunks, t->length}, ids);
+        vka_tensor_file_add(&c->out, "cond", VKA_WEIGHT_F32, 3, (uint64_t[]){1, c->prompts.tokens, c->prompts.width},
+                            c->prompts.rows + (size_t)row * c->prompts.tokens * c->prompts.width);
     }
     vka_text_stage_end(&stage);
-    vka_text_chunks_free(&chunks);
     free(out);
+    free(ids);
     return st;
 }
 
@@ -212,6 +222,8 @@ vka_status vka_net(vka_context *cx, const vka_job *job, const char *net, const c
     vka_context_begin(cx);
     vka_status st = vka_setup_open(&c.setup, job, nets[which].needs, &cx->log, err);
     bool open = st == VKA_OK;
+    if (st == VKA_OK && which == 0)
+        st = vka_setup_texts(&c.setup, &c.texts, &c.prompts, NET_STEPS, false, &cx->log, err);
     if (open)
         vka_setup_hash_begin(&c.setup);
     if (st == VKA_OK && which != 0)
@@ -245,6 +257,8 @@ vka_status vka_net(vka_context *cx, const vka_job *job, const char *net, const c
     vka_gpu_destroy(&c.gpu);
     vka_safetensors_close(&c.in);
     vka_tensor_file_free(&c.out);
+    vka_texts_free(&c.texts);
+    vka_prompts_free(&c.prompts);
     if (open)
         vka_setup_close(&c.setup);
     return st;

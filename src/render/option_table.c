@@ -21,15 +21,15 @@ static const vka_option table[] = {
     {"negative", 'n', VKA_OPTION_TEXT, "TEXT", "", NULL, 0, 0, RENDER, g_prompt, "What it should not show.", 0},
     {"prompt-syntax", 0, VKA_OPTION_CHOICE, "NAME", "a1111", "a1111 comfy plain", 0, 0, RENDER | NET, g_prompt,
      "How prompts are read: emphasis and the like as A1111 or as ComfyUI has them, or every character as it stands.",
-     VKA_MARK_LATER},
+     0},
     {"pad-prompt", 0, VKA_OPTION_CHOICE, "HOW", "empty", "empty repeat", 0, 0, RENDER | NET, g_prompt,
      "How the shorter of prompt and negative prompt is filled up: with empty chunks, or by repetition, which is as if it "
      "were not (A1111's default).",
-     VKA_MARK_LATER},
+     0},
     {"comma-padding", 0, VKA_OPTION_INT, "N", "20", NULL, 0, 74, RENDER | NET, g_prompt,
-     "Break a long prompt at a comma where one is among the last N tokens of a chunk (A1111's rule).", VKA_MARK_LATER},
+     "Break a long prompt at a comma where one is among the last N tokens of a chunk (A1111's rule).", 0},
     {"wildcards", 0, VKA_OPTION_PATH, "DIR", NULL, NULL, 0, 0, RENDER, g_prompt,
-     "Folder of text files: __name__ in a prompt becomes a line of name.txt, drawn with the seed.", LOCAL | VKA_MARK_LATER},
+     "Folder of text files: __name__ in a prompt becomes a line of name.txt, drawn with the seed.", LOCAL},
 
     {"model", 'm', VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "A diffusers folder or a checkpoint file of the Stable Diffusion 1.5 family, or its name in a model folder; "
@@ -48,8 +48,9 @@ static const vka_option table[] = {
      LOCAL},
     {"motion-lora", 0, VKA_OPTION_LIST, "PATH[:WEIGHT]", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "A LoRA for the motion module, may be repeated.", LOCAL},
-    {"embedding", 0, VKA_OPTION_LIST, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
-     "A textual-inversion embedding.", LOCAL | VKA_MARK_LATER},
+    {"embedding", 0, VKA_OPTION_LIST, "PATH[:NAME]", NULL, NULL, 0, 0, RENDER | NET, g_models,
+     "A textual-inversion embedding; in the prompt it is NAME, or the file's name without its ending.  Those in the folder "
+     "embeddings of a model folder need not be given.", LOCAL},
     {"motion-scale", 0, VKA_OPTION_TEXT, "VALUES", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "How strongly frames heed each other: multiplies the keys of the motion module's attention, 1 being as trained. A number "
      "from 0 to 10; or FRAME:NUMBER, ... with a line between the frames named, which are whole numbers from 0 on, or fractions of "

@@ -22,25 +22,24 @@ const double *vka_prompts_weights(const struct vka_prompts *p, uint32_t clip)
     return p->weight + (size_t)vka_min_u32(clip, p->clips - 1) * p->conds;
 }
 
-uint32_t vka_prompts_held(const struct vka_prompts *p, uint32_t branches)
+uint32_t vka_prompts_held(const struct vka_prompts *p, bool unguided)
 {
-    return branches > 1 ? p->count : p->count - p->unconds;
+    return unguided ? p->count : p->count - p->unconds;
 }
 
-const float *vka_prompts_context(const struct vka_prompts *p, uint32_t branches)
+const float *vka_prompts_context(const struct vka_prompts *p, bool unguided)
 {
-    return p->rows + (size_t)(p->count - vka_prompts_held(p, branches)) * p->tokens * p->width;
+    return p->rows + (size_t)(p->count - vka_prompts_held(p, unguided)) * p->tokens * p->width;
 }
 
-void vka_prompts_index(const struct vka_prompts *p, uint32_t clip, uint32_t step, uint32_t branches, uint32_t frames,
+void vka_prompts_index(const struct vka_prompts *p, uint32_t clip, uint32_t step, const struct vka_guide *g, uint32_t frames,
                        int32_t *index)
 {
-    uint32_t first = p->count - vka_prompts_held(p, branches);
-    for (uint32_t b = 0; b < branches; b++) {
-        uint32_t branch = branches > 1 ? b : 1;
-        uint32_t row = vka_prompts_row(p, clip, branch, step) - first;
+    uint32_t first = p->count - vka_prompts_held(p, g->unguided);
+    for (uint32_t b = 0; b < vka_guide_branches(g); b++) {
+        uint32_t part = (uint32_t)(vka_guide_part(g, b) + 1), row = vka_prompts_row(p, clip, part, step) - first;
         for (uint32_t i = 0; i < frames; i++)
-            index[(size_t)b * frames + i] = (int32_t)(row + (p->frames[branch > 0] > 1 ? i : 0));
+            index[(size_t)b * frames + i] = (int32_t)(row + (p->frames[part > 0] > 1 ? i : 0));
     }
 }
 

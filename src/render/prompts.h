@@ -10,6 +10,7 @@
 #define VKA_RENDER_PROMPTS_H
 
 #include "base/error.h"
+#include "sample/guidance.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,12 +32,12 @@ uint32_t vka_prompts_row(const struct vka_prompts *p, uint32_t clip, uint32_t br
 /* Weights of the parts of a clip's prompt, [conds].  Where conds is 1 it may differ from 1 too: "a cat :1.2". */
 const double *vka_prompts_weights(const struct vka_prompts *p, uint32_t clip);
 
-/* What a UNet of `branches` branches holds: all rows, or where it has one branch (no guidance) only the prompts'.  The number
- * of them, known before they are encoded, and the first. */
-uint32_t vka_prompts_held(const struct vka_prompts *p, uint32_t branches);
-const float *vka_prompts_context(const struct vka_prompts *p, uint32_t branches);
-/* Each sample's row among these, [branches * frames]: all frames of a branch, then those of the next. */
-void vka_prompts_index(const struct vka_prompts *p, uint32_t clip, uint32_t step, uint32_t branches, uint32_t frames,
+/* What the UNet holds: all rows, or where there is no branch for the negative prompt only the prompts'.  The number of them, known
+ * before they are encoded, and the first. */
+uint32_t vka_prompts_held(const struct vka_prompts *p, bool unguided);
+const float *vka_prompts_context(const struct vka_prompts *p, bool unguided);
+/* Each sample's row among these, [branches of the guidance * frames]: all frames of a branch, then those of the next. */
+void vka_prompts_index(const struct vka_prompts *p, uint32_t clip, uint32_t step, const struct vka_guide *g, uint32_t frames,
                        int32_t *index);
 /* Whether a step takes other rows than the step before it; true for the first. */
 bool vka_prompts_change(const struct vka_prompts *p, uint32_t clip, uint32_t step);

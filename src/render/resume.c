@@ -154,11 +154,15 @@ static bool file_sha256(const char *path, char hex[65])
 
 static void tokens_sha256(const struct vka_work *w, char hex[65])
 {
-    const vka_text_chunks *chunks[] = {&w->cond_ids, &w->uncond_ids};
+    const struct vka_texts *t = &w->texts;
+    const struct vka_prompts *p = &w->prompts;
     vka_sha256 sha;
     vka_sha256_init(&sha);
-    for (int i = 0; i < 2; i++)
-        vka_sha256_add(&sha, chunks[i]->ids, (size_t)chunks[i]->count * chunks[i]->length * sizeof *chunks[i]->ids);
+    vka_sha256_add(&sha, t->ids, (size_t)t->chunks * t->length * sizeof *t->ids);
+    vka_sha256_add(&sha, t->chunk, t->cells * sizeof *t->chunk);
+    vka_sha256_add(&sha, t->weight, (size_t)t->cells * t->length * sizeof *t->weight);
+    vka_sha256_add(&sha, p->row, (size_t)p->clips * (1 + p->conds) * p->steps * sizeof *p->row);
+    vka_sha256_add(&sha, p->weight, (size_t)p->clips * p->conds * sizeof *p->weight);
     vka_sha256_hex(&sha, hex);
 }
 
@@ -241,7 +245,7 @@ vka_status vka_resume_check_files(const struct vka_state *s, struct vka_work *w,
     if (st == VKA_OK && tokens && !w->job->embeds) {
         tokens_sha256(w, hex);
         if (strcmp(hex, tokens) != 0)
-            st = changed("the tokenizer", "the prompts come out as other tokens", err);
+            st = changed(w->job->wildcards ? "a file of the wildcards" : "the tokenizer", "the prompts come out as other tokens", err);
     }
     return st == VKA_OK ? check_models(s, &w->setup, err) : st;
 }
@@ -288,6 +292,19 @@ static bool resolve(struct vka_job *job, const struct vka_work *w)
         for (size_t i = 0; good && i < list->count; i++)
             good = vka_job_text(&list->items[i], json_string_value(json_array_get(loras, i)));
         json_decref(loras);
+    }
+    for (size_t i = 0; good && i < job->embedding.count; i++) { /* names become paths, and those whole */
+        char *path = NULL, *name = NULL;
+        good = vka_embedding_spec_parse(job->embedding.items[i], &path, &name, NULL) == VKA_OK;
+        char *full = good ? vka_path_absolute(path) : NULL, *spec = full ? vka_asprintf("%s:%s", full, name) : NULL;
+        good = spec != NULL;
+        if (good) {
+            free(job->embedding.items[i]);
+            job->embedding.items[i] = spec;
+        }
+        free(full);
+        free(path);
+        free(name);
     }
     if (!job->output.count) { /* the name that render.c gives; with --count it puts the seed in */
         snprintf(output, sizeof output, "vkanim-%" PRIu64 ".webp", s->seed);

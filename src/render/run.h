@@ -28,7 +28,7 @@ struct vka_run {
     struct vka_state *state;
     bool hopeless;                                               /* the same would come out again */
     enum vka_stage_index at;                                     /* the stage at work */
-    bool encoded;           /* w.cond and w.uncond are what the text encoder made */
+    bool encoded;           /* w.prompts has what the text encoder made */
     uint32_t retries;       /* after a loss, or a device without memory: one at most */
     uint64_t planned, peak; /* bytes, the most of both tries */
     struct vka_run_clip *clips;

@@ -69,23 +69,17 @@ static vka_status tell_bad(struct vka_run *r, vka_error *err)
     return VKA_E_VERIFY;
 }
 
-/* What the text encoder made of both prompts. */
-static vka_status check_prompts(struct vka_run *r, size_t values, vka_error *err)
+/* What the text encoder made of the prompts. */
+static vka_status check_prompts(struct vka_run *r, vka_error *err)
 {
-    const struct {
-        const char *name;
-        const float *x;
-    } prompts[] = {{"negative prompt", r->w.uncond}, {"prompt", r->w.cond}};
-    for (int k = 0; k < 2; k++) {
-        size_t i = first_bad(prompts[k].x, values);
-        if (i == values)
-            continue;
-        vka_fail(err, VKA_E_VERIFY, "the text encoder's output for the %s holds %s", prompts[k].name,
-                 bad_name(prompts[k].x[i]));
-        vka_error_why(err, "the first one is in token %zu", i / r->w.width);
-        return tell_bad(r, err);
-    }
-    return VKA_OK;
+    const struct vka_prompts *p = &r->w.prompts;
+    size_t row = (size_t)p->tokens * p->width, values = p->count * row, i = first_bad(p->rows, values);
+    if (i == values)
+        return VKA_OK;
+    vka_fail(err, VKA_E_VERIFY, "the text encoder's output for the %s holds %s",
+             i / row < p->unconds ? "negative prompt" : "prompt", bad_name(p->rows[i]));
+    vka_error_why(err, "the first one is in token %zu", i % row / p->width);
+    return tell_bad(r, err);
 }
 
 static vka_status check_tensor(const float *x, size_t n, const char *file, const char *name, vka_error *err)
@@ -100,6 +94,18 @@ static vka_status check_tensor(const float *x, size_t n, const char *file, const
 
 /* ---- stages --------------------------------------------------------------------------------------------- */
 
+/* The prompts of the first step; of several parts the first. */
+static void trace_prompts(struct vka_run *r)
+{
+    static const char *const names[] = {"uncond", "cond"};
+    const struct vka_prompts *p = &r->w.prompts;
+    for (uint32_t branch = 2; r->job->trace && branch-- > 0;)
+        if (branch || p->unconds)
+            vka_tensor_file_add(&r->trace, names[branch], VKA_WEIGHT_F32, 3,
+                                (uint64_t[]){vka_max_u32(p->frames[branch], 1), p->tokens, p->width},
+                                p->rows + (size_t)vka_prompts_row(p, 0, branch, 0) * p->tokens * p->width);
+}
+
 static vka_status run_text(struct vka_run *r, vka_error *err)
 {
     struct vka_work *w = &r->w;
@@ -107,61 +113,39 @@ static vka_status run_text(struct vka_run *r, vka_error *err)
     vka_status st = VKA_OK;
     r->at = VKA_AT_TEXT;
     if (!r->job->embeds && !r->encoded) {
-        size_t rows = w->cond_ids.count * w->cond_ids.length, one = rows * w->width;
-        uint32_t *ids = vka_calloc(2 * rows, sizeof *ids);
-        float *out = vka_calloc(2 * one, sizeof *out);
-        free(w->uncond); /* of a try that was lost */
-        free(w->cond);
-        w->uncond = vka_calloc(one, sizeof *w->uncond);
-        w->cond = vka_calloc(one, sizeof *w->cond);
+        float *out = vka_calloc((size_t)w->texts.chunks * w->texts.length * w->prompts.width, sizeof *out);
         vka_context_stage(r->cx, "text", 1);
-        if (!ids || !out || !w->uncond || !w->cond)
+        if (!out)
             st = vka_fail(err, VKA_E_MEMORY, "out of memory");
+        if (st == VKA_OK)
+            st = vka_text_stage_run(&w->text, r->gpu, w->texts.ids, out, &r->cx->ticker, &r->cx->log, err);
+        if (st == VKA_OK)
+            st = vka_texts_rows(&w->texts, out, w->prompts.width, &w->prompts, err);
         if (st == VKA_OK) {
-            memcpy(ids, w->uncond_ids.ids, rows * sizeof *ids);
-            memcpy(ids + rows, w->cond_ids.ids, rows * sizeof *ids);
-            st = vka_text_stage_run(&w->text, r->gpu, ids, out, &r->cx->ticker, &r->cx->log, err);
-        }
-        if (st == VKA_OK) {
-            memcpy(w->uncond, out, one * sizeof *out);
-            memcpy(w->cond, out + one, one * sizeof *out);
             r->encoded = true;
-            st = check_prompts(r, one, err);
+            st = check_prompts(r, err);
         }
-        free(ids);
         free(out);
     }
-    if (st == VKA_OK && r->job->trace) {
-        vka_tensor_file_add(&r->trace, "cond", VKA_WEIGHT_F32, 3, (uint64_t[]){w->conds, w->tokens, w->width}, w->cond);
-        if (w->uncond)
-            vka_tensor_file_add(&r->trace, "uncond", VKA_WEIGHT_F32, 3, (uint64_t[]){w->unconds, w->tokens, w->width},
-                                w->uncond);
-    }
+    if (st == VKA_OK)
+        trace_prompts(r);
     r->text_s += vka_now() - began;
     return st;
 }
 
-/* The context rows (uncond's, then cond's) and each sample's row. */
-static vka_status set_prompt(struct vka_run *r, vka_error *err)
+/* The rows that a clip takes in a step; `whole`: the context with them. */
+static vka_status set_prompt(struct vka_run *r, uint32_t clip, uint32_t step, bool whole, vka_error *err)
 {
     struct vka_work *w = &r->w;
-    bool guided = w->guide.unguided;
-    uint32_t f = w->setup.frames, first = guided ? w->unconds : 0;
-    size_t row = (size_t)w->tokens * w->width;
-    float *context = vka_calloc((first + w->conds) * row, sizeof *context);
-    int32_t *index = vka_calloc((size_t)w->branches * f, sizeof *index);
-    vka_status st = context && index ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
-    if (st == VKA_OK) {
-        if (guided)
-            memcpy(context, w->uncond, first * row * sizeof *context);
-        memcpy(context + first * row, w->cond, w->conds * row * sizeof *context);
-        for (uint32_t k = 0; k < w->branches; k++)
-            for (uint32_t i = 0; i < f; i++)
-                index[(size_t)k * f + i] = (int32_t)(vka_guide_part(&w->guide, k) < 0 ? (w->unconds > 1 ? i : 0)
-                                                                                      : first + (w->conds > 1 ? i : 0));
-        st = vka_unet_stage_prompt(&w->unet, context, index, err);
-    }
-    free(context);
+    int32_t *index = vka_calloc((size_t)w->branches * w->setup.frames, sizeof *index);
+    if (!index)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    vka_prompts_index(&w->prompts, clip, step, &w->guide, w->setup.frames, index);
+    vka_status st = VKA_OK;
+    if (whole)
+        st = vka_unet_stage_prompt(&w->unet, vka_prompts_context(&w->prompts, w->guide.unguided), index, err);
+    else
+        vka_unet_stage_index(&w->unet, index);
     free(index);
     return st;
 }
@@ -199,12 +183,13 @@ vka_status vka_run_check_inputs(const struct vka_run *r, vka_error *err)
     const struct vka_work *w = &r->w;
     const struct vka_setup *s = &w->setup;
     uint32_t f = s->frames, c = s->unet->in_channels, h = s->height / s->factor, wd = s->width / s->factor;
-    const size_t row = (size_t)w->tokens * w->width, values = (size_t)f * c * h * wd;
+    const struct vka_prompts *p = &w->prompts;
+    const size_t row = (size_t)p->tokens * p->width, values = (size_t)f * c * h * wd;
     vka_status st = VKA_OK;
     if (r->job->embeds)
-        st = check_tensor(w->cond, w->conds * row, r->job->embeds, "cond", err);
+        st = check_tensor(p->rows + p->unconds * row, (p->count - p->unconds) * row, r->job->embeds, "cond", err);
     if (st == VKA_OK && r->job->embeds)
-        st = check_tensor(w->uncond, w->unconds * row, r->job->embeds, "uncond", err);
+        st = check_tensor(p->rows, p->unconds * row, r->job->embeds, "uncond", err);
     if (st == VKA_OK && r->job->noise)
         st = check_tensor(w->noise, values, r->job->noise, "noise", err);
     float *drawn = st == VKA_OK && r->job->step_noise ? vka_calloc(values, sizeof *drawn) : NULL;
@@ -440,9 +425,13 @@ static vka_status sample_clip(struct vka_run *r, uint32_t k, vka_error *err)
             r->cx->stage_began -= c->step_s[i];
         vka_context_done(r->cx, p.at.step);
     }
+    vka_unet_stage_weigh(&r->w.unet, vka_prompts_weights(&r->w.prompts, k));
     for (uint32_t i = p.at.eval; st == VKA_OK && i < vka_sampler_evals(sampler); i++) {
         const vka_sampler_eval *e = vka_sampler_eval_at(sampler, i);
-        st = sampling_eval(r, &p, e, err);
+        if (i == p.at.eval || (!e->stage && vka_prompts_change(&r->w.prompts, k, e->step)))
+            st = set_prompt(r, k, e->step, false, err);
+        if (st == VKA_OK)
+            st = sampling_eval(r, &p, e, err);
         if (st != VKA_OK || !e->ends_step)
             continue;
         double now = vka_now(), took = now - began;
@@ -488,7 +477,7 @@ vka_status vka_run_sample(struct vka_run *r, vka_error *err)
         st = vka_unet_stage_start(&w->unet, r->gpu, &r->cx->ticker, err);
     }
     if (st == VKA_OK)
-        st = set_prompt(r, err);
+        st = set_prompt(r, 0, 0, true, err);
     r->load_s += vka_now() - began;
     for (uint32_t k = 0; st == VKA_OK && k < r->count; k++) {
         r->cx->now.clip = k;

@@ -80,6 +80,8 @@ vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned need
         vka_rng_kind_from_name(job->rng ? job->rng : "torch-cpu", &s->rng);
         vka_noise_layout_from_name(job->noise_layout ? job->noise_layout : "5d", &s->layout);
     }
+    if (st == VKA_OK && needs & (VKA_NEED_CLIP | VKA_NEED_TEXT))
+        st = vka_setup_prompts(s, log, err);
     if (st != VKA_OK && err && err->status != VKA_OK)
         st = err->status; /* what failed may have been memory */
     if (st != VKA_OK)
@@ -91,6 +93,7 @@ void vka_setup_close(struct vka_setup *s)
 {
     vka_setup_hash_end(s);
     vka_sampler_free(s->sampler);
+    vka_setup_prompts_close(s);
     vka_tokenizer_destroy(&s->tokenizer);
     vka_setup_loras_close(s);
     vka_motion_close(s->motion);

@@ -5,8 +5,10 @@
 #include "base/rng.h"
 #include "nets/nets.h"
 #include "render/context.h"
+#include "render/embeddings.h"
 #include "render/job.h"
 #include "render/library.h"
+#include "render/texts.h"
 #include "sample/sample.h"
 #include "sample/windows.h"
 #include "text/tokenizer.h"
@@ -21,6 +23,12 @@ struct vka_setup_lora {
     bool motion, prompted;      /* given with --motion-lora; by the prompt */
     vka_lora *file;
     vka_lora_fit fit;
+};
+
+/* A prompt of every clip where --wildcards draws them, else of all. */
+struct vka_setup_prompts {
+    char **shown, **text; /* [count]: as metadata have it; without extra networks */
+    uint32_t count;
 };
 
 struct vka_setup {
@@ -49,6 +57,9 @@ struct vka_setup {
     double pag, cfg_rescale;
     uint64_t seed;
     uint32_t skip; /* layers of the text encoder left out */
+    vka_prompt_syntax syntax;
+    struct vka_setup_prompts prompt, negative;
+    struct vka_embeddings embeddings; /* open after vka_setup_texts */
     vka_rng_kind rng;
     vka_noise_layout layout;
     vka_sampler_params sampling;
@@ -91,8 +102,12 @@ bool vka_setup_vae_f16(const struct vka_setup *s, bool f16);
 /* --motion-scale and --motion-effect for a clip of `frames`, malloc'ed; NULL where there is no module, or it is 1 throughout. */
 vka_status vka_setup_amounts(const struct vka_setup *s, uint32_t frames, float **scale, float **effect, vka_error *err);
 
-/* Token rows of prompt and negative prompt, padded alike; chunks of either have equal counts. */
-vka_status vka_setup_tokens(struct vka_setup *s, vka_text_chunks *cond, vka_text_chunks *uncond, vka_error *err);
+/* What is encoded for the job's prompts, and which row every clip, branch and step takes; texts without a negative prompt where
+ * `negative` is false.  The vectors that stand for names are s->embeddings.rows then. */
+vka_status vka_setup_texts(struct vka_setup *s, struct vka_texts *texts, struct vka_prompts *prompts, uint32_t steps, bool negative,
+                           const vka_log *log, vka_error *err);
+/* The prompt or negative prompt of the clip with this seed, as it was drawn. */
+const char *vka_setup_prompt(const struct vka_setup *s, bool negative, uint64_t seed);
 
 /* In -v: names of the models' tensors that nothing asked for. */
 void vka_setup_report_unused(const struct vka_setup *s, const vka_log *log);

@@ -1,8 +1,10 @@
-/* setup_text.c - the tokenizer of a job, and the tokens of its prompts.  See setup.h. */
+/* setup_text.c - the prompts of a job: drawn, read and as tokens.  See setup.h. */
 #include "render/setup_parts.h"
 
 #include "base/file.h"
+#include "text/wildcards.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,24 +44,168 @@ static vka_status open_tokenizer(struct vka_setup *s, vka_error *err)
     return st;
 }
 
-vka_status vka_setup_tokens(struct vka_setup *s, vka_text_chunks *cond, vka_text_chunks *uncond, vka_error *err)
+/* ---- prompts as they are typed ------------------------------------------------------------------------------ */
+
+static void free_prompts(struct vka_setup_prompts *p)
 {
-    const char *text[2] = {s->job->prompt ? s->job->prompt : "", s->job->negative ? s->job->negative : ""};
-    vka_text_chunks *out[2] = {cond, uncond};
-    uint32_t *ids[2] = {NULL, NULL};
-    size_t count[2] = {0, 0}, most = 1;
-    vka_status st = open_tokenizer(s, err);
-    for (int i = 0; st == VKA_OK && i < 2; i++) {
-        st = vka_tokenizer_encode(s->tokenizer, text[i], strlen(text[i]), &ids[i], &count[i], err);
-        if (st == VKA_OK) {
-            size_t n = vka_text_chunks_needed(count[i], s->text->max_positions);
-            most = out[i] && n > most ? n : most;
-        }
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (p->shown)
+            free(p->shown[i]);
+        if (p->text)
+            free(p->text[i]);
     }
-    for (int i = 0; st == VKA_OK && i < 2; i++)
-        if (out[i])
-            st = vka_text_chunks_make(out[i], s->tokenizer, ids[i], count[i], s->text->max_positions, most, err);
-    free(ids[0]);
-    free(ids[1]);
+    free(p->shown);
+    free(p->text);
+    *p = (struct vka_setup_prompts){0};
+}
+
+void vka_setup_prompts_close(struct vka_setup *s)
+{
+    free_prompts(&s->prompt);
+    free_prompts(&s->negative);
+    vka_embeddings_close(&s->embeddings);
+}
+
+static vka_status draw_prompts(const struct vka_setup *s, struct vka_setup_prompts *p, const char *text, uint32_t stream,
+                               vka_error *err)
+{
+    const char *dir = s->job->wildcards && *s->job->wildcards ? s->job->wildcards : NULL;
+    uint32_t count = dir ? s->count : 1;
+    vka_status st = VKA_OK;
+    p->shown = vka_calloc(count, sizeof *p->shown);
+    p->text = vka_calloc(count, sizeof *p->text);
+    if (!p->shown || !p->text) {
+        free_prompts(p);
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    }
+    p->count = count;
+    for (uint32_t k = 0; st == VKA_OK && k < count; k++) {
+        if (dir)
+            st = vka_wildcards_resolve(dir, text, s->seed + k, stream, &p->shown[k], err);
+        else if (!(p->shown[k] = vka_strdup(text)))
+            st = vka_fail(err, VKA_E_MEMORY, "out of memory");
+    }
+    return st;
+}
+
+static bool same_networks(const struct vka_prompt_networks *a, const struct vka_prompt_networks *b)
+{
+    bool same = a->count == b->count;
+    for (size_t i = 0; same && i < a->count; i++)
+        same = !strcmp(a->items[i].kind, b->items[i].kind) && !strcmp(a->items[i].name, b->items[i].name) &&
+               fabs(a->items[i].weight - b->items[i].weight) <= 0 && fabs(a->items[i].te_weight - b->items[i].te_weight) <= 0;
+    return same;
+}
+
+/* What the prompt asks to be added to the model. */
+static vka_status add_networks(struct vka_setup *s, const struct vka_prompt_networks *list, const vka_log *log, vka_error *err)
+{
+    vka_status st = VKA_OK;
+    for (size_t i = 0; st == VKA_OK && i < list->count; i++) {
+        const struct vka_prompt_network *n = &list->items[i];
+        if (!strcmp(n->kind, "lora") || !strcmp(n->kind, "lyco"))
+            st = vka_setup_lora_add(s, n->name, n->weight, n->te_weight, err);
+        else
+            vka_logf(log, VKA_LOG_WARN, "<%s:%s> in the prompt is left out: there are no networks of the kind '%s'", n->kind, n->name,
+                     n->kind);
+    }
+    return st;
+}
+
+/* The prompts without <lora:...>; all clips must name the same. */
+static vka_status cut_networks(struct vka_setup *s, const vka_log *log, vka_error *err)
+{
+    struct vka_prompt_networks first = {0};
+    vka_status st = VKA_OK;
+    for (uint32_t k = 0; st == VKA_OK && k < s->prompt.count; k++) {
+        struct vka_prompt_networks list = {0};
+        st = vka_prompt_cut_networks(s->prompt.shown[k], &s->prompt.text[k], &list, err);
+        if (st == VKA_OK && k > 0 && !same_networks(&first, &list)) {
+            st = vka_fail(err, VKA_E_USAGE, "the wildcards give the clips different LoRAs, and all clips of a job share one model");
+            vka_error_hint(err, "render them one by one");
+        }
+        if (k == 0) {
+            first = list;
+            list = (struct vka_prompt_networks){0};
+        }
+        vka_prompt_networks_free(&list);
+    }
+    if (st == VKA_OK)
+        st = add_networks(s, &first, log, err);
+    vka_prompt_networks_free(&first);
+    return st;
+}
+
+static vka_status take_as_shown(struct vka_setup_prompts *p, vka_error *err)
+{
+    for (uint32_t k = 0; k < p->count; k++)
+        if (!(p->text[k] = vka_strdup(p->shown[k])))
+            return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    return VKA_OK;
+}
+
+vka_status vka_setup_prompts(struct vka_setup *s, const vka_log *log, vka_error *err)
+{
+    const struct vka_job *j = s->job;
+    vka_prompt_syntax_from_name(j->prompt_syntax ? j->prompt_syntax : "a1111", &s->syntax);
+    vka_status st = draw_prompts(s, &s->prompt, j->prompt ? j->prompt : "", 0, err);
+    if (st == VKA_OK)
+        st = draw_prompts(s, &s->negative, j->negative ? j->negative : "", 1, err);
+    if (st == VKA_OK)
+        st = s->syntax == VKA_SYNTAX_A1111 ? cut_networks(s, log, err) : take_as_shown(&s->prompt, err);
+    if (st == VKA_OK)
+        st = take_as_shown(&s->negative, err);
+    const struct vka_setup_prompts *text = s->syntax == VKA_SYNTAX_A1111 ? &s->negative : &s->prompt;
+    if (st == VKA_OK && s->syntax != VKA_SYNTAX_PLAIN && strstr(text->shown[0], "<lora:"))
+        vka_logf(log, VKA_LOG_WARN, "<lora:...> is plain text in %s",
+                 text == &s->negative ? "a negative prompt" : "ComfyUI's syntax");
+    return st;
+}
+
+const char *vka_setup_prompt(const struct vka_setup *s, bool negative, uint64_t seed)
+{
+    const struct vka_setup_prompts *p = negative ? &s->negative : &s->prompt;
+    uint64_t k = seed - s->seed;
+    return p->count ? p->shown[k < p->count ? k : p->count - 1] : "";
+}
+
+/* ---- as tokens ---------------------------------------------------------------------------------------------- */
+
+/* A1111 reads "16:9" at a prompt's end as a weight of 9, and so it is here; whoever did not mean it is told. */
+static void tell_weights(const struct vka_prompts *p, const vka_log *log)
+{
+    for (uint32_t c = 0; p->conds == 1 && c < p->clips; c++)
+        if (fabs(p->weight[c] - 1) > 0) {
+            vka_logf(log, VKA_LOG_WARN, "the prompt ends in a colon and %g: that is its weight in guidance", p->weight[c]);
+            return;
+        }
+}
+
+vka_status vka_setup_texts(struct vka_setup *s, struct vka_texts *texts, struct vka_prompts *prompts, uint32_t steps, bool negative,
+                           const vka_log *log, vka_error *err)
+{
+    const struct vka_job *j = s->job;
+    uint32_t clips = s->prompt.count;
+    struct vka_text_clip *clip = vka_calloc(clips, sizeof *clip);
+    vka_status st = clip ? open_tokenizer(s, err) : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    if (st == VKA_OK && s->syntax != VKA_SYNTAX_PLAIN)
+        st = vka_embeddings_open(&s->embeddings, j, s->tokenizer, s->text->vocab, s->text->hidden, log, err);
+    for (uint32_t k = 0; clip && k < clips; k++)
+        clip[k] = (struct vka_text_clip){s->prompt.text[k], s->negative.text[k]};
+    if (st == VKA_OK) {
+        struct vka_prompt_reader reader = {.tokenizer = s->tokenizer,
+                                           .syntax = s->syntax,
+                                           .length = s->text->max_positions,
+                                           .comma_padding = s->syntax == VKA_SYNTAX_A1111 ? (uint32_t)j->comma_padding : 0,
+                                           .words = s->syntax == VKA_SYNTAX_PLAIN ? NULL : &s->embeddings.words,
+                                           .log = log};
+        bool repeat = j->pad_prompt && !strcmp(j->pad_prompt, "repeat");
+        st = vka_texts_make(texts, prompts, &reader, repeat, clip, clips, steps, negative, err);
+    }
+    if (st == VKA_OK) {
+        vka_embeddings_tell(&s->embeddings);
+        tell_weights(prompts, log);
+    }
+    free(clip);
     return st;
 }

@@ -15,10 +15,18 @@
 
 /* ---- text ------------------------------------------------------------------------------------------------- */
 
+/* Rows behind those of the vocabulary, [count][width]: the vectors of embeddings.  Borrowed until the stage has started. */
+struct vka_extra_tokens {
+    const float *rows;
+    uint32_t count;
+};
+
 struct vka_text_stage {
     struct vka_netrun run;
     vka_tensor ids, out;
     uint32_t chunks, tokens, width;
+    struct vka_extra_tokens extra;
+    struct vka_weight_source source; /* the model's, without them */
     struct vka_io io;
     uint64_t ids_at, out_at;
     vka_block *block;
@@ -27,6 +35,10 @@ struct vka_text_stage {
 vka_status vka_text_stage_build(struct vka_text_stage *s, vka_weights *weights, const vka_text_config *c, uint32_t skip,
                                 uint32_t chunks, uint32_t tokens, bool f16, const struct vka_kernel_table *table,
                                 vka_error *err);
+/* The same with ids beyond the vocabulary; `extra` NULL: none.  The stage must not move once it is built. */
+vka_status vka_text_stage_build_extra(struct vka_text_stage *s, vka_weights *weights, const vka_text_config *c, uint32_t skip,
+                                      uint32_t chunks, uint32_t tokens, const struct vka_extra_tokens *extra, bool f16,
+                                      const struct vka_kernel_table *table, vka_error *err);
 vka_status vka_text_stage_plan(struct vka_text_stage *s, uint64_t budget, uint64_t *need, vka_error *err);
 vka_status vka_text_stage_ask(struct vka_text_stage *s, const struct vka_ask *ask, uint64_t *need, vka_error *err);
 /* ids [chunks][tokens] -> out [chunks][tokens][width]. */
@@ -118,6 +130,8 @@ vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vk
 vka_status vka_unet_stage_prompt(struct vka_unet_stage *s, const float *context, const int32_t *index, vka_error *err);
 /* Another index: other rows of the same context. */
 void vka_unet_stage_index(struct vka_unet_stage *s, const int32_t *index);
+/* Other weights of the prompt's parts. */
+void vka_unet_stage_weigh(struct vka_unet_stage *s, const double *weight);
 /* Clip tensors [frames, 4, h, w] to and from a slot. */
 vka_status vka_unet_stage_set(struct vka_unet_stage *s, enum vka_slot slot, const float *planes, vka_error *err);
 vka_status vka_unet_stage_get(struct vka_unet_stage *s, enum vka_slot slot, float *planes, vka_error *err);

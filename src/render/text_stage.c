@@ -1,4 +1,7 @@
-/* text_stage.c - the text encoder as a stage.  See stages.h. */
+/* text_stage.c - the text encoder as a stage.  See stages.h.
+ *
+ * Vectors of embeddings are more rows of the table of tokens: the network's view of the model's weights shows a longer table, and
+ * its numbers come from the file up to the end of the vocabulary, from there on from the vectors. */
 #include "render/stages.h"
 
 #include "base/half.h"
@@ -6,9 +9,48 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char g_table[] = "text_model.embeddings.token_embedding.weight";
+
+static bool is_table(const struct vka_text_stage *s, const struct vka_weight_data *w)
+{
+    return w->rank == 2 && w->dims[1] == s->width && !strcmp(w->name, g_table);
+}
+
+static bool find_longer(void *user, const char *name, struct vka_weight_data *out)
+{
+    const struct vka_text_stage *s = user;
+    if (!s->source.find(s->source.user, name, out))
+        return false;
+    if (out && !strcmp(name, g_table) && is_table(s, out))
+        out->dims[0] += s->extra.count;
+    return true;
+}
+
+static void longer_to_f32(void *user, const struct vka_weight_data *w, uint64_t first, uint64_t count, float *out)
+{
+    const struct vka_text_stage *s = user;
+    struct vka_weight_data own = *w;
+    if (is_table(s, w)) {
+        own.dims[0] -= s->extra.count;
+        uint64_t end = own.dims[0] * own.dims[1], mine = first >= end ? 0 : first + count > end ? end - first : count;
+        if (count > mine)
+            memcpy(out + mine, s->extra.rows + (first + mine - end), (size_t)(count - mine) * sizeof *out);
+        count = mine;
+    }
+    if (count)
+        s->source.to_f32(s->source.user, &own, first, count, out);
+}
+
 vka_status vka_text_stage_build(struct vka_text_stage *s, vka_weights *weights, const vka_text_config *c, uint32_t skip,
                                 uint32_t chunks, uint32_t tokens, bool f16, const struct vka_kernel_table *table,
                                 vka_error *err)
+{
+    return vka_text_stage_build_extra(s, weights, c, skip, chunks, tokens, NULL, f16, table, err);
+}
+
+vka_status vka_text_stage_build_extra(struct vka_text_stage *s, vka_weights *weights, const vka_text_config *c, uint32_t skip,
+                                      uint32_t chunks, uint32_t tokens, const struct vka_extra_tokens *extra, bool f16,
+                                      const struct vka_kernel_table *table, vka_error *err)
 {
     *s = (struct vka_text_stage){.chunks = chunks, .tokens = tokens, .width = c->hidden};
     if (skip > c->layers) /* all of them left out: the embeddings, as transformers has it */
@@ -17,6 +59,11 @@ vka_status vka_text_stage_build(struct vka_text_stage *s, vka_weights *weights, 
     if (st != VKA_OK)
         return st;
     vka_build *b = &s->run.build;
+    if (extra && extra->count) {
+        s->extra = *extra;
+        s->source = b->source;
+        b->source = (struct vka_weight_source){s, find_longer, longer_to_f32};
+    }
     s->ids = vka_graph_tensor(b, "ids", VKA_SAMPLE, VKA_INPUT, VKA_I32, 0, 1, tokens, 1);
     s->out = vka_net_text(b, c, s->ids, skip);
     vka_graph_output(b, s->out);

@@ -391,6 +391,11 @@ void vka_unet_stage_index(struct vka_unet_stage *s, const int32_t *index)
     memcpy(s->parked ? s->prompt_of : prompt_index(s), index, (size_t)s->p.branches * s->p.frames * sizeof *index);
 }
 
+void vka_unet_stage_weigh(struct vka_unet_stage *s, const double *weight)
+{
+    memcpy(s->guide_rule.weight, weight, s->guide_rule.parts * sizeof *weight);
+}
+
 vka_status vka_unet_stage_set(struct vka_unet_stage *s, enum vka_slot slot, const float *planes, vka_error *err)
 {
     if (s->parked) {

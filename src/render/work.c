@@ -9,23 +9,74 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* uncond's rows and cond's, one behind the other. */
+static vka_status join_embeds(struct vka_prompts *p, float *uncond, float *cond, uint32_t conds, vka_error *err)
+{
+    size_t row = (size_t)p->tokens * p->width;
+    p->count = p->unconds + conds;
+    p->rows = vka_calloc(p->count * row, sizeof *p->rows);
+    if (!p->rows)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    if (uncond)
+        memcpy(p->rows, uncond, p->unconds * row * sizeof *p->rows);
+    memcpy(p->rows + p->unconds * row, cond, conds * row * sizeof *p->rows);
+    p->row[1] = p->unconds;
+    p->frames[0] = p->unconds;
+    p->frames[1] = conds;
+    return VKA_OK;
+}
+
 static vka_status read_embeds(struct vka_work *w, vka_error *err)
 {
+    struct vka_prompts *p = &w->prompts;
     vka_safetensors st = {0};
+    float *cond = NULL, *uncond = NULL;
+    uint32_t conds = 0, f = w->setup.frames;
     vka_status s = vka_safetensors_open(&st, w->job->embeds, err);
-    w->width = w->setup.unet->cross_attention_dim;
     if (s == VKA_OK)
-        s = vka_read_embeds(&st, "cond", &w->conds, &w->tokens, &w->width, &w->cond, err);
+        s = vka_prompts_init(p, 1, 1, 1, err);
+    p->width = w->setup.unet->cross_attention_dim;
+    if (s == VKA_OK)
+        s = vka_read_embeds(&st, "cond", &conds, &p->tokens, &p->width, &cond, err);
     if (s == VKA_OK && vka_safetensors_find(&st, "uncond"))
-        s = vka_read_embeds(&st, "uncond", &w->unconds, &w->tokens, &w->width, &w->uncond, err);
+        s = vka_read_embeds(&st, "uncond", &p->unconds, &p->tokens, &p->width, &uncond, err);
     else if (s == VKA_OK && w->guide.unguided)
         s = vka_fail(err, VKA_E_INPUT, "'%s' has no tensor 'uncond', which guidance needs", w->job->embeds);
-    uint32_t f = w->setup.frames;
-    if (s == VKA_OK && ((w->conds != 1 && w->conds != f) || (w->unconds > 1 && w->unconds != f)))
+    if (s == VKA_OK && ((conds != 1 && conds != f) || (p->unconds > 1 && p->unconds != f)))
         s = vka_fail(err, VKA_E_INPUT, "'%s' has %u and %u prompts for %u frames: 1 or one per frame are wanted",
-                     w->job->embeds, w->conds, w->unconds, f);
+                     w->job->embeds, conds, p->unconds, f);
+    if (s == VKA_OK)
+        s = join_embeds(p, uncond, cond, conds, err);
+    free(cond);
+    free(uncond);
     vka_safetensors_close(&st);
     return s;
+}
+
+/* The guidance over the parts of the prompt.  Clips whose parts have other weights share its branches: one that needs the negative
+ * prompt decides for all. */
+static vka_status make_guide(struct vka_work *w, uint32_t parts, vka_error *err)
+{
+    const double one = 1, *weight = w->prompts.clips ? vka_prompts_weights(&w->prompts, 0) : &one;
+    for (uint32_t c = 1; parts == 1 && c < w->prompts.clips; c++)
+        if (fabs(*vka_prompts_weights(&w->prompts, c) - 1) > 0)
+            weight = vka_prompts_weights(&w->prompts, c);
+    vka_status st = vka_guide_make(&w->guide, parts, weight, w->setup.cfg_is_one, w->setup.pag, w->setup.cfg_rescale, err);
+    w->branches = st == VKA_OK ? vka_guide_branches(&w->guide) : 0;
+    if (st == VKA_OK && w->guide.perturbed && (w->setup.unet->mid_resnets < 2 || !w->setup.unet->mid_depth))
+        st = vka_fail(err, VKA_E_USAGE, "--pag has nothing to perturb: this UNet has no attention in its middle block");
+    return st;
+}
+
+static vka_status read_texts(struct vka_work *w, vka_error *err)
+{
+    struct vka_setup *s = &w->setup;
+    uint32_t width = s->text->hidden, wants = s->unet->cross_attention_dim;
+    vka_status st = vka_setup_texts(s, &w->texts, &w->prompts, vka_sampler_steps(s->sampler), true, &w->cx->log, err);
+    w->prompts.width = width;
+    if (st == VKA_OK && wants && width != wants)
+        st = vka_fail(err, VKA_E_INPUT, "the text encoder is %u wide, the UNet wants %u", width, wants);
+    return st == VKA_OK ? make_guide(w, w->prompts.conds, err) : st;
 }
 
 static vka_status read_files(struct vka_work *w, vka_error *err)
@@ -62,11 +113,7 @@ vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job
     vka_status st = vka_setup_open(&w->setup, job, VKA_NEED_UNET | VKA_NEED_VAE | VKA_NEED_CLIP | text, &cx->log, err);
     if (st != VKA_OK)
         return st;
-    const double one = 1;
-    st = vka_guide_make(&w->guide, 1, &one, w->setup.cfg_is_one, w->setup.pag, w->setup.cfg_rescale, err);
-    w->branches = vka_guide_branches(&w->guide);
-    if (st == VKA_OK && w->guide.perturbed && (w->setup.unet->mid_resnets < 2 || !w->setup.unet->mid_depth))
-        st = vka_fail(err, VKA_E_USAGE, "--pag has nothing to perturb: this UNet has no attention in its middle block");
+    st = make_guide(w, 1, err);
     if (st == VKA_OK && w->setup.unet->in_channels != w->setup.unet->out_channels) {
         st = vka_fail(err, VKA_E_INPUT, "this UNet takes %u channels: inpainting models cannot render from a prompt alone",
                       w->setup.unet->in_channels);
@@ -75,15 +122,8 @@ vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job
         st = read_embeds(w, err);
     if (st == VKA_OK)
         st = read_files(w, err);
-    if (st == VKA_OK && !job->embeds) {
-        st = vka_setup_tokens(&w->setup, &w->cond_ids, &w->uncond_ids, err);
-        w->conds = w->unconds = 1;
-        w->tokens = (uint32_t)w->cond_ids.count * w->cond_ids.length;
-        w->width = w->setup.text->hidden;
-        if (st == VKA_OK && w->setup.unet->cross_attention_dim && w->width != w->setup.unet->cross_attention_dim)
-            st = vka_fail(err, VKA_E_INPUT, "the text encoder is %u wide, the UNet wants %u", w->width,
-                          w->setup.unet->cross_attention_dim);
-    }
+    if (st == VKA_OK && !job->embeds)
+        st = read_texts(w, err);
     return st;
 }
 
@@ -93,9 +133,10 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
     uint32_t h = s->height / s->factor, wd = s->width / s->factor;
     vka_status st = VKA_OK;
     if (!w->job->embeds)
-        st = vka_text_stage_build(&w->text, vka_model_weights(s->model, VKA_PART_TEXT, NULL), s->text, s->skip,
-                                  (uint32_t)(w->uncond_ids.count + w->cond_ids.count), w->cond_ids.length, w->f16, &w->table,
-                                  err);
+        st = vka_text_stage_build_extra(&w->text, vka_model_weights(s->model, VKA_PART_TEXT, NULL), s->text, s->skip,
+                                        w->texts.chunks, w->texts.length,
+                                        &(struct vka_extra_tokens){s->embeddings.rows, s->embeddings.extra}, w->f16,
+                                        &w->table, err);
     if (st == VKA_OK) {
         struct vka_unet_stage_params p = {
             .weights = vka_model_weights(s->model, VKA_PART_UNET, NULL),
@@ -108,9 +149,9 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
             .width = wd,
             .branches = w->branches,
             .guide = &w->guide,
-            .prompts = w->conds + (w->guide.unguided ? w->unconds : 0),
-            .tokens = w->tokens,
-            .text_width = w->width,
+            .prompts = vka_prompts_held(&w->prompts, w->guide.unguided),
+            .tokens = w->prompts.tokens,
+            .text_width = w->prompts.width,
             .f16 = w->f16,
             .sampler = s->sampler,
             .table = w->table,
@@ -224,11 +265,9 @@ void vka_work_close(struct vka_work *w)
     vka_text_stage_end(&w->text);
     vka_unet_stage_end(&w->unet);
     vka_vae_stage_end(&w->vae);
-    vka_text_chunks_free(&w->cond_ids);
-    vka_text_chunks_free(&w->uncond_ids);
+    vka_texts_free(&w->texts);
+    vka_prompts_free(&w->prompts);
     vka_safetensors_close(&w->step_noise);
-    free(w->cond);
-    free(w->uncond);
     free(w->noise);
     if (w->setup.model)
         vka_setup_close(&w->setup);

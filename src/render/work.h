@@ -25,10 +25,8 @@ struct vka_work {
     struct vka_text_stage text;
     struct vka_unet_stage unet;
     struct vka_vae_stage vae;
-    /* text: rows of both prompts, or what --embeds holds */
-    vka_text_chunks cond_ids, uncond_ids;
-    float *cond, *uncond; /* [prompts, tokens, width]; from --embeds, or after the text stage */
-    uint32_t conds, unconds, tokens, width;
+    struct vka_texts texts;     /* what is encoded; empty with --embeds */
+    struct vka_prompts prompts; /* rows come from --embeds, or after the text stage */
     struct vka_guide guide;
     uint32_t branches;
     /* files */
