@@ -54,7 +54,9 @@ struct parser {
 
 static uint32_t add_item(struct parser *p, struct list *l, enum item_kind kind)
 {
-    struct item *items = p->status == VKA_OK ? vka_grow(p->items, &p->capacity, p->count + 1, sizeof *items) : NULL;
+    if (p->status != VKA_OK)
+        return 0;
+    struct item *items = vka_grow(p->items, &p->capacity, p->count + 1, sizeof *items);
     if (!items) {
         p->status = vka_fail(p->err, VKA_E_MEMORY, "out of memory");
         return 0;
@@ -250,7 +252,8 @@ static void parse(struct parser *p)
             i += n - 1;
         }
     }
-    flush(p);
+    if (p->status == VKA_OK)
+        flush(p);
 }
 
 /* ---- texts -------------------------------------------------------------------------------------------------- */
