@@ -48,9 +48,9 @@ typedef enum vka_level { VKA_LEVEL_ERROR, VKA_LEVEL_WARN, VKA_LEVEL_INFO, VKA_LE
 
 /* Where a long call is.  Delivered on the thread that made the call, some times a second at most. */
 typedef struct vka_progress {
-    const char *stage; /* "load", "text", "steps", "decode", "encode" */
+    const char *stage; /* "load", "text", "steps", "decode", "encode", "convert" */
     unsigned clip, clips; /* which of --count, from 0 */
-    unsigned done, total; /* steps, frames or files of the stage */
+    unsigned done, total; /* steps, frames, files or (convert) megabytes of the stage */
     double elapsed_s;     /* since the call began */
     double per_item_s;    /* mean over the stage so far; 0: not known */
     double eta_s;         /* of the stage; negative: not known */
@@ -92,6 +92,7 @@ enum { /* commands that an option belongs to */
     VKA_FOR_DEVICES = 8,
     VKA_FOR_INSPECT = 16,
     VKA_FOR_RESUME = 32,
+    VKA_FOR_CONVERT = 64,
     VKA_FOR_MODELS = 128
 };
 
@@ -163,6 +164,10 @@ typedef struct vka_models_query {
 VKA_API vka_status vka_models(vka_context *cx, const vka_models_query *query, char **report, vka_error *err);
 /* What a file is; the report is one object. */
 VKA_API vka_status vka_inspect_file(vka_context *cx, const char *path, char **report, vka_error *err);
+/* Writes any model file that is read (or the files that an index, *.index.json, lists) as one safetensors file: element types
+ * and bytes as they are, names without the wrappers of trainers.  With `overwrite` 0 an `out` that exists is VKA_E_OUTPUT.
+ * VKA_E_STOPPED leaves no part of it. */
+VKA_API vka_status vka_convert(vka_context *cx, const char *in, const char *out, int overwrite, char **report, vka_error *err);
 
 #ifdef __cplusplus
 }

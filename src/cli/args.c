@@ -17,12 +17,13 @@ const struct cli_command_info cli_commands[CLI_COMMANDS] = {
      "Run one network alone, tensors in, tensors out: text, unet, vae-decode or vae-encode."},
     {"resume", VKA_FOR_RESUME, "[OPTION]... [JOB]",
      "Continue a render that was stopped or killed, by its id or its folder; without one, list those there are."},
+    {"convert", VKA_FOR_CONVERT, "[OPTION]... IN OUT",
+     "Write any model file that is read as safetensors; IN may be the index of one in several files."},
     {"models", VKA_FOR_MODELS, "[OPTION]... [NAME]...",
      "List the models in the model folders; with names, those that have one of them in theirs."},
     {"bench", 0, "[OPTION]...", "Measure operators, stages and clips on this device: see 'vkanim bench --help'."},
     {"help", 0, "[COMMAND]", "Print the options of a command."},
 };
-static const char *const later_commands[] = {"convert"};
 
 static const vka_option *find_long(const char *name, size_t length)
 {
@@ -162,20 +163,19 @@ static vka_status take_command(struct cli_args *a, const char *word, vka_error *
             a->command = (enum cli_command)i;
             return VKA_OK;
         }
-    for (size_t i = 0; i < sizeof later_commands / sizeof *later_commands; i++)
-        if (strcmp(later_commands[i], word) == 0)
-            return cli_fail(err, VKA_E_USAGE, "the command '%s' is not in this version", word);
     cli_fail(err, VKA_E_USAGE, "unknown command '%.100s'", word);
     if (strchr(word, ' '))
         cli_hint(err, "vkanim -p '%.100s'", word);
     else
-        cli_hint(err, "one of: render plan devices inspect net resume models bench help");
+        cli_hint(err, "one of: render plan devices inspect net resume convert models bench help");
     return VKA_E_USAGE;
 }
 
 static vka_status check_words(const struct cli_args *a, vka_error *err)
 {
-    size_t most = a->command == CLI_INSPECT || a->command == CLI_MODELS ? (size_t)-1 : a->command == CLI_NET || a->command == CLI_RESUME || a->command == CLI_HELP;
+    size_t most = a->command == CLI_INSPECT || a->command == CLI_MODELS ? (size_t)-1
+                  : a->command == CLI_CONVERT ? 2
+                                              : a->command == CLI_NET || a->command == CLI_RESUME || a->command == CLI_HELP;
     if (a->word_count > most) {
         const char *word = a->words[most];
         cli_fail(err, VKA_E_USAGE, "unexpected argument '%.100s'", word);
@@ -191,6 +191,11 @@ static vka_status check_words(const struct cli_args *a, vka_error *err)
     if (a->command == CLI_INSPECT && !a->word_count) {
         cli_fail(err, VKA_E_USAGE, "no file to inspect");
         cli_hint(err, "vkanim inspect FILE");
+        return VKA_E_USAGE;
+    }
+    if (a->command == CLI_CONVERT && a->word_count < 2) {
+        cli_fail(err, VKA_E_USAGE, "convert wants two files, %s", a->word_count ? "and where the second goes is missing" : "one to read and one to write");
+        cli_hint(err, "vkanim convert IN.ckpt OUT.safetensors");
         return VKA_E_USAGE;
     }
     if (a->command == CLI_NET) {

@@ -12,7 +12,7 @@
 
 /* ---- commands (args.c) --------------------------------------------------------------------------------- */
 
-enum cli_command { CLI_RENDER, CLI_PLAN, CLI_DEVICES, CLI_INSPECT, CLI_NET, CLI_RESUME, CLI_MODELS, CLI_BENCH, CLI_HELP, CLI_COMMANDS };
+enum cli_command { CLI_RENDER, CLI_PLAN, CLI_DEVICES, CLI_INSPECT, CLI_NET, CLI_RESUME, CLI_CONVERT, CLI_MODELS, CLI_BENCH, CLI_HELP, CLI_COMMANDS };
 
 struct cli_command_info {
     const char *name;
@@ -69,6 +69,7 @@ void cli_print_render(FILE *to, json_t *report);
 void cli_print_models(FILE *to, json_t *report);         /* models.c */
 void cli_print_models_verbose(FILE *to, json_t *report); /* with whole hashes, training tags, titles */
 void cli_print_jobs(FILE *to, json_t *report);
+void cli_print_convert(FILE *to, json_t *report);
 /* "1.5 GiB", in place. */
 const char *cli_size_text(char out[32], double bytes);
 

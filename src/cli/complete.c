@@ -74,7 +74,7 @@ static void bash(FILE *to)
     fputs("    esac\n    ((COMP_CWORD == 1)) && words+=\" ", to);
     for (int i = 0; i < CLI_COMMANDS; i++)
         fprintf(to, "%s%s", i ? " " : "", cli_commands[i].name);
-    fputs("\"\n    if [[ $command == inspect && $cur != -* ]]; then\n"
+    fputs("\"\n    if [[ ( $command == inspect || $command == convert ) && $cur != -* ]]; then\n"
           "        compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n        return\n    fi\n"
           "    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\ncomplete -F _vkanim vkanim\n",
           to);
@@ -144,6 +144,8 @@ static void zsh(FILE *to)
                 zsh_option(to, &options[i]);
         if (c == CLI_INSPECT)
             fputs("        '*:file:_files'\n", to);
+        if (c == CLI_CONVERT)
+            fputs("        '1:in:_files' '2:out:_files'\n", to);
         if (c == CLI_NET)
             fprintf(to, "        '1:network:(%s)'\n", networks);
         if (c == CLI_HELP) {
@@ -176,7 +178,7 @@ static void fish(FILE *to)
     const vka_option *options = vka_options(&count);
     char list[256];
     fputs("# fish completion for vkanim\ncomplete -c vkanim -f\n", to);
-    fputs("set -l others plan devices inspect net resume models help\n", to);
+    fputs("set -l others plan devices inspect net resume convert models help\n", to);
     for (int i = 0; i < CLI_COMMANDS; i++) {
         fprintf(to, "complete -c vkanim -n __fish_use_subcommand -a %s -d ", cli_commands[i].name);
         fish_text(to, cli_commands[i].help);
@@ -202,9 +204,9 @@ static void fish(FILE *to)
             fish_text(to, o->help);
             fputc('\n', to);
         }
-    fputs("complete -c vkanim -n '__fish_seen_subcommand_from inspect' -F\n", to);
+    fputs("complete -c vkanim -n '__fish_seen_subcommand_from inspect convert' -F\n", to);
     fprintf(to, "complete -c vkanim -n '__fish_seen_subcommand_from net' -a '%s'\n", networks);
-    fputs("complete -c vkanim -n '__fish_seen_subcommand_from help' -a 'render plan devices inspect net resume models'\n", to);
+    fputs("complete -c vkanim -n '__fish_seen_subcommand_from help' -a 'render plan devices inspect net resume convert models'\n", to);
 }
 
 bool cli_print_completion(FILE *to, const char *shell)

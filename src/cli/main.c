@@ -99,7 +99,7 @@ static vka_status ask_about(const char *path, bool *yes, vka_error *err)
     snprintf(question, sizeof question, "'%.4000s' exists. Replace it?", path);
     if (!cli_ask(question)) {
         cli_fail(err, VKA_E_OUTPUT, "'%.300s' exists", path);
-        cli_hint(err, "--overwrite, or another --output");
+        cli_hint(err, "--overwrite, or another name");
         return VKA_E_OUTPUT;
     }
     *yes = true;
@@ -215,6 +215,35 @@ static vka_status run_net(struct run *r, vka_error *err)
     return status;
 }
 
+/* Whether --overwrite was said, and no --no-overwrite behind it. */
+static bool may_overwrite(const struct cli_args *a, bool *said)
+{
+    bool yes = false;
+    *said = false;
+    for (size_t i = 0; i < a->count; i++) {
+        bool over = strcmp(a->values[i].option->name, "overwrite") == 0, no = strcmp(a->values[i].option->name, "no-overwrite") == 0;
+        yes = over || (yes && !no);
+        *said = *said || over || no;
+    }
+    return yes;
+}
+
+static vka_status run_convert(struct run *r, vka_error *err)
+{
+    char *report = NULL;
+    const char *in = r->args.words[0], *out = r->args.words[1];
+    bool said, yes = may_overwrite(&r->args, &said);
+    vka_status status = !said && cli_can_ask() ? ask_about(out, &yes, err) : VKA_OK;
+    cli_signals_ignore_pipe();
+    if (status == VKA_OK)
+        status = vka_convert(r->context, in, out, yes, &report, err);
+    cli_progress_end(&r->progress);
+    if (status == VKA_OK && (r->args.json || (!r->args.quiet && r->progress.form != CLI_NDJSON)))
+        status = put_report(r, report, cli_print_convert, stderr, err);
+    vka_free(report);
+    return status;
+}
+
 static vka_status run_devices(struct run *r, vka_error *err)
 {
     char *report = NULL;
@@ -318,6 +347,8 @@ static vka_status run_command(struct run *r, vka_error *err)
         return run_resume(r, err);
     case CLI_MODELS:
         return run_models(r, err);
+    case CLI_CONVERT:
+        return run_convert(r, err);
     case CLI_BENCH:
     case CLI_HELP:
     case CLI_COMMANDS:

@@ -198,7 +198,9 @@ static const char json_more[] =
     "\"notes\":[]}];\n"
     "a file that cannot be read has \"path\" and \"error\".\n"
     "With one file its members stand in the object itself too.\n"
-    "Kinds: checkpoint, motion\\-module, lora, motion\\-lora, embedding, controlnet, vae, animation, unknown.\n";
+    "Kinds: checkpoint, motion\\-module, lora, motion\\-lora, embedding, controlnet, vae, animation, unknown.\n"
+    ".TP\n.B convert\n"
+    "\"path\"; \"kind\"; \"family\"; \"tensors\"; \"outputs\":[{\"path\", \"bytes\"}]; \"notes\":[].\n";
 
 static const char formats[] =
     ".SS Job files\n"
@@ -216,6 +218,19 @@ static const char formats[] =
     "them (\\fB\\-\\-plays\\fR, \\fB\\-\\-quality\\fR, \\fB\\-\\-lossless\\fR, \\fB\\-\\-colors\\fR, \\fB\\-\\-dither\\fR) is not.\n"
     ".B inspect\n"
     "shows it and \\fB\\-\\-from\\fR renders from it again.\n";
+
+static const char models[] =
+    ".SH MODEL FILES\n"
+    "Models are read from safetensors and from PyTorch\\(aqs files since its version 1.6 (.ckpt, .pt, .pth, .bin), told apart by\n"
+    "their first bytes.\n"
+    "A pickle in such a file is read as data: nothing in it is executed, one that names functions which run programs is refused.\n"
+    "Still, a file from a stranger is better kept as safetensors, which\n"
+    ".B vkanim convert\n"
+    "makes of it: the same tensors in the same types under the same names, but for what trainers wrap around them\n"
+    "(\\(lqstate_dict\\(rq, \\(lqmodule.\\(rq), texts and numbers beside them as metadata.\n"
+    "Of files that have only averaged (EMA) weights of a UNet those are used.\n"
+    "fp8 weights are read with their scales.\n"
+    "Archives and pickles of other kinds, PyTorch\\(aqs older formats and views that are not contiguous are refused with a word why.\n";
 
 static const char model_folders[] =
     ".SH MODEL FOLDERS\n"
@@ -339,7 +354,6 @@ static const char files[] =
     "Names of samplers, schedules, kernel paths, options and commands that other versions have and this one has not "
     "are refused\n"
     "with exit status 2; nothing is replaced in silence.\n"
-    "This version does not have embeddings and converting.\n"
     ".SH SEE ALSO\n"
     ".BR vulkaninfo (1),\n"
     ".BR ffmpeg (1)\n";
@@ -388,6 +402,7 @@ void cli_print_man(FILE *to)
     fputs(json_plan, to);
     fputs(json_more, to);
     fputs(formats, to);
+    fputs(models, to);
     fputs(model_folders, to);
     fputs(tensors, to);
     fputs(rest, to);

@@ -224,6 +224,15 @@ void cli_print_jobs(FILE *to, json_t *report)
         fputs("no job to resume\n", to);
 }
 
+void cli_print_convert(FILE *to, json_t *report)
+{
+    char text[32];
+    json_t *output = json_array_get(json_object_get(report, "outputs"), 0);
+    put_line(to, "vkanim: ", text_of(output, "path"));
+    fprintf(to, "vkanim: %" JSON_INTEGER_FORMAT " tensors, %s\n", json_integer_value(json_object_get(report, "tensors")),
+            cli_size_text(text, json_number_value(json_object_get(output, "bytes"))));
+}
+
 void cli_print_render(FILE *to, json_t *report)
 {
     char text[32];

@@ -7,8 +7,9 @@
 #define RENDER (VKA_FOR_RENDER | VKA_FOR_PLAN)
 #define NET    VKA_FOR_NET
 #define RESUME VKA_FOR_RESUME
-#define MODELS VKA_FOR_MODELS
-#define EVERY  (RENDER | NET | VKA_FOR_DEVICES | VKA_FOR_INSPECT | RESUME | MODELS)
+#define CONVERT VKA_FOR_CONVERT
+#define MODELS  VKA_FOR_MODELS
+#define EVERY   (RENDER | NET | VKA_FOR_DEVICES | VKA_FOR_INSPECT | RESUME | CONVERT | MODELS)
 #define LOCAL  VKA_MARK_LOCAL
 
 static const char g_prompt[] = "What to draw", g_models[] = "Models", g_clip[] = "The clip", g_sampling[] = "Sampling",
@@ -153,8 +154,9 @@ static const vka_option table[] = {
      "Colours of a GIF's palette, one of them for what does not change.", LOCAL},
     {"dither", 0, VKA_OPTION_CHOICE, "NAME", "floyd-steinberg", "floyd-steinberg sierra2-4a sierra2 heckbert bayer none", 0, 0,
      RENDER, g_output, "Dithering of a GIF.", LOCAL},
-    {"overwrite", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER | RESUME, g_output, "Replace files that exist.", LOCAL},
-    {"no-overwrite", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER, g_output,
+    {"overwrite", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER | RESUME | CONVERT, g_output,
+     "Replace files that exist.", LOCAL},
+    {"no-overwrite", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER | CONVERT, g_output,
      "Never replace files; without either, a terminal is asked and anything else refused.", LOCAL},
     {"verify", 0, VKA_OPTION_TEXT, "SHA256", NULL, NULL, 0, 0, RENDER, g_output,
      "Fail unless the frames' bytes have this hash.", LOCAL},
@@ -189,8 +191,8 @@ static const vka_option table[] = {
 
     {"json", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages,
      "Print the result on standard output as one JSON object.", VKA_MARK_COMMAND},
-    {"progress", 0, VKA_OPTION_CHOICE, "FORM", "auto", "auto bar plain json none", 0, 0, RENDER | NET | RESUME | MODELS, g_messages,
-     "Progress on standard error: auto is a bar on a terminal and plain lines elsewhere.", VKA_MARK_COMMAND},
+    {"progress", 0, VKA_OPTION_CHOICE, "FORM", "auto", "auto bar plain json none", 0, 0, RENDER | NET | RESUME | CONVERT | MODELS,
+     g_messages, "Progress on standard error: auto is a bar on a terminal and plain lines elsewhere.", VKA_MARK_COMMAND},
     {"quiet", 'q', VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages, "Errors only.", VKA_MARK_COMMAND},
     {"verbose", 'v', VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages,
      "Details: kernel and stage timings, names in files that nothing uses; twice: more of them.", VKA_MARK_COMMAND},

@@ -114,9 +114,13 @@ vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job
     if (st != VKA_OK)
         return st;
     st = make_guide(w, 1, err);
-    if (st == VKA_OK && w->setup.unet->in_channels != w->setup.unet->out_channels) {
-        st = vka_fail(err, VKA_E_INPUT, "this UNet takes %u channels: inpainting models cannot render from a prompt alone",
-                      w->setup.unet->in_channels);
+    uint32_t takes = w->setup.unet->in_channels;
+    if (st == VKA_OK && takes != w->setup.unet->out_channels) {
+        const char *what = takes == 9 ? "inpainting" : takes == 8 ? "instruct-pix2pix" : "such";
+        st = vka_fail(err, VKA_E_INPUT, "the UNet of '%s' takes %u channels: %s models cannot render from a prompt alone",
+                      w->setup.model_path, (unsigned)takes, what);
+        vka_error_why(err, "beside the noise they want %s, which this version cannot give",
+                      takes == 9 ? "a mask and a masked picture" : takes == 8 ? "a picture to change" : "other pictures");
     }
     if (st == VKA_OK && job->embeds)
         st = read_embeds(w, err);

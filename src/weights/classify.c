@@ -134,18 +134,21 @@ static void note(struct clues *c, const vka_weight *t)
 /* One or a few vectors as wide as a text encoder, and nothing else. */
 static bool is_embedding(const vka_safetensors *st)
 {
-    if (st->count == 0 || st->count > 2)
-        return false;
+    size_t vectors = 0;
     for (size_t i = 0; i < st->count; i++) {
         const vka_weight *t = &st->tensors[i];
+        if (strncmp(t->name, "string_to_token.", 16) == 0) /* numbers of the words, in the trainer's tokenizer */
+            continue;
+        if (++vectors > 2)
+            return false;
         uint64_t width = t->rank ? t->dims[t->rank - 1] : 0;
         bool named = !strcmp(t->name, "emb_params") || !strcmp(t->name, "clip_l") || !strcmp(t->name, "clip_g") ||
-                     t->name[0] == '<';
+                     t->name[0] == '<' || strncmp(t->name, "string_to_param.", 16) == 0;
         bool wide = width == 768 || width == 1024 || width == 1280;
         if (t->rank < 1 || t->rank > 2 || !vka_dtype_is_float(t->dtype) || (!named && (!wide || strchr(t->name, '.'))))
             return false;
     }
-    return true;
+    return vectors > 0;
 }
 
 static const char *family_of(const struct clues *c)
@@ -154,7 +157,7 @@ static const char *family_of(const struct clues *c)
         return "sdxl";
     if (c->sd2 || c->text_width == 1024)
         return "sd2";
-    return c->in_channels == 9 ? "sd15-inpaint" : "sd15";
+    return c->in_channels == 9 ? "sd15-inpaint" : c->in_channels == 8 ? "sd15-pix2pix" : "sd15";
 }
 
 void vka_classify(vka_classification *out, const vka_safetensors *st)

@@ -128,6 +128,20 @@ vka_status vka_inspect_parsed(vka_inspection *x, const vka_safetensors *st, cons
         count_tensor(x, &st->tensors[i]);
     if (c.note)
         add_note(x, "%s", c.note);
+    if (st->is_average)
+        add_note(x, "it holds only averaged (EMA) weights of the UNet, which are used");
+    for (size_t i = 0; i < st->count; i++)
+        if (st->tensors[i].scales) {
+            add_note(x, "its fp8 weights have scales");
+            break;
+        }
+    if (c.family && strcmp(c.family, "sd15-inpaint") == 0)
+        add_note(x, "its UNet takes 9 channels (a mask and a masked picture too): an inpainting model cannot render "
+                    "from a prompt alone");
+    if (c.family && strcmp(c.family, "sd15-pix2pix") == 0)
+        add_note(
+            x,
+            "its UNet takes 8 channels (a picture too): an instruct-pix2pix model cannot render from a prompt alone");
     if (c.kind == VKA_FILE_MOTION) {
         inspect_motion(x, st, path);
     } else if (c.kind == VKA_FILE_CHECKPOINT || c.kind == VKA_FILE_UNET || c.kind == VKA_FILE_VAE ||

@@ -30,7 +30,7 @@ const char *vka_file_kind_phrase(enum vka_file_kind kind);
 
 typedef struct vka_classification {
     enum vka_file_kind kind;
-    const char *family;  /* "sd15", "sd15-inpaint", "sd2", "sdxl" or NULL */
+    const char *family;  /* "sd15", "sd15-inpaint", "sd15-pix2pix", "sd2", "sdxl" or NULL */
     const char *dialect; /* "ldm", "diffusers", "original", "kohya", "peft" ... or NULL */
     const char *note;    /* a sentence about it, or NULL */
 } vka_classification;

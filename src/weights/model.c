@@ -9,12 +9,11 @@
 #include "weights/inspect.h"
 #include "weights/names.h"
 #include "weights/safetensors.h"
+#include "weights/shards.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MAX_SHARDS = 1000 };
 
 struct part {
     char *dir;          /* diffusers folder of the part; NULL when it is in the single file */
@@ -345,12 +344,6 @@ static vka_status read_file_into(vka_model *m, enum vka_part p, const char *path
     return VKA_OK;
 }
 
-/* A shard's name must stay in its folder. */
-static bool is_plain_name(const char *s)
-{
-    return s && s[0] && !strchr(s, '/') && !strchr(s, '\\') && strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
-}
-
 /* Every name of the index must be in one of the files opened since `first`. */
 static vka_status check_index(const vka_model *m, size_t first, json_t *map, const char *title, vka_error *err)
 {
@@ -367,23 +360,9 @@ static vka_status check_index(const vka_model *m, size_t first, json_t *map, con
 
 static vka_status read_index(vka_model *m, enum vka_part p, const char *index_path, vka_error *err)
 {
-    json_t *json = vka_json_load(index_path, err);
-    if (!json)
-        return VKA_E_INPUT;
-    json_t *map = json_object_get(json, "weight_map"), *shards = json_object();
-    vka_status s = VKA_OK;
+    json_t *map, *shards;
     size_t first = m->file_count;
-    if (!json_is_object(map) || !shards)
-        s = vka_fail(err, VKA_E_INPUT, "'%s' has no weight_map", index_path);
-    for (void *it = json_object_iter(map); s == VKA_OK && it; it = json_object_iter_next(map, it)) {
-        const char *file = json_string_value(json_object_iter_value(it));
-        if (!is_plain_name(file))
-            s = vka_fail(err, VKA_E_INPUT, "'%s' names a shard that is not a plain file name", index_path);
-        else if (!json_object_get(shards, file) && json_object_set_new(shards, file, json_true()) != 0)
-            s = no_memory(m, err);
-    }
-    if (s == VKA_OK && json_object_size(shards) > MAX_SHARDS)
-        s = vka_fail(err, VKA_E_INPUT, "'%s' names more than %d shards", index_path, (int)MAX_SHARDS);
+    vka_status s = vka_shards_read(&map, &shards, index_path, err);
     for (void *it = json_object_iter(shards); s == VKA_OK && it; it = json_object_iter_next(shards, it)) {
         char *path = vka_path_join(m->part[p].dir, json_object_iter_key(it));
         s = path ? read_file_into(m, p, path, err) : no_memory(m, err);
@@ -392,7 +371,7 @@ static vka_status read_index(vka_model *m, enum vka_part p, const char *index_pa
     if (s == VKA_OK)
         s = check_index(m, first, map, vka_weights_title(m->part[p].weights), err);
     json_decref(shards);
-    json_decref(json);
+    json_decref(map);
     return s;
 }
 
@@ -494,7 +473,9 @@ static void settle_family(vka_model *m, enum vka_part p)
 {
     const vka_unet_config *u = &m->part[p].config.unet;
     if (p == VKA_PART_UNET && !m->family)
-        m->family = u->in_channels == 9 ? "sd15-inpaint" : u->cross_attention_dim == 1024 ? "sd2" : "sd15";
+        m->family = u->in_channels == 9            ? "sd15-inpaint"
+                    : u->in_channels == 8          ? "sd15-pix2pix"
+                    : u->cross_attention_dim == 1024 ? "sd2" : "sd15";
 }
 
 static vka_status read_part(vka_model *m, enum vka_part p, vka_error *err)

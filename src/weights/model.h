@@ -3,7 +3,7 @@
  * A path may be
  *   - a diffusers folder (unet/, vae/, text_encoder/, tokenizer/, scheduler/; any may be absent until asked for),
  *   - one such part's own folder (config.json and weights), e.g. for --vae,
- *   - a single .safetensors file with LDM names (a "checkpoint"; any of its parts may be absent), or one part's file.
+ *   - a single file (.safetensors, .ckpt ...: weights/file.h) with LDM names (a "checkpoint"; any of its parts may be absent), or one part's file.
  * Parts are opened when first asked for.  Names in the tables are diffusers', whatever the file says. */
 #ifndef VKA_WEIGHTS_MODEL_H
 #define VKA_WEIGHTS_MODEL_H
@@ -27,7 +27,7 @@ vka_status vka_model_open(vka_model **out, const char *path, vka_error *err);
 vka_status vka_model_open_parsed(vka_model **out, const vka_safetensors *st, vka_error *err);
 void vka_model_close(vka_model *m); /* NULL is fine; every table and config of it goes too */
 const char *vka_model_path(const vka_model *m);
-/* "sd15", "sd15-inpaint", "sd2", "sdxl", or NULL when it is not known (yet). */
+/* "sd15", "sd15-inpaint", "sd15-pix2pix", "sd2", "sdxl", or NULL when it is not known (yet). */
 const char *vka_model_family(const vka_model *m);
 
 /* The part's tensors; opened on the first call.  NULL with VKA_E_INPUT and the part's name when it is absent, damaged

@@ -48,5 +48,13 @@ const char *vka_safetensors_metadata(const vka_safetensors *st, const char *key)
  * within one size in the order given.  VKA_E_OUTPUT when the file cannot be written. */
 vka_status vka_safetensors_write(const char *path, const vka_weight *tensors, size_t count,
                                  const char *const (*metadata)[2], size_t metadata_count, vka_error *err);
+/* The same, asking `watch` (NULL: nobody) after every few MB whether to go on; false there is VKA_E_STOPPED. */
+struct vka_write_watch {
+    bool (*go_on)(void *user, uint64_t done, uint64_t total); /* bytes of the tensors */
+    void *user;
+};
+vka_status vka_safetensors_write_watched(const char *path, const vka_weight *tensors, size_t count,
+                                         const char *const (*metadata)[2], size_t metadata_count,
+                                         const struct vka_write_watch *watch, vka_error *err);
 
 #endif

@@ -65,8 +65,40 @@ static char *make_header(const vka_weight *tensors, const size_t *order, size_t 
     return text;
 }
 
+/* Where the writing of a file is. */
+struct progress {
+    const struct vka_write_watch *watch;
+    uint64_t done, total;
+};
+
+static vka_status write_tensor(vka_outfile *out, const vka_weight *t, struct progress *p, vka_error *err)
+{
+    enum { PIECE = 16 << 20 };
+    uint64_t bytes = 0;
+    if (!tensor_bytes(t, &bytes) || bytes > SIZE_MAX)
+        return vka_fail(err, VKA_E_INTERNAL, "a tensor is larger than this machine's memory");
+    const uint8_t *data = t->data;
+    vka_status s = VKA_OK;
+    for (uint64_t at = 0; s == VKA_OK && at < bytes;) {
+        size_t n = bytes - at < PIECE ? (size_t)(bytes - at) : (size_t)PIECE;
+        s = vka_out_write(out, data + at, n, err);
+        at += n;
+        p->done += n;
+        if (s == VKA_OK && p->watch && !p->watch->go_on(p->watch->user, p->done, p->total))
+            s = vka_fail(err, VKA_E_STOPPED, "stopped");
+    }
+    return s;
+}
+
 vka_status vka_safetensors_write(const char *path, const vka_weight *tensors, size_t count,
                                  const char *const (*metadata)[2], size_t metadata_count, vka_error *err)
+{
+    return vka_safetensors_write_watched(path, tensors, count, metadata, metadata_count, NULL, err);
+}
+
+vka_status vka_safetensors_write_watched(const char *path, const vka_weight *tensors, size_t count,
+                                         const char *const (*metadata)[2], size_t metadata_count,
+                                         const struct vka_write_watch *watch, vka_error *err)
 {
     size_t *order = vka_calloc(count + 1, sizeof *order), n = 0, length = 0;
     if (!order)
@@ -88,12 +120,14 @@ vka_status vka_safetensors_write(const char *path, const vka_weight *tensors, si
         s = vka_out_write(&out, prefix, 8, err);
         if (s == VKA_OK)
             s = vka_out_write(&out, header, length, err);
-        for (size_t k = 0; s == VKA_OK && k < count; k++) {
+        struct progress p = {.watch = watch};
+        for (size_t k = 0; k < count; k++) {
             uint64_t bytes = 0;
-            tensor_bytes(&tensors[order[k]], &bytes);
-            s = bytes > SIZE_MAX ? vka_fail(err, VKA_E_INTERNAL, "a tensor is larger than this machine's memory")
-                                 : vka_out_write(&out, tensors[order[k]].data, (size_t)bytes, err);
+            tensor_bytes(&tensors[k], &bytes);
+            p.total += bytes;
         }
+        for (size_t k = 0; s == VKA_OK && k < count; k++)
+            s = write_tensor(&out, &tensors[order[k]], &p, err);
         if (s == VKA_OK)
             s = vka_out_commit(&out, err);
         else

@@ -64,7 +64,10 @@ fails 2 "unknown command 'renders'" renders
 fails 2 "vkanim -p 'a red ball'" 'a red ball'
 fails 2 "unexpected argument 'red'" -p a red ball
 fails 2 'put the command first: vkanim devices' -q devices
-fails 2 'not in this version' convert
+fails 2 'wants two files' convert
+fails 2 'wants two files' convert a.ckpt
+fails 2 'unexpected' convert a b c
+fails 2 'takes no --steps' convert a b --steps 5
 fails 2 'unexpected' resume one two
 fails 2 'takes no --steps' resume --steps 5
 fails 3 'there is no job' resume nope
@@ -304,6 +307,36 @@ object
 says '"kind": *"motion-module"'
 says '"error": *{"code": *3'
 
+# ---- convert ----
+torch="$sources/tests/golden/torch"
+fails 3 'cannot open' convert nope.ckpt x.safetensors
+fails 3 "names 'posix.system'" convert "$torch/attack.ckpt" x.safetensors
+[ -e executed ] && bad 'a pickle was executed'
+fails 3 'strided view' convert "$torch/transposed.pt" x.safetensors
+fails 2 'of another kind' convert "$torch/wrapped.ckpt" x.ckpt
+fails 7 'cannot write' convert "$torch/wrapped.ckpt" no/such/folder/x.safetensors
+[ -e x.safetensors ] && bad 'a failed convert left a file'
+run 0 convert "$torch/wrapped.ckpt" x.safetensors
+[ -s out ] && bad 'convert wrote to stdout'
+fails 7 'is there already' convert "$torch/wrapped.ckpt" x.safetensors
+fails 7 'is there already' convert --overwrite --no-overwrite "$torch/wrapped.ckpt" x.safetensors
+fails 2 'to itself' convert --overwrite x.safetensors ./x.safetensors
+run 0 convert --json --overwrite "$torch/embedding.pt" x.safetensors
+object
+says '"tensors":2'
+run 0 inspect --json x.safetensors
+says '"F16", *"I64"'
+says '"kind": *"embedding"'
+run 0 convert -q x.safetensors y.safetensors # of safetensors: the same again
+silent
+cmp -s x.safetensors y.safetensors || bad 'a converted file converts to another'
+printf '{"weight_map":{"block.0.weight":"x.safetensors","string_to_param.*":"y.safetensors"}}' >all.safetensors.index.json
+run 0 convert -q --overwrite "$torch/wrapped.ckpt" x.safetensors
+run 0 convert --json all.safetensors.index.json z.safetensors
+says '"tensors":5'
+printf '{"weight_map":{"not.there":"x.safetensors"}}' >all.safetensors.index.json
+fails 3 'not.there' convert all.safetensors.index.json zz.safetensors
+
 # ---- --progress json: stderr is objects only ----
 "$vkanim" -p x -m /nonexistent --progress json >out 2>err </dev/null
 [ $? = 3 ] || bad 'exit code with --progress json'
@@ -331,13 +364,13 @@ run 0 --version
 silent
 says '^vkanim [0-9]*\.[0-9]*\.[0-9]*$'
 for help in --help -h 'help render' 'help plan' 'plan --help' 'devices --help' 'inspect -h' 'net --help' 'help net' \
-    'resume --help' 'help resume' 'help models'; do
+    'resume --help' 'help resume' 'convert --help' 'help convert' 'help models'; do
     # shellcheck disable=SC2086
     run 0 $help
     silent
     says '^usage: vkanim'
     [ "$(awk 'length > 80' out)" ] && bad "'vkanim $help' has lines over 80 columns"
-    grep -qe 'heun\|karras\|convert' out && bad "'vkanim $help' lists what does not work"
+    grep -qe 'heun\|karras' out && bad "'vkanim $help' lists what does not work"
 done
 run 0 --help
 for option in --prompt --output --sampler --vram --json; do says "^ .*$option "; done
