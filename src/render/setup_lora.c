@@ -61,11 +61,10 @@ static void warn(const struct vka_setup *s, const struct vka_setup_lora *l)
     const vka_lora_info *f = vka_lora_describe(l->file);
     const vka_motion_info *m = s->motion_info;
     if (l->fit.unknown)
-        vka_logf(s->log, VKA_LOG_WARN, "'%s': %zu of its %zu layers are not in this model: %s%s", l->path, l->fit.unknown, f->modules,
-                 l->fit.names, l->fit.unknown > 3 ? ", ..." : "");
-    if (f->strangers)
-        vka_logf(s->log, VKA_LOG_WARN, "'%s': %zu tensors are of no LoRA form that is known, for example '%s'", l->path, f->strangers,
-                 f->stranger);
+        vka_logf(s->log, VKA_LOG_WARN, "'%s': %zu of its %zu tensors belong to no layer of this model, such as %s", l->path,
+                 l->fit.unknown, f->tensors, l->fit.names);
+    if (vka_lora_is_motion(l->file) && !l->motion && !l->prompted)
+        vka_logf(s->log, VKA_LOG_WARN, "'%s' changes motion: --motion-lora is its option", l->path);
     if (vka_lora_is_motion(l->file) && m && m->variant != VKA_MOTION_V2 && m->variant != VKA_MOTION_LIGHTNING)
         vka_logf(s->log, VKA_LOG_WARN, "'%s' was made for a v2 motion module: it does little or nothing to the %s module '%s'", l->path,
                  vka_motion_variant_name(m->variant), s->motion_path ? s->motion_path : "");

@@ -97,10 +97,12 @@ static vka_status judge(const vka_lora *l, struct vka_lora_module *m, vka_error 
 static void turn_glora(struct vka_lora_module *m)
 {
     const vka_weight **t = m->t;
-    bool now = second(t[VKA_LORA_A1]) == rows(t[VKA_LORA_A2]) && second(t[VKA_LORA_B1]) == rows(t[VKA_LORA_B2]) &&
-               rest(t[VKA_LORA_A1]) == rows(t[VKA_LORA_A2]) && rest(t[VKA_LORA_B1]) == rows(t[VKA_LORA_B2]);
-    bool old = rest(t[VKA_LORA_A2]) == rows(t[VKA_LORA_A1]) && rest(t[VKA_LORA_B2]) == rows(t[VKA_LORA_B1]);
-    if (now || !old || t[VKA_LORA_BM])
+    if (t[VKA_LORA_BM])
+        return;
+    uint64_t now = rows(t[VKA_LORA_A2]), old = rows(t[VKA_LORA_A1]);
+    bool is_now = rest(t[VKA_LORA_A1]) == now && rest(t[VKA_LORA_B1]) == now && rows(t[VKA_LORA_B2]) == now;
+    bool is_old = rest(t[VKA_LORA_A2]) == old && rest(t[VKA_LORA_B2]) == old && rows(t[VKA_LORA_B1]) == old;
+    if (!is_old || (is_now && now <= old)) /* of a square layer the smaller one is the rank */
         return;
     const vka_weight *a = t[VKA_LORA_A1], *b = t[VKA_LORA_B1];
     t[VKA_LORA_A1] = t[VKA_LORA_A2];
@@ -203,6 +205,19 @@ static vka_status find_scale(const vka_lora *l, struct vka_lora_module *m, vka_e
     return VKA_OK;
 }
 
+static vka_status check_numbers(const vka_lora *l, const struct vka_lora_module *m, vka_error *err)
+{
+    for (int i = 0; i < VKA_LORA_HADA; i++) {
+        const vka_weight *t = m->t[i];
+        bool any = i == VKA_LORA_ON_INPUT || i == VKA_LORA_ALPHA;
+        if (t && (!vka_weight_count(t) || (!any && !vka_dtype_is_float(t->dtype))))
+            return damaged(l, t->name, "holds no floating-point numbers", err);
+        if (t && (t->rank == 3 || t->rank > 4))
+            return damaged(l, t->name, "has a shape of no LoRA", err);
+    }
+    return VKA_OK;
+}
+
 static vka_status check_ranks(const vka_lora *l, const struct vka_lora_module *m, vka_error *err)
 {
     static const struct {
@@ -212,9 +227,6 @@ static vka_status check_ranks(const vka_lora *l, const struct vka_lora_module *m
                  {VKA_LORA_KIND_LOHA, VKA_LORA_W2A, VKA_LORA_W2B},  {VKA_LORA_KIND_LOKR, VKA_LORA_W1A, VKA_LORA_W1B},
                  {VKA_LORA_KIND_LOKR, VKA_LORA_W2A, VKA_LORA_W2B},  {VKA_LORA_KIND_GLORA, VKA_LORA_A1, VKA_LORA_A2},
                  {VKA_LORA_KIND_GLORA, VKA_LORA_B1, VKA_LORA_B2}};
-    for (size_t i = 0; i < VKA_LORA_ROLES; i++)
-        if (m->t[i] && (!vka_weight_count(m->t[i]) || (!vka_dtype_is_float(m->t[i]->dtype) && i != VKA_LORA_ON_INPUT && i != VKA_LORA_ALPHA)))
-            return damaged(l, m->t[i]->name, "holds no floating-point numbers", err);
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         const vka_weight *a = m->t[pairs[i].left], *b = m->t[pairs[i].right];
         if (m->kind != pairs[i].kind || !a || !b)
@@ -224,7 +236,7 @@ static vka_status check_ranks(const vka_lora *l, const struct vka_lora_module *m
         if (middle) /* whose shape is checked with the layer's */
             continue;
         if (second(a) != rows(b) || rest(a) != rows(b)) {
-            if (second(b) == rows(a) && rest(b) == rows(a))
+            if (second(b) == rows(a) && rest(b) == rows(a) && rows(a) < rest(a) && rest(b) < rows(b))
                 return damaged(l, m->name, "has its up and its down swapped", err);
             char x[96], y[96];
             vka_weight_shape_text(a, x, sizeof x);
@@ -325,8 +337,11 @@ static void describe(vka_lora *l)
     vka_lora_info *f = &l->info;
     bool locon = false;
     f->modules = l->count;
+    f->tensors = l->st->count;
     for (size_t i = 0; i < l->count; i++) {
         const struct vka_lora_module *m = &l->modules[i];
+        if (m->fault)
+            continue;
         const char *a = algorithm_of(m);
         bool motion = strstr(m->plain, "motion_modules") != NULL;
         f->motion += motion;
@@ -350,13 +365,16 @@ static void describe(vka_lora *l)
             f->alpha_high = f->alpha_high != 0 && f->alpha_high > m->alpha ? f->alpha_high : m->alpha;
         }
         const vka_weight *down = m->t[VKA_LORA_DOWN];
+        f->second_text = f->second_text || m->side == VKA_LORA_OTHER;
         if (down && !motion && strstr(m->plain, "attn2") && strstr(m->plain, "to_k"))
             f->text_width = rest(down);
-        if (m->side == VKA_LORA_OTHER)
-            f->text_width = 2048; /* a second text encoder */
     }
     if (locon && f->algorithm && !strcmp(f->algorithm, "lora"))
         f->algorithm = "locon";
+    if (f->second_text)
+        f->text_width = 2048;
+    if (!f->algorithm)
+        f->algorithm = "lora"; /* every module has a fault */
     const char *name = l->count ? l->modules[0].name : "";
     bool peft = l->count && l->modules[0].t[VKA_LORA_DOWN] && strstr(l->modules[0].t[VKA_LORA_DOWN]->name, ".lora_A.");
     f->dialect = !strncmp(name, "lora_", 5) || !strncmp(name, "lycoris_", 8) ? "kohya"
@@ -372,13 +390,20 @@ static vka_status read_modules(vka_lora *l, vka_error *err)
         drop_strangers(l);
     for (size_t i = 0; s == VKA_OK && i < l->count; i++) {
         struct vka_lora_module *m = &l->modules[i];
-        s = judge(l, m, err);
-        if (s == VKA_OK && m->kind == VKA_LORA_KIND_GLORA)
-            turn_glora(m);
-        if (s == VKA_OK)
-            s = check_ranks(l, m, err);
-        if (s == VKA_OK)
-            s = find_scale(l, m, err);
+        vka_error e = {0};
+        if (judge(l, m, &e) == VKA_OK && check_numbers(l, m, &e) == VKA_OK) {
+            if (m->kind == VKA_LORA_KIND_GLORA)
+                turn_glora(m);
+            if (check_ranks(l, m, &e) == VKA_OK)
+                find_scale(l, m, &e);
+        }
+        if (e.status == VKA_OK)
+            continue;
+        vka_error *fault = vka_arena_alloc(&l->arena, sizeof *fault);
+        if (!fault)
+            return no_memory(l, err);
+        *fault = e;
+        m->fault = fault;
     }
     if (s == VKA_OK && !l->count) {
         bool oft = false;

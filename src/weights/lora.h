@@ -34,16 +34,19 @@ typedef struct vka_lora vka_lora;
 typedef struct vka_lora_info {
     const char *algorithm; /* "lora", "locon", "loha", "lokr", "glora", "full", "norm", "ia3", "dora" or "mixed" */
     const char *dialect;   /* "kohya", "diffusers", "peft", "animatediff" */
+    size_t tensors;               /* in the file */
     size_t modules, motion, text; /* layers changed; of them in motion modules and in text encoders */
     uint32_t rank_low, rank_high; /* 0: no ranks */
     double alpha_low, alpha_high; /* where the file says; else 0 */
     size_t strangers;             /* tensors that no rule knows */
     const char *stranger;         /* the first of them */
+    bool second_text;             /* it has layers of a second text encoder: SDXL */
     uint64_t text_width;          /* of cross-attention keys: 768 in SD1.5, 2048 in SDXL; 0: not known */
 } vka_lora_info;
 
 /* A file of any format that is read, or a folder with adapter_model.safetensors.  VKA_E_INPUT with a sentence when it is no
- * LoRA, or one that contradicts itself: a half without the other, ranks that differ, an alpha that is no number. */
+ * LoRA, or has two tensors for one place.  A module that contradicts itself (a half without the other, ranks that differ, an
+ * alpha that is no number) is refused when its layer is there. */
 vka_status vka_lora_open(vka_lora **out, const char *path, vka_error *err);
 /* The same over a parsed file that the caller keeps open. */
 vka_status vka_lora_open_parsed(vka_lora **out, const vka_safetensors *st, vka_error *err);
@@ -66,8 +69,9 @@ struct vka_lora_tables {
 
 /* What became of a file in a mix. */
 typedef struct vka_lora_fit {
-    size_t applied, elsewhere, unknown; /* modules: in the tables; for a part that is not open; of no layer */
-    char names[200];                    /* the first of the unknown ones, as in the file */
+    size_t applied, elsewhere; /* modules: in the tables; for a part that is not open */
+    size_t unknown;            /* tensors of the file that belong to no layer, or to no LoRA form that is known */
+    char names[200];           /* what the first of them are for, as in the file */
 } vka_lora_fit;
 
 typedef struct vka_lora_mix vka_lora_mix;

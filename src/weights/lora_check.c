@@ -100,6 +100,9 @@ vka_status vka_lora_check(const vka_lora *l, const struct vka_lora_module *m, co
                 (!size || vka_weight_count(size) == s.rows);
     if (fits)
         return VKA_OK;
+    const vka_weight *up = m->t[VKA_LORA_UP], *down = m->t[VKA_LORA_DOWN];
+    if (m->kind == VKA_LORA_KIND_LORA && !m->t[VKA_LORA_MID] && is(up, first(up), s.in * s.taps) && is(down, s.rows, first(up)))
+        return vka_fail(err, VKA_E_INPUT, "'%.200s' is damaged: '%.160s' has its up and its down swapped", vka_lora_file(l), m->name);
     char there[96], here[96] = "";
     vka_weight_shape_text(base, there, sizeof there);
     for (size_t i = 0; !here[0] && i < sizeof telling / sizeof *telling; i++)

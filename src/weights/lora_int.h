@@ -72,6 +72,7 @@ struct vka_lora_module {
     uint64_t rank; /* 0: none */
     double scale, alpha;
     bool has_alpha;
+    const vka_error *fault; /* what is wrong with it, told when it is wanted; NULL: nothing */
 };
 
 struct vka_lora {

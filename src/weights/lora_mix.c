@@ -614,18 +614,42 @@ static bool is_twice(const vka_lora_mix *m, const vka_weight *base)
     return t && t->last && t->last->file == m->count;
 }
 
+/* Whether all of a module's numbers are numbers. */
+static bool is_finite(const struct vka_lora_module *module)
+{
+    float some[1024];
+    for (int r = 0; r < VKA_LORA_HADA; r++)
+        for (size_t i = 0, n = count(module->t[r]); i < n; i += 1024) {
+            size_t here = n - i < 1024 ? n - i : 1024;
+            vka_lora_read(module->t[r], i, here, some);
+            float sum = 0; /* 0 * x is NaN for what is no number */
+            for (size_t k = 0; k < here; k++)
+                sum += 0 * some[k];
+            if (sum != 0 || isnan(sum))
+                return false;
+        }
+    return true;
+}
+
 static vka_status add_module(vka_lora_mix *m, const vka_lora *l, const struct vka_lora_module *module, vka_weights *table,
                              const char *layer, bool text, vka_error *err)
 {
     const vka_weight *weight = vka_weights_findf(table, "%s.weight", layer), *bias = vka_weights_findf(table, "%s.bias", layer);
     const vka_weight *more = module->t[VKA_LORA_DIFF_B] ? module->t[VKA_LORA_DIFF_B] : module->t[VKA_LORA_UP_BIAS];
     bool whole = module->kind != VKA_LORA_KIND_ADD || module->t[VKA_LORA_DIFF];
+    if (module->fault) {
+        if (err && err->status == VKA_OK)
+            *err = *module->fault;
+        return module->fault->status;
+    }
     vka_status s = vka_lora_check(l, module, weight, err);
     if (s == VKA_OK && more && (!bias || vka_weight_count(more) != vka_weight_count(bias)))
         s = vka_fail(err, VKA_E_INPUT, "the LoRA '%.200s' does not fit the model: '%.160s' changes a bias that the layer has not",
                      l->path, module->name);
     if (s == VKA_OK && ((whole && is_twice(m, weight)) || (more && is_twice(m, bias))))
         s = vka_fail(err, VKA_E_INPUT, "'%.200s' is damaged: '%.160s' is there twice, under two names", l->path, module->name);
+    if (s == VKA_OK && !is_finite(module))
+        s = vka_fail(err, VKA_E_INPUT, "'%.200s' is damaged: '%.160s' holds NaN or infinity", l->path, module->name);
     if (s != VKA_OK)
         return s;
     if ((whole && !append(m, target_of(m, table, weight, false, text), module)) ||
@@ -634,16 +658,27 @@ static vka_status add_module(vka_lora_mix *m, const vka_lora *l, const struct vk
     return VKA_OK;
 }
 
-static void note_unknown(vka_lora_fit *fit, const char *name)
+static void note_unknown(vka_lora_fit *fit, const char *name, size_t tensors)
 {
     size_t at = strlen(fit->names);
-    if (fit->unknown++ < 3 && at + strlen(name) + 3 < sizeof fit->names)
+    fit->unknown += tensors;
+    if (at + strlen(name) + 3 < sizeof fit->names)
         snprintf(fit->names + at, sizeof fit->names - at, "%s%s", at ? ", " : "", name);
+}
+
+static size_t tensors_of(const struct vka_lora_module *module)
+{
+    size_t n = 0;
+    for (int r = 0; r < VKA_LORA_HADA; r++)
+        n += module->t[r] != NULL;
+    return n;
 }
 
 static vka_status nothing_fits(const vka_lora *l, const vka_lora_fit *fit, vka_error *err)
 {
     uint64_t width = l->info.text_width;
+    if (l->info.second_text)
+        return vka_fail(err, VKA_E_INPUT, "the LoRA '%.200s' is for SDXL: it changes a second text encoder, which this model has not", l->path);
     vka_fail(err, VKA_E_INPUT, "the LoRA '%.200s' is for another kind of model: none of its %zu layers is in this one", l->path, l->count);
     if (width >= 1024)
         vka_error_why(err, "its text is %llu wide, as %s's", (unsigned long long)width,
@@ -690,11 +725,13 @@ vka_status vka_lora_mix_add(vka_lora_mix *m, const vka_lora *l, const struct vka
         } else if (module->side != VKA_LORA_OTHER && !table[k] && !(motion && tables->unet))
             fit->elsewhere++;
         else
-            note_unknown(fit, module->name);
+            note_unknown(fit, module->name, tensors_of(module));
     }
+    if (l->info.strangers)
+        note_unknown(fit, l->info.stranger, l->info.strangers);
     for (int k = 0; k < VKA_LORA_TABLES; k++)
         vka_lora_names_free(&names[k]);
-    if (s == VKA_OK && !fit->applied && !fit->elsewhere)
+    if (s == VKA_OK && ((!fit->applied && fit->unknown) || l->info.second_text))
         s = nothing_fits(l, fit, err);
     if (s != VKA_OK)
         return s;
