@@ -64,14 +64,24 @@ static int stopped(const vka_ticker *t)
     return t && t->tick ? t->tick(t->user) : 0;
 }
 
-static vka_status pack_all(struct vka_exec *e, const vka_ticker *ticker, vka_error *err)
+/* Whether what its source does to a weight's numbers may have changed. */
+static bool has_changes(const struct vka_weight_recipe *r)
+{
+    for (uint32_t i = 0; i < r->sources; i++)
+        if (r->source[i].changes)
+            return true;
+    return false;
+}
+
+/* Packs all weights, or those with changes, to where the plan has them. */
+static vka_status pack_weights(struct vka_exec *e, bool all, const vka_ticker *ticker, vka_error *err)
 {
     const struct vka_graph *g = e->plan->graph;
     void *staging = NULL;
     size_t capacity = 0;
     vka_status s = VKA_OK;
     for (uint32_t t = 1; t < g->tensor_count && s == VKA_OK; t++) {
-        if (g->tensors[t].role != VKA_WEIGHT)
+        if (g->tensors[t].role != VKA_WEIGHT || !(all || has_changes(g->tensors[t].recipe)))
             continue;
         const struct vka_place *at = &e->plan->places[t];
         vka_block *block = at->streamed ? e->host[at->host_block] : e->weights[at->block];
@@ -95,6 +105,11 @@ static vka_status pack_all(struct vka_exec *e, const vka_ticker *ticker, vka_err
     }
     free(staging);
     return s;
+}
+
+vka_status vka_exec_repack(struct vka_exec *e, const vka_ticker *ticker, vka_error *err)
+{
+    return pack_weights(e, false, ticker, err);
 }
 
 vka_status vka_exec_create(struct vka_exec **out, vka_gpu *gpu, struct vka_plan *plan,
@@ -129,7 +144,7 @@ vka_status vka_exec_create(struct vka_exec **out, vka_gpu *gpu, struct vka_plan 
             e->addresses[i] = e->arena[i]->address;
     }
     if (s == VKA_OK)
-        s = pack_all(e, ticker, err);
+        s = pack_weights(e, true, ticker, err);
     if (s != VKA_OK)
         vka_exec_destroy(&e);
     *out = e;

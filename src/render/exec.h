@@ -61,6 +61,10 @@ vka_status vka_exec_create(struct vka_exec **out, vka_gpu *gpu, struct vka_plan 
                            const struct vka_kernel_table *table, const vka_ticker *ticker, vka_error *err);
 void vka_exec_destroy(struct vka_exec **exec);
 
+/* Packs again the weights whose numbers have changes (vka_weight_data.changes), resident and streamed, where they are; no run is
+ * under way.  The next run must be a first one: what is made once per prompt depends on weights. */
+vka_status vka_exec_repack(struct vka_exec *exec, const vka_ticker *ticker, vka_error *err);
+
 /* Where an input or output of the graph lies. */
 void vka_exec_bind(struct vka_exec *exec, vka_tensor t, uint64_t address);
 /* Records the lists for what is bound, and proves them free of hazards. */

@@ -121,6 +121,11 @@ vka_status vka_netrun_start(struct vka_netrun *run, vka_gpu *gpu, const vka_tick
     return vka_exec_create(&run->exec, gpu, plan, &run->table, ticker, err);
 }
 
+vka_status vka_netrun_repack(struct vka_netrun *run, const vka_ticker *ticker, vka_error *err)
+{
+    return run->exec ? vka_exec_repack(run->exec, ticker, err) : VKA_OK;
+}
+
 void vka_netrun_end(struct vka_netrun *run)
 {
     vka_exec_destroy(&run->exec);

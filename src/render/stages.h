@@ -128,6 +128,8 @@ vka_status vka_unet_stage_make_windows(const struct vka_unet_stage *s, struct vk
 vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err);
 /* context [prompts][tokens][text_width]; index [branches * frames]: each sample's prompt. */
 vka_status vka_unet_stage_prompt(struct vka_unet_stage *s, const float *context, const int32_t *index, vka_error *err);
+/* After LoRAs got other weights: packs again what they change.  What is computed once per prompt is computed again. */
+vka_status vka_unet_stage_repack(struct vka_unet_stage *s, const vka_ticker *ticker, vka_error *err);
 /* Another index: other rows of the same context. */
 void vka_unet_stage_index(struct vka_unet_stage *s, const int32_t *index);
 /* Other weights of the prompt's parts. */

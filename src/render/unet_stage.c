@@ -396,6 +396,12 @@ void vka_unet_stage_weigh(struct vka_unet_stage *s, const double *weight)
     memcpy(s->guide_rule.weight, weight, s->guide_rule.parts * sizeof *weight);
 }
 
+vka_status vka_unet_stage_repack(struct vka_unet_stage *s, const vka_ticker *ticker, vka_error *err)
+{
+    s->first = true;
+    return vka_netrun_repack(&s->unet, ticker, err);
+}
+
 vka_status vka_unet_stage_set(struct vka_unet_stage *s, enum vka_slot slot, const float *planes, vka_error *err)
 {
     if (s->parked) {
