@@ -2,6 +2,7 @@
 #include "weights/inspect.h"
 
 #include "weights/file.h"
+#include "weights/lora_int.h"
 #include "weights/model.h"
 #include "weights/motion.h"
 
@@ -89,6 +90,23 @@ static void inspect_motion(vka_inspection *x, const vka_safetensors *st, const c
     vka_weights_free(w);
 }
 
+static void note_lora(void *user, const char *text)
+{
+    add_note(user, "%s", text);
+}
+
+static void inspect_lora(vka_inspection *x, const vka_safetensors *st)
+{
+    vka_lora *l;
+    vka_error e = {0};
+    if (vka_lora_open_parsed(&l, st, &e) == VKA_OK) {
+        x->variant = vka_lora_describe(l)->algorithm;
+        vka_lora_notes(l, note_lora, x);
+        vka_lora_close(l);
+    } else
+        note_error(x, &e);
+}
+
 /* Opens every part that is there, so that what is wrong with it gets a note. */
 static void inspect_parts(vka_inspection *x, vka_model *m, bool count)
 {
@@ -144,6 +162,8 @@ vka_status vka_inspect_parsed(vka_inspection *x, const vka_safetensors *st, cons
             "its UNet takes 8 channels (a picture too): an instruct-pix2pix model cannot render from a prompt alone");
     if (c.kind == VKA_FILE_MOTION) {
         inspect_motion(x, st, path);
+    } else if (c.kind == VKA_FILE_LORA || c.kind == VKA_FILE_MOTION_LORA) {
+        inspect_lora(x, st);
     } else if (c.kind == VKA_FILE_CHECKPOINT || c.kind == VKA_FILE_UNET || c.kind == VKA_FILE_VAE ||
                c.kind == VKA_FILE_TEXT) {
         vka_model *m;
@@ -161,7 +181,8 @@ static vka_status inspect_folder(vka_inspection *x, const char *path, vka_error 
 {
     vka_model *model;
     vka_motion *motion;
-    vka_error model_error = {0}, motion_error = {0};
+    vka_lora *lora; /* PEFT's folder */
+    vka_error model_error = {0}, motion_error = {0}, lora_error = {0};
     if (vka_model_open(&model, path, &model_error) == VKA_OK) {
         bool whole = vka_model_has(model, VKA_PART_UNET) || !vka_model_has(model, VKA_PART_VAE);
         x->kind = whole ? VKA_FILE_CHECKPOINT : VKA_FILE_VAE;
@@ -174,6 +195,13 @@ static vka_status inspect_folder(vka_inspection *x, const char *path, vka_error 
             count_tensor(x, vka_weights_at(w, i));
         describe_motion(x, vka_motion_describe(motion), w);
         vka_motion_close(motion);
+    } else if (vka_lora_open(&lora, path, &lora_error) == VKA_OK) {
+        x->kind = vka_lora_is_motion(lora) ? VKA_FILE_MOTION_LORA : VKA_FILE_LORA;
+        x->variant = vka_lora_describe(lora)->algorithm;
+        for (size_t i = 0; i < lora->st->count; i++)
+            count_tensor(x, &lora->st->tensors[i]);
+        vka_lora_notes(lora, note_lora, x);
+        vka_lora_close(lora);
     } else {
         if (err && err->status == VKA_OK)
             *err = model_error;
