@@ -152,7 +152,10 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint64_t seed, bool f
     json_t *o = json_object();
     bool whole = o != NULL;
     char beta[80];
-    snprintf(beta, sizeof beta, "%s:%.10g:%.10g", vka_beta_name(p->beta), p->beta_start, p->beta_end);
+    if (p->beta == VKA_BETA_COSINE)
+        snprintf(beta, sizeof beta, "%s", vka_beta_name(p->beta));
+    else
+        snprintf(beta, sizeof beta, "%s:%.10g:%.10g", vka_beta_name(p->beta), p->beta_start, p->beta_end);
     for (char *c = beta; *c; c++) /* some locales write a comma */
         if (*c == ',')
             *c = '.';
@@ -194,6 +197,10 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint64_t seed, bool f
         vka_report_put(&whole, o, "pag", json_real(s->pag));
     vka_report_put(&whole, o, "sampler", json_string(vka_sampler_name(p->sampler)));
     vka_report_put(&whole, o, "schedule", json_string(vka_schedule_name(vka_sampler_schedule(s->sampler))));
+    if (p->eta >= 0) /* else the sampler's own */
+        vka_report_put(&whole, o, "eta", json_real(p->eta));
+    if (p->sampler == VKA_SAMPLER_LCM || p->sampler == VKA_SAMPLER_TCD)
+        vka_report_put(&whole, o, "original-steps", json_integer(p->original_steps));
     vka_report_put(&whole, o, "beta", json_string(beta));
     if (s->motion && j->motion_family && strcmp(j->motion_family, "auto") != 0)
         vka_report_put(&whole, o, "motion-family", json_string(j->motion_family));

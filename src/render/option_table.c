@@ -106,15 +106,21 @@ static const vka_option table[] = {
      "as much again.",
      0},
     {"sampler", 0, VKA_OPTION_CHOICE, "NAME", "ddim",
-     "ddim euler euler-a | heun lms dpm2 dpm2-a dpmpp-2m dpmpp-2m-sde dpmpp-2s-a dpmpp-sde dpmpp-3m-sde unipc pndm "
-     "deis "
+     "ddim euler euler-a heun lms dpm2 dpm2-a dpmpp-2m dpmpp-2m-sde dpmpp-2s-a dpmpp-sde dpmpp-3m-sde unipc pndm deis "
      "lcm tcd ddpm",
-     0, 0, RENDER, g_sampling, "Sampler.", 0},
+     0, 0, RENDER, g_sampling,
+     "Sampler, as diffusers and k-diffusion have it; but SDE samplers draw plain noise for each interval, so that seeds "
+     "do not carry over from torchsde's Brownian trees.",
+     0},
     {"schedule", 0, VKA_OPTION_CHOICE, "NAME", "auto",
-     "auto leading linspace trailing | karras exponential sgm-uniform simple normal ddim-uniform beta kl-optimal ays",
-     0, 0, RENDER, g_sampling, "Where the steps lie in time; auto is what the model names.", 0},
+     "auto leading linspace trailing karras exponential sgm-uniform simple normal ddim-uniform beta kl-optimal ays",
+     0, 0, RENDER, g_sampling,
+     "Where the steps lie: auto is what the model names, else the sampler's own, and with lcm and tcd the steps that the "
+     "model was distilled on; leading, linspace and trailing as in diffusers; the others as in A1111, over the range of "
+     "noise that the model was trained on (ays is a fixed list made for Stable Diffusion alone).",
+     0},
     {"beta", 0, VKA_OPTION_TEXT, "NAME[:START:END]", "auto", NULL, 0, 0, RENDER, g_sampling,
-     "Noise schedule: auto (what the motion module and the model name), linear or scaled_linear.", 0},
+     "Noise schedule: auto (what the motion module and the model name), linear, scaled_linear or squaredcos_cap_v2.", 0},
     {"rng", 0, VKA_OPTION_CHOICE, "NAME", "torch-cpu", "torch-cpu nv", 0, 0, RENDER, g_sampling,
      "Random numbers: those of torch on the CPU, or those of an NVIDIA card as A1111 makes them.", 0},
     {"noise-layout", 0, VKA_OPTION_CHOICE, "NAME", "5d", "5d clip frame", 0, 0, RENDER, g_sampling,
@@ -126,9 +132,10 @@ static const vka_option table[] = {
     {"clip-skip", 0, VKA_OPTION_INT, "N", "1", NULL, 1, 100, RENDER | NET, g_sampling,
      "Take the text encoder's N-th layer from the end, as in A1111; 1 is the last.", 0},
     {"eta", 0, VKA_OPTION_REAL, "ETA", NULL, NULL, 0, 10, RENDER, g_sampling,
-     "How much fresh noise a step brings; without it 0 in ddim, 1 in ancestral and SDE samplers.", VKA_MARK_LATER},
+     "How much fresh noise a step brings: of ddim (without it 0), of ancestral and SDE samplers (1), of tcd (0.3, its gamma).",
+     0},
     {"original-steps", 0, VKA_OPTION_INT, "N", NULL, NULL, 1, 1000, RENDER, g_sampling,
-     "Steps that an LCM or TCD model was distilled from; without it what the motion module says, or 50.", VKA_MARK_LATER},
+     "Steps that an LCM or TCD model was distilled from; without it what the motion module says, or 50.", 0},
     {"subseed", 0, VKA_OPTION_INT, "N", "-1", NULL, -1, 9223372036854775807.0, RENDER, g_sampling,
      "Seed of a second noise that --subseed-strength mixes in; -1 draws one and prints it.", VKA_MARK_LATER},
     {"subseed-strength", 0, VKA_OPTION_REAL, "SHARE", "0", NULL, 0, 1, RENDER, g_sampling,

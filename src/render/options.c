@@ -242,12 +242,14 @@ vka_status vka_beta_parse(const char *text, bool *is_auto, vka_beta_kind *kind, 
             if (parts == 3 && !(vka_parse_whole_real(part[1], start) && vka_parse_whole_real(part[2], end) &&
                                 *start > 0 && *start < 1 && *end > 0 && *end < 1 && *start <= *end))
                 break;
+            if (parts == 3 && !strncmp(part[0], "squaredcos", 10)) /* it has no ends */
+                break;
             return vka_beta_from_name(part[0], kind, err);
         }
     }
     vka_fail(err, VKA_E_USAGE, "--beta does not understand '%.100s'", text);
-    vka_error_why(err, "it takes auto, linear or scaled_linear; the latter two may go on with :START:END, 0 < START <= "
-                       "END < 1");
+    vka_error_why(err, "it takes auto, squaredcos_cap_v2, linear or scaled_linear; the latter two may go on with :START:END, "
+                       "0 < START <= END < 1");
     vka_error_hint(err, "for example linear:0.00085:0.012");
     return VKA_E_USAGE;
 }

@@ -73,7 +73,7 @@ vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned need
         s->scheduler = vka_model_scheduler(s->model, err);
         st = s->scheduler ? vka_setup_clip(s, err) : VKA_E_INPUT;
         if (st == VKA_OK)
-            st = vka_setup_sampling(s, err);
+            st = vka_setup_sampling(s, log, err);
         if (st == VKA_OK)
             st = vka_setup_guidance(s, err);
         s->seed = job->seed < 0 ? vka_rng_fresh_seed() : (uint64_t)job->seed;

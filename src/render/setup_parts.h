@@ -13,7 +13,7 @@ vka_status vka_setup_motion(struct vka_setup *s, bool use_manifest, const vka_lo
 /* Where the model's UNet is refused: adds what a given module is for, if that is another class of model. VKA_E_INPUT. */
 vka_status vka_setup_motion_misfit(const struct vka_setup *s, vka_error *err);
 /* setup_sampling.c: betas, spacing, sampler. */
-vka_status vka_setup_sampling(struct vka_setup *s, vka_error *err);
+vka_status vka_setup_sampling(struct vka_setup *s, const vka_log *log, vka_error *err);
 /* setup_guidance.c: guidance scales, behind clip and sampling. */
 vka_status vka_setup_guidance(struct vka_setup *s, vka_error *err);
 /* setup_lora.c: the LoRAs of the job's options. */

@@ -22,7 +22,29 @@ static vka_status decide_betas(struct vka_setup *s, vka_error *err)
     return VKA_OK;
 }
 
-vka_status vka_setup_sampling(struct vka_setup *s, vka_error *err)
+/* Steps that the model was distilled with, for lcm and tcd. */
+static uint32_t original_steps(const struct vka_setup *s)
+{
+    if (vka_job_has(s->job, "original-steps"))
+        return (uint32_t)s->job->original_steps;
+    bool distilled = s->motion_info && s->motion_info->variant == VKA_MOTION_ANIMATELCM;
+    double steps = vka_setup_recommended_number(s, "original-steps", distilled ? 100 : 50);
+    return steps >= 1 && steps <= s->sampling.train_steps ? (uint32_t)steps : 50;
+}
+
+/* A list of noise levels that was made for models of another range is not scaled to this one's, but told of. */
+static void check_list(const struct vka_setup *s, const vka_log *log)
+{
+    vka_schedule_id id = vka_sampler_schedule(s->sampler);
+    double list = vka_schedule_made_for(id), most = vka_sampler_sigma_max(s->sampler);
+    if (list > 0 && (most > list * 1.01 || most < list * 0.99))
+        vka_logf(log, VKA_LOG_WARN,
+                 "--schedule %s is a list for models whose noise ends at %.5g, and this model's ends at %.5g: it begins with "
+                 "noise that is too %s",
+                 vka_schedule_name(id), list, most, most > list ? "weak" : "strong");
+}
+
+vka_status vka_setup_sampling(struct vka_setup *s, const vka_log *log, vka_error *err)
 {
     const struct vka_job *j = s->job;
     vka_sampler_params *p = &s->sampling;
@@ -58,6 +80,11 @@ vka_status vka_setup_sampling(struct vka_setup *s, vka_error *err)
     p->set_alpha_to_one = c->set_alpha_to_one;
     p->clip_sample = c->clip_sample && c->has & VKA_SCHED_CLIP_SAMPLE;
     p->steps = (uint32_t)(vka_job_has(j, "steps") ? (double)j->steps : vka_setup_recommended_number(s, "steps", (double)j->steps));
+    p->eta = vka_job_has(j, "eta") ? j->eta : vka_setup_recommended_number(s, "eta", -1);
+    p->original_steps = original_steps(s);
     s->sampler = vka_sampler_create(p, err);
-    return s->sampler ? VKA_OK : err ? err->status : VKA_E_USAGE;
+    if (!s->sampler)
+        return err ? err->status : VKA_E_USAGE;
+    check_list(s, log);
+    return VKA_OK;
 }

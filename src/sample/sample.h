@@ -3,16 +3,17 @@
  * scale the model sees and which linear combinations of clip tensors follow it.  The tensors themselves
  * live elsewhere.
  *
- * The numbers are those of diffusers' DDIMScheduler (eta 0), EulerDiscreteScheduler and
- * EulerAncestralDiscreteScheduler.  Papers: DDIM, Song et al. 2021, formula (12); Euler and Euler
- * ancestral, Karras et al. 2022 (algorithm 1, sigma space) and its ancestral form in k-diffusion; v
- * prediction, Salimans and Ho 2022.
+ * Papers: DDIM, Song et al. 2021, formula (12); Euler, Heun and the sigma space, Karras et al. 2022; DPM-Solver-2
+ * and DPM-Solver++ with their SDE forms, Lu et al. 2022; UniPC, Zhao et al. 2023; DEIS, Zhang and Chen 2023; PNDM,
+ * Liu et al. 2022; LCM, Luo et al. 2023; TCD, Zheng et al. 2024; DDPM, Ho et al. 2020; v prediction, Salimans and Ho
+ * 2022.  Where the papers leave a choice, the numbers are those of diffusers (ddim, euler, euler-a, unipc, pndm with
+ * skip_prk_steps, deis, lcm, tcd, ddpm) and of k-diffusion (the others; where diffusers has them too the two agree).
  *
  * How a render runs a sampler:
  *     X = vka_sampler_init_noise_scale(s) * unit noise
  *     for i in 0 .. evals-1:  e = vka_sampler_eval_at(s, i)
  *         EPS = model(e->input_scale * X, e->timestep)        (guided, in the model's prediction type)
- *         if e->draws_noise: NOISE = fresh unit noise
+ *         if e->draws_noise: NOISE = fresh unit noise         (e->carry says what of it is not fresh)
  *         for each op in order: slot[op.out] = sum over terms of coef * slot[term]
  *         if e->ends_step: X is what step e->step ends with */
 #ifndef VKA_SAMPLE_SAMPLE_H
@@ -23,17 +24,58 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum vka_sampler_id { VKA_SAMPLER_DDIM, VKA_SAMPLER_EULER, VKA_SAMPLER_EULER_A } vka_sampler_id;
+typedef enum vka_sampler_id {
+    VKA_SAMPLER_DDIM,
+    VKA_SAMPLER_EULER,
+    VKA_SAMPLER_EULER_A,
+    VKA_SAMPLER_HEUN,
+    VKA_SAMPLER_LMS,          /* order 4 */
+    VKA_SAMPLER_DPM2,
+    VKA_SAMPLER_DPM2_A,
+    VKA_SAMPLER_DPMPP_2M,
+    VKA_SAMPLER_DPMPP_2M_SDE, /* midpoint */
+    VKA_SAMPLER_DPMPP_2S_A,
+    VKA_SAMPLER_DPMPP_SDE,    /* r = 1/2 */
+    VKA_SAMPLER_DPMPP_3M_SDE,
+    VKA_SAMPLER_UNIPC,        /* order 2, B(h) = e^h - 1, data prediction, corrector on */
+    VKA_SAMPLER_PNDM,         /* its linear multistep part alone, as Stable Diffusion uses it; step 0 takes two evaluations */
+    VKA_SAMPLER_DEIS,         /* order 2, log rho */
+    VKA_SAMPLER_LCM,
+    VKA_SAMPLER_TCD,
+    VKA_SAMPLER_DDPM
+} vka_sampler_id;
 
-/* Where the timesteps of a render lie among the T training timesteps (diffusers' timestep_spacing). */
+/* Where the steps of a render lie.
+ *
+ * The first three are diffusers' timestep_spacing, in the form of the class that a sampler has there: N timesteps for
+ * most (rounded where the sampler wants whole ones), N + 1 of which the lowest is left out for dpmpp-2m and its SDE
+ * forms, unipc and deis.  Sigma at a fraction of a timestep is interpolated linearly.
+ *
+ * The others are lists of sigmas in the model's own range, sigma(0) .. sigma(T - 1), 0 coming after the last; a sigma's
+ * timestep is interpolated linearly in log sigma (k-diffusion's and A1111's rule).  dpm2, dpm2-a and dpmpp-3m-sde take
+ * a list of one more and leave out its last but one, as A1111 does. */
 typedef enum vka_schedule_id {
-    VKA_SCHEDULE_AUTO,    /* the model's spacing; where it names none, the sampler's own: ddim leading, else linspace */
-    VKA_SCHEDULE_LEADING, /* i * floor(T/N) + offset */
-    VKA_SCHEDULE_LINSPACE, /* N equally spaced values 0 .. T-1; ddim rounds them, the Euler family keeps fractions */
-    VKA_SCHEDULE_TRAILING  /* round(T - i*T/N) - 1 */
+    VKA_SCHEDULE_AUTO,     /* the model's spacing; where it names none, the sampler's own: leading for ddim, ddpm and
+                              pndm; karras for dpm2, dpm2-a, dpmpp-2m, dpmpp-2s-a and dpmpp-sde and exponential for
+                              dpmpp-2m-sde and dpmpp-3m-sde, as in A1111; linspace for the others.  lcm and tcd: always
+                              timesteps that the model was distilled on, see original_steps */
+    VKA_SCHEDULE_LEADING,  /* i * floor(T/N) + offset */
+    VKA_SCHEDULE_LINSPACE, /* equally spaced values 0 .. T-1 */
+    VKA_SCHEDULE_TRAILING, /* round(T - i*T/N) - 1 */
+    VKA_SCHEDULE_KARRAS,   /* rho 7 */
+    VKA_SCHEDULE_EXPONENTIAL,
+    VKA_SCHEDULE_SGM_UNIFORM,  /* N + 1 timesteps T-1 .. 0, the last left out */
+    VKA_SCHEDULE_SIMPLE,       /* every (T/N)-th sigma of the table from its end, rounded down */
+    VKA_SCHEDULE_NORMAL,       /* N timesteps T-1 .. 0 */
+    VKA_SCHEDULE_DDIM_UNIFORM, /* timesteps 1 + i * floor(T/N): the N lowest of them */
+    VKA_SCHEDULE_BETA,         /* quantiles of the beta distribution (0.6, 0.6) over the sigma range, as A1111 and diffusers */
+    VKA_SCHEDULE_KL_OPTIMAL,   /* equally spaced arc tangents of sigma */
+    VKA_SCHEDULE_AYS           /* Align Your Steps' list for SD 1.5, log-linearly interpolated to N + 1 values, the last
+                                  of which becomes 0.  Made for sigma_max 14.615; nothing is scaled */
 } vka_schedule_id;
 
-typedef enum vka_beta_kind { VKA_BETA_LINEAR, VKA_BETA_SCALED_LINEAR } vka_beta_kind; /* diffusers' names */
+/* diffusers' names.  squaredcos_cap_v2 has no start and end. */
+typedef enum vka_beta_kind { VKA_BETA_LINEAR, VKA_BETA_SCALED_LINEAR, VKA_BETA_COSINE } vka_beta_kind;
 typedef enum vka_prediction { VKA_PREDICT_EPSILON, VKA_PREDICT_V, VKA_PREDICT_SAMPLE } vka_prediction;
 
 /* Names as in --sampler, --schedule, --beta and scheduler_config.json.  VKA_E_USAGE tells apart a name
@@ -60,13 +102,19 @@ typedef struct vka_sampler_params {
     double beta_start, beta_end; /* 0 < each < 1 */
     uint32_t train_steps;        /* num_train_timesteps, 2 .. 100000 */
     uint32_t steps_offset;       /* only `leading` looks at it */
-    vka_prediction prediction;   /* SAMPLE is refused for euler-a, as in diffusers */
-    bool set_alpha_to_one;       /* ddim's last step goes to alpha 1 instead of alphas_cumprod[0] */
+    vka_prediction prediction;   /* SAMPLE is refused for pndm, whose history is of predicted noise */
+    bool set_alpha_to_one;       /* the last step of ddim and pndm goes to alpha 1 instead of alphas_cumprod[0] */
     bool clip_sample;            /* refused: clamping x0 is no linear combination and wrong for latents */
+    /* Share of fresh noise; below 0 the sampler's own: 0 for ddim, 1 for ancestral and SDE samplers, 0.3 for tcd (its
+     * gamma, at most 1).  Refused where a sampler has no use for it. */
+    double eta;
+    uint32_t original_steps; /* lcm, tcd: steps that the model was distilled with, 1 .. train_steps; steps are at most these */
+    bool end_at_least_sigma; /* dpmpp-2m, unipc: the last step goes to sigma(0) instead of to 0, dpmpp-2m's in full order
+                                (final_sigmas_type "sigma_min" of diffusers) */
 } vka_sampler_params;
 
 /* DDIM, 25 steps, AnimateDiff's linear betas 0.00085 .. 0.012 over 1000 timesteps, offset 1, epsilon,
- * no spacing named, set_alpha_to_one and clip_sample false. */
+ * no spacing named, set_alpha_to_one and clip_sample false, the sampler's own eta, 50 original steps. */
 vka_sampler_params vka_sampler_params_default(void);
 
 /* The clip tensors a sampler works on, all of one shape, fp32. */
@@ -94,7 +142,10 @@ typedef struct vka_sampler_eval {
     uint32_t step, stage; /* which step this belongs to; how many evaluations of the step came before */
     bool ends_step;       /* after its operations X is the result of the step */
     bool draws_noise;     /* NOISE has to be filled before the operations */
-    float timestep;       /* what the model is told; fractional for euler with linspace */
+    uint32_t draw;        /* ... with this draw of the step, counted from 0 */
+    double carry;         /* What has to be drawn is carry * the step's draw 0 + sqrt(1 - carry^2) * fresh noise: intervals
+                             that overlap share their noise.  Noise given from outside is taken as it is.  0 mostly */
+    float timestep;       /* what the model is told; may be fractional */
     double input_scale;   /* the model's input is input_scale * X */
     uint32_t pattern;     /* evaluations of one pattern differ in nothing but numbers: same ops, outs and slots */
     uint32_t ops;
@@ -112,10 +163,15 @@ uint32_t vka_sampler_evals(const vka_sampler *s);           /* model evaluations
 uint32_t vka_sampler_patterns(const vka_sampler *s);        /* patterns are 0 .. this - 1 */
 uint32_t vka_sampler_slots(const vka_sampler *s);           /* bit 1 << slot for each slot that is used */
 bool vka_sampler_draws(const vka_sampler *s);               /* some evaluation draws noise */
-vka_schedule_id vka_sampler_schedule(const vka_sampler *s); /* what AUTO became */
+vka_schedule_id vka_sampler_schedule(const vka_sampler *s); /* what AUTO became; AUTO: the list of lcm and tcd */
+double vka_sampler_eta(const vka_sampler *s);               /* as used; below 0: the sampler has none */
+double vka_sampler_sigma_max(const vka_sampler *s);         /* the largest noise level of the model's table */
+/* The largest noise level that a schedule's fixed list was made for; 0 where the schedule follows the model. */
+double vka_schedule_made_for(vka_schedule_id id);
 const vka_sampler_eval *vka_sampler_eval_at(const vka_sampler *s, uint32_t i);
-/* Initial latents are this times unit noise: 1 for ddim; for the Euler family the largest sigma, or
- * sqrt(sigma^2 + 1) with leading spacing, as in diffusers. */
+/* Initial latents are this times unit noise.  1 for ddim, ddpm, pndm, lcm and tcd, whose latents keep their variance.
+ * The others, in sigma space: the first sigma; but sqrt(sigma^2 + 1) as in diffusers for unipc and deis, for dpmpp-2m
+ * and its SDE forms with diffusers' spacings, and for the rest with leading. */
 double vka_sampler_init_noise_scale(const vka_sampler *s);
 /* To begin at `step` from an image: X = image * latents + noise * unit noise (diffusers' add_noise). */
 void vka_sampler_start_mix(const vka_sampler *s, uint32_t step, double *image, double *noise);

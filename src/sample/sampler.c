@@ -1,9 +1,9 @@
-/* sampler.c - from parameters to the list of evaluations and their linear combinations; see sample.h.
+/* sampler.c - from parameters to the list of evaluations and their linear combinations; see sample.h.  The samplers
+ * themselves are in sampler_*.c, their schedules in schedule.c and sigmas.c.
  *
- * Every built sampler takes one evaluation and one operation per step, on the slots X, EPS and, for
- * euler-a, NOISE.  Alphas and sigmas are the fp32 numbers that diffusers holds; coefficients are formed
- * from them in double, so that cancellation in them costs nothing more. */
-#include "sample/schedule.h"
+ * Alphas are the fp32 numbers that diffusers holds; coefficients are formed from them in double, so that cancellation in
+ * them costs nothing more. */
+#include "sample/sampler_build.h"
 
 #include "base/mem.h"
 
@@ -12,13 +12,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct vka_sampler {
-    vka_sampler_params params;
-    vka_schedule_id schedule; /* resolved */
-    uint32_t evals, patterns, slots;
-    double init_scale;
-    double *mix;            /* [steps][2]: image and noise weight for a start at that step */
-    vka_sampler_eval *eval; /* [evals] */
+/* What tells one sampler from another, in the order of enum vka_sampler_id. */
+static const struct sampler_kind {
+    void (*build)(vka_sampler *s);
+    enum vka_grid grid;           /* how it takes diffusers' spacings */
+    vka_schedule_id own;          /* what AUTO is where the model names nothing; AUTO: timesteps of a distilled model */
+    double eta;                   /* its own; below 0: it has none */
+    bool plain;                   /* latents keep their variance; else sigma space */
+    bool discards;                /* leaves out the last but one of a list of sigmas */
+} kinds[] = {
+    [VKA_SAMPLER_DDIM] = {vka_build_ddim, VKA_GRID_WHOLE, VKA_SCHEDULE_LEADING, 0.0, true, false},
+    [VKA_SAMPLER_EULER] = {vka_build_euler, VKA_GRID_FRACTION, VKA_SCHEDULE_LINSPACE, -1.0, false, false},
+    [VKA_SAMPLER_EULER_A] = {vka_build_euler, VKA_GRID_FRACTION, VKA_SCHEDULE_LINSPACE, 1.0, false, false},
+    [VKA_SAMPLER_HEUN] = {vka_build_heun, VKA_GRID_FRACTION, VKA_SCHEDULE_LINSPACE, -1.0, false, false},
+    [VKA_SAMPLER_LMS] = {vka_build_lms, VKA_GRID_FRACTION, VKA_SCHEDULE_LINSPACE, -1.0, false, false},
+    [VKA_SAMPLER_DPM2] = {vka_build_dpm2, VKA_GRID_FRACTION, VKA_SCHEDULE_KARRAS, -1.0, false, true},
+    [VKA_SAMPLER_DPM2_A] = {vka_build_dpm2, VKA_GRID_FRACTION, VKA_SCHEDULE_KARRAS, 1.0, false, true},
+    [VKA_SAMPLER_DPMPP_2M] = {vka_build_dpmpp_2m, VKA_GRID_OPEN, VKA_SCHEDULE_KARRAS, -1.0, false, false},
+    [VKA_SAMPLER_DPMPP_2M_SDE] = {vka_build_dpmpp_2m_sde, VKA_GRID_OPEN, VKA_SCHEDULE_EXPONENTIAL, 1.0, false, false},
+    [VKA_SAMPLER_DPMPP_2S_A] = {vka_build_dpmpp_2s, VKA_GRID_FRACTION, VKA_SCHEDULE_KARRAS, 1.0, false, false},
+    [VKA_SAMPLER_DPMPP_SDE] = {vka_build_dpmpp_sde, VKA_GRID_FRACTION, VKA_SCHEDULE_KARRAS, 1.0, false, false},
+    [VKA_SAMPLER_DPMPP_3M_SDE] = {vka_build_dpmpp_3m_sde, VKA_GRID_OPEN, VKA_SCHEDULE_EXPONENTIAL, 1.0, false, true},
+    [VKA_SAMPLER_UNIPC] = {vka_build_unipc, VKA_GRID_OPEN, VKA_SCHEDULE_LINSPACE, -1.0, false, false},
+    [VKA_SAMPLER_PNDM] = {vka_build_pndm, VKA_GRID_WHOLE, VKA_SCHEDULE_LEADING, -1.0, true, false},
+    [VKA_SAMPLER_DEIS] = {vka_build_deis, VKA_GRID_OPEN, VKA_SCHEDULE_LINSPACE, -1.0, false, false},
+    [VKA_SAMPLER_LCM] = {vka_build_lcm, VKA_GRID_WHOLE, VKA_SCHEDULE_AUTO, -1.0, true, false},
+    [VKA_SAMPLER_TCD] = {vka_build_tcd, VKA_GRID_WHOLE, VKA_SCHEDULE_AUTO, 0.3, true, false},
+    [VKA_SAMPLER_DDPM] = {vka_build_ddpm, VKA_GRID_WHOLE, VKA_SCHEDULE_LEADING, -1.0, true, false},
 };
 
 vka_sampler_params vka_sampler_params_default(void)
@@ -34,105 +54,103 @@ vka_sampler_params vka_sampler_params_default(void)
         .train_steps = 1000,
         .steps_offset = 1,
         .prediction = VKA_PREDICT_EPSILON,
+        .eta = -1.0,
+        .original_steps = 50,
     };
 }
 
-static void op_term(vka_sampler_op *op, uint32_t slot, double coef)
+/* ---- what builders use ----------------------------------------------------------------------------------- */
+
+struct vka_reading vka_read_sigma(vka_prediction prediction, double sigma)
 {
-    op->slot[op->terms] = slot;
-    op->coef[op->terms++] = coef;
+    double v2 = sigma * sigma + 1.0, v = sqrt(v2);
+    if (prediction == VKA_PREDICT_EPSILON)
+        return (struct vka_reading){1.0, -sigma, 0.0, 1.0};
+    if (prediction == VKA_PREDICT_V)
+        return (struct vka_reading){1.0 / v2, -sigma / v, sigma / v2, 1.0 / v};
+    return (struct vka_reading){0.0, 1.0, 1.0 / sigma, -1.0 / sigma};
 }
 
-/* One step of formula (12) with eta 0: X' = sqrt(a') x0 + sqrt(1 - a') eps.  The previous timestep is
- * always floor(T/N) earlier, whatever the spacing: that is diffusers' rule. */
-static void build_ddim(vka_sampler *s, const float *alphas, const double *timesteps)
+struct vka_reading vka_read_alpha(vka_prediction prediction, double alpha)
 {
-    const vka_sampler_params *p = &s->params;
-    int64_t ratio = p->train_steps / p->steps;
-    s->init_scale = 1.0;
-    for (uint32_t k = 0; k < p->steps; k++) {
-        vka_sampler_eval *e = &s->eval[k];
-        int64_t t = (int64_t)timesteps[k], before = t - ratio;
-        double a = (double)alphas[t];
-        double a_next = before >= 0 ? (double)alphas[before] : p->set_alpha_to_one ? 1.0 : (double)alphas[0];
-        double sa = sqrt(a), sb = sqrt(1.0 - a), sa_next = sqrt(a_next), sb_next = sqrt(1.0 - a_next);
-        double x, m; /* weights of X and of the model output */
-        if (p->prediction == VKA_PREDICT_EPSILON) {
-            x = sa_next / sa;
-            m = sb_next - sa_next * sb / sa;
-        } else if (p->prediction == VKA_PREDICT_V) {
-            x = sa_next * sa + sb_next * sb;
-            m = sb_next * sa - sa_next * sb;
-        } else {
-            x = sb_next / sb;
-            m = sa_next - sb_next * sa / sb;
-        }
-        e->timestep = (float)timesteps[k];
-        e->input_scale = 1.0;
-        e->ops = 1;
-        e->op[0].out = VKA_SLOT_X;
-        op_term(&e->op[0], VKA_SLOT_X, x);
-        op_term(&e->op[0], VKA_SLOT_EPS, m);
-        s->mix[2 * k] = sa;
-        s->mix[2 * k + 1] = sb;
-    }
+    double sa = sqrt(alpha), sb = sqrt(1.0 - alpha);
+    if (prediction == VKA_PREDICT_EPSILON)
+        return (struct vka_reading){1.0 / sa, -sb / sa, 0.0, 1.0};
+    if (prediction == VKA_PREDICT_V)
+        return (struct vka_reading){sa, -sb, sb, sa};
+    return (struct vka_reading){0.0, 1.0, 1.0 / sb, -sa / sb};
 }
 
-/* Sigma at a timestep: linear interpolation in sigma between whole timesteps (diffusers'
- * interpolation_type "linear"), clamped at both ends; rounded to fp32 as diffusers stores it.
- * They may still differ by one unit in the last place: torch's fp32 square root is not correctly rounded. */
-static double sigma_at(const float *alphas, uint32_t count, double t)
+vka_sampler_eval *vka_eval_plain(vka_sampler *s, uint32_t step, double time)
 {
-    if (t <= 0.0)
-        return (double)sqrtf((1.0f - alphas[0]) / alphas[0]);
-    uint32_t low = t < (double)(count - 1) ? (uint32_t)t : count - 1;
-    double s0 = (double)sqrtf((1.0f - alphas[low]) / alphas[low]);
-    if (low + 1 >= count)
-        return s0;
-    double s1 = (double)sqrtf((1.0f - alphas[low + 1]) / alphas[low + 1]);
-    return (double)(float)((s1 - s0) * (t - (double)low) + s0);
+    vka_sampler_eval *e = &s->eval[s->evals];
+    e->step = step;
+    e->stage = s->evals && e[-1].step == step ? e[-1].stage + 1 : 0;
+    e->timestep = (float)time;
+    e->input_scale = 1.0;
+    s->evals++;
+    return e;
 }
 
-/* X' = X + (sigma_down - sigma) d + sigma_up noise, d = (X - x0) / sigma = dx X + dm m.  Euler has
- * sigma_down = the next sigma and sigma_up = 0.  The last sigma is 0: nothing is drawn there. */
-static void build_euler(vka_sampler *s, const float *alphas, const double *timesteps)
+vka_sampler_eval *vka_eval_sigma(vka_sampler *s, uint32_t step, double sigma, double time)
 {
-    const vka_sampler_params *p = &s->params;
-    bool ancestral = p->sampler == VKA_SAMPLER_EULER_A;
-    double largest = 0.0, sigma = sigma_at(alphas, p->train_steps, timesteps[0]);
-    for (uint32_t k = 0; k < p->steps; k++) {
-        vka_sampler_eval *e = &s->eval[k];
-        double next = k + 1 < p->steps ? sigma_at(alphas, p->train_steps, timesteps[k + 1]) : 0.0;
-        double up = ancestral ? next * sqrt((sigma - next) * (sigma + next)) / sigma : 0.0;
-        double dt = (ancestral ? sqrt((next - up) * (next + up)) : next) - sigma;
-        double dx, dm, v2 = sigma * sigma + 1.0;
-        if (p->prediction == VKA_PREDICT_EPSILON) {
-            dx = 0.0;
-            dm = 1.0;
-        } else if (p->prediction == VKA_PREDICT_V) {
-            dx = sigma / v2;
-            dm = 1.0 / sqrt(v2);
-        } else {
-            dx = 1.0 / sigma;
-            dm = -1.0 / sigma;
-        }
-        e->timestep = (float)timesteps[k];
-        e->input_scale = 1.0 / sqrt(v2);
-        e->ops = 1;
-        e->op[0].out = VKA_SLOT_X;
-        op_term(&e->op[0], VKA_SLOT_X, 1.0 + dx * dt);
-        op_term(&e->op[0], VKA_SLOT_EPS, dm * dt);
-        if (up > 0.0) {
-            e->draws_noise = true;
-            op_term(&e->op[0], VKA_SLOT_NOISE, up);
-        }
-        s->mix[2 * k] = 1.0;
-        s->mix[2 * k + 1] = sigma;
-        largest = sigma > largest ? sigma : largest;
-        sigma = next;
-    }
-    s->init_scale = s->schedule == VKA_SCHEDULE_LEADING ? sqrt(largest * largest + 1.0) : largest;
+    vka_sampler_eval *e = vka_eval_plain(s, step, time);
+    e->input_scale = 1.0 / sqrt(sigma * sigma + 1.0);
+    return e;
 }
+
+vka_sampler_op *vka_op(vka_sampler_eval *e, uint32_t out)
+{
+    vka_sampler_op *op = &e->op[e->ops++];
+    op->out = out;
+    return op;
+}
+
+void vka_term(vka_sampler_op *op, uint32_t slot, double coef)
+{
+    if (coef == 0.0)
+        return;
+    uint32_t t = 0;
+    while (t < op->terms && op->slot[t] != slot)
+        t++;
+    op->slot[t] = slot;
+    op->coef[t] += coef;
+    op->terms += t == op->terms;
+}
+
+void vka_term_x0(vka_sampler_op *op, const struct vka_reading *r, double coef)
+{
+    vka_term(op, VKA_SLOT_X, coef * r->x0_x);
+    vka_term(op, VKA_SLOT_EPS, coef * r->x0_m);
+}
+
+void vka_term_noise(vka_sampler_op *op, const struct vka_reading *r, double coef)
+{
+    vka_term(op, VKA_SLOT_X, coef * r->e_x);
+    vka_term(op, VKA_SLOT_EPS, coef * r->e_m);
+}
+
+void vka_op_copy(vka_sampler_eval *e, uint32_t out, uint32_t slot)
+{
+    vka_term(vka_op(e, out), slot, 1.0);
+}
+
+void vka_term_draw(vka_sampler_eval *e, vka_sampler_op *op, uint32_t draw, double coef)
+{
+    if (!(coef > 0.0))
+        return;
+    e->draws_noise = true;
+    e->draw = draw;
+    vka_term(op, VKA_SLOT_NOISE, coef);
+}
+
+void vka_ancestral(double sigma, double next, double eta, double *down, double *up)
+{
+    *up = fmin(next, eta * (next * sqrt((sigma - next) * (sigma + next)) / sigma));
+    *down = sqrt((next - *up) * (next + *up));
+}
+
+/* ---- patterns -------------------------------------------------------------------------------------------- */
 
 static bool same_pattern(const vka_sampler_eval *a, const vka_sampler_eval *b)
 {
@@ -164,8 +182,12 @@ static void number_patterns(vka_sampler *s)
     }
 }
 
+/* ---- creation -------------------------------------------------------------------------------------------- */
+
 static vka_status check(const vka_sampler_params *p, vka_error *err)
 {
+    const struct sampler_kind *kind = &kinds[p->sampler];
+    const char *name = vka_sampler_name(p->sampler);
     if (p->clip_sample) {
         vka_fail(err, VKA_E_INPUT, "the model's scheduler asks for clip_sample, which vkanim does not do");
         vka_error_why(err, "it clamps the predicted picture to [-1,1], which is wrong for latents");
@@ -178,8 +200,91 @@ static vka_status check(const vka_sampler_params *p, vka_error *err)
         return vka_fail(err, VKA_E_USAGE, "%u steps are outside 1 .. %u", p->steps, p->train_steps);
     if (!(p->beta_start > 0.0 && p->beta_start < 1.0 && p->beta_end > 0.0 && p->beta_end < 1.0))
         return vka_fail(err, VKA_E_USAGE, "betas %g .. %g are not between 0 and 1", p->beta_start, p->beta_end);
-    if (p->sampler == VKA_SAMPLER_EULER_A && p->prediction == VKA_PREDICT_SAMPLE)
-        return vka_fail(err, VKA_E_USAGE, "sampler 'euler-a' has no rule for models that predict the sample itself");
+    if (p->sampler == VKA_SAMPLER_PNDM && p->prediction == VKA_PREDICT_SAMPLE)
+        return vka_fail(err, VKA_E_USAGE, "sampler 'pndm' has no rule for models that predict the sample itself");
+    if (p->eta >= 0.0 && kind->eta < 0.0) {
+        vka_fail(err, VKA_E_USAGE, "sampler '%s' takes no eta", name);
+        vka_error_why(err, p->sampler == VKA_SAMPLER_LCM || p->sampler == VKA_SAMPLER_DDPM
+                               ? "how much noise its steps bring is fixed"
+                               : "its steps bring no noise");
+        return VKA_E_USAGE;
+    }
+    bool unit = p->sampler == VKA_SAMPLER_TCD || p->sampler == VKA_SAMPLER_DDIM;
+    if (!(p->eta <= 1000.0) || (unit && p->eta > 1.0))
+        return vka_fail(err, VKA_E_USAGE, "eta %g is more than sampler '%s' takes, %g", p->eta, name, unit ? 1.0 : 1000.0);
+    return VKA_OK;
+}
+
+static vka_schedule_id resolve(const vka_sampler_params *p)
+{
+    const struct sampler_kind *kind = &kinds[p->sampler];
+    if (p->schedule != VKA_SCHEDULE_AUTO || kind->own == VKA_SCHEDULE_AUTO)
+        return p->schedule;
+    return p->spacing != VKA_SCHEDULE_AUTO ? p->spacing : kind->own;
+}
+
+/* Timesteps of diffusers' spacings and of distilled models, and the noise levels that belong to them. */
+static vka_status space(vka_sampler *s, vka_error *err)
+{
+    const vka_sampler_params *p = &s->params;
+    if (s->schedule == VKA_SCHEDULE_AUTO) {
+        vka_status st = vka_distilled_timesteps(p, s->time, err);
+        if (st != VKA_OK)
+            return st;
+    } else {
+        vka_timesteps(p, s->schedule, kinds[p->sampler].grid, s->time);
+        if (s->time[0] > (double)(p->train_steps - 1)) {
+            vka_fail(err, VKA_E_USAGE, "%u leading steps with offset %u begin beyond the last timestep, %u", p->steps,
+                     p->steps_offset, p->train_steps - 1);
+            vka_error_hint(err, "use fewer steps, or --schedule linspace");
+            return VKA_E_USAGE;
+        }
+    }
+    for (uint32_t k = 0; k < p->steps; k++)
+        s->sigma[k] = vka_sigma_at(s->alphas, p->train_steps, s->time[k]);
+    if (p->sampler == VKA_SAMPLER_DEIS) /* diffusers' goes that far only */
+        s->sigma[p->steps] = vka_sigma_of(s->alphas, 0);
+    return VKA_OK;
+}
+
+/* A list of noise levels, and the timesteps that belong to them. */
+static void list(vka_sampler *s)
+{
+    const vka_sampler_params *p = &s->params;
+    uint32_t n = p->steps + kinds[p->sampler].discards;
+    vka_sigmas(s->schedule, s->alphas, p->train_steps, n, s->sigma);
+    s->sigma[p->steps] = 0.0;
+    for (uint32_t k = 0; k < p->steps; k++)
+        s->time[k] = vka_sigma_time(s->alphas, p->train_steps, s->sigma[k]);
+}
+
+/* Where in time the render's steps lie, and how loud its first noise is. */
+static vka_status lay_out(vka_sampler *s, vka_error *err)
+{
+    const vka_sampler_params *p = &s->params;
+    const struct sampler_kind *kind = &kinds[p->sampler];
+    s->spaced = s->schedule <= VKA_SCHEDULE_TRAILING;
+    if (!s->spaced)
+        list(s);
+    else if (space(s, err) != VKA_OK)
+        return VKA_E_USAGE;
+    if (p->end_at_least_sigma)
+        s->sigma[p->steps] = vka_sigma_of(s->alphas, 0);
+    bool falls = true;
+    for (uint32_t k = 0; k < p->steps; k++) {
+        s->mix[2 * k] = 1.0;
+        s->mix[2 * k + 1] = s->sigma[k];
+        falls = falls && s->sigma[k] > s->sigma[k + 1];
+    }
+    if (!falls && !(kind->plain && s->spaced)) {
+        vka_fail(err, VKA_E_USAGE, "%u steps of sampler '%s' with schedule '%s' do not all lie at different noise levels",
+                 p->steps, vka_sampler_name(p->sampler), vka_schedule_name(s->schedule));
+        vka_error_hint(err, "use fewer steps");
+        return VKA_E_USAGE;
+    }
+    bool keeps = p->sampler == VKA_SAMPLER_UNIPC || p->sampler == VKA_SAMPLER_DEIS ||
+                 (s->spaced && (kind->grid == VKA_GRID_OPEN || s->schedule == VKA_SCHEDULE_LEADING));
+    s->init_scale = kind->plain ? 1.0 : keeps ? sqrt(s->sigma[0] * s->sigma[0] + 1.0) : s->sigma[0];
     return VKA_OK;
 }
 
@@ -187,53 +292,47 @@ vka_sampler *vka_sampler_create(const vka_sampler_params *params, vka_error *err
 {
     if (check(params, err) != VKA_OK)
         return NULL;
-    bool ddim = params->sampler == VKA_SAMPLER_DDIM;
+    const struct sampler_kind *kind = &kinds[params->sampler];
+    uint32_t steps = params->steps, train = params->train_steps;
     vka_sampler *s = vka_calloc(1, sizeof *s);
-    float *alphas = vka_calloc(params->train_steps, sizeof *alphas);
-    double *timesteps = vka_calloc(params->steps, sizeof *timesteps);
     if (s) {
         s->params = *params;
-        s->evals = params->steps;
-        s->eval = vka_calloc(s->evals, sizeof *s->eval);
-        s->mix = vka_calloc(params->steps, 2 * sizeof *s->mix);
+        s->schedule = resolve(params);
+        s->eta = params->eta >= 0.0 ? params->eta : kind->eta;
+        s->eval = vka_calloc(2 * (size_t)steps, sizeof *s->eval);
+        s->mix = vka_calloc(steps, 2 * sizeof *s->mix);
+        s->alphas = vka_calloc(train, sizeof *s->alphas);
+        s->time = vka_calloc(steps, sizeof *s->time);
+        s->sigma = vka_calloc((size_t)steps + 1, sizeof *s->sigma);
     }
-    if (!s || !alphas || !timesteps || !s->eval || !s->mix) {
-        vka_fail(err, VKA_E_MEMORY, "no memory for a sampler of %u steps", params->steps);
-        goto failed;
+    if (!s || !s->alphas || !s->time || !s->sigma || !s->eval || !s->mix) {
+        vka_fail(err, VKA_E_MEMORY, "no memory for a sampler of %u steps", steps);
+        vka_sampler_free(s);
+        return NULL;
     }
-    s->schedule = params->schedule != VKA_SCHEDULE_AUTO ? params->schedule : params->spacing;
-    if (s->schedule == VKA_SCHEDULE_AUTO)
-        s->schedule = ddim ? VKA_SCHEDULE_LEADING : VKA_SCHEDULE_LINSPACE;
-    vka_alphas_cumprod(params, alphas);
-    if (!(alphas[params->train_steps - 1] >= FLT_MIN && alphas[0] < 1.0f)) { /* else a sigma is 0 or infinite */
+    vka_alphas_cumprod(params, s->alphas);
+    if (!(s->alphas[train - 1] >= FLT_MIN && s->alphas[0] < 1.0f)) { /* else a sigma is 0 or infinite */
         vka_fail(err, VKA_E_USAGE, "betas %g .. %g over %u timesteps leave no usable noise levels", params->beta_start,
-                 params->beta_end, params->train_steps);
-        goto failed;
+                 params->beta_end, train);
+        vka_sampler_free(s);
+        return NULL;
     }
-    vka_timesteps(params, s->schedule, !ddim, timesteps);
-    if (timesteps[0] > (double)(params->train_steps - 1)) {
-        vka_fail(err, VKA_E_USAGE, "%u leading steps with offset %u begin beyond the last timestep, %u", params->steps,
-                 params->steps_offset, params->train_steps - 1);
-        vka_error_hint(err, "use fewer steps, or --schedule linspace");
-        goto failed;
+    s->sigma_max = vka_sigma_of(s->alphas, train - 1);
+    if (lay_out(s, err) != VKA_OK) {
+        vka_sampler_free(s);
+        return NULL;
     }
-    for (uint32_t k = 0; k < s->evals; k++) {
-        s->eval[k].step = k;
-        s->eval[k].ends_step = true;
+    kind->build(s);
+    if (s->sigma[steps] > 0.0 && s->init_scale > s->sigma[0]) { /* as one whose latents keep their variance would end */
+        vka_sampler_op *last = NULL;
+        vka_sampler_eval *e = &s->eval[s->evals - 1];
+        for (uint32_t o = 0; o < e->ops; o++)
+            last = e->op[o].out == VKA_SLOT_X ? &e->op[o] : last;
+        for (uint32_t t = 0; last && t < last->terms; t++)
+            last->coef[t] /= sqrt(s->sigma[steps] * s->sigma[steps] + 1.0);
     }
-    if (ddim)
-        build_ddim(s, alphas, timesteps);
-    else
-        build_euler(s, alphas, timesteps);
     number_patterns(s);
-    free(alphas);
-    free(timesteps);
     return s;
-failed:
-    free(alphas);
-    free(timesteps);
-    vka_sampler_free(s);
-    return NULL;
 }
 
 void vka_sampler_free(vka_sampler *s)
@@ -242,6 +341,9 @@ void vka_sampler_free(vka_sampler *s)
         return;
     free(s->eval);
     free(s->mix);
+    free(s->alphas);
+    free(s->time);
+    free(s->sigma);
     free(s);
 }
 
@@ -273,6 +375,16 @@ bool vka_sampler_draws(const vka_sampler *s)
 vka_schedule_id vka_sampler_schedule(const vka_sampler *s)
 {
     return s->schedule;
+}
+
+double vka_sampler_eta(const vka_sampler *s)
+{
+    return s->eta;
+}
+
+double vka_sampler_sigma_max(const vka_sampler *s)
+{
+    return s->sigma_max;
 }
 
 const vka_sampler_eval *vka_sampler_eval_at(const vka_sampler *s, uint32_t i)

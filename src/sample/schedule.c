@@ -1,5 +1,5 @@
 /* schedule.c - names of samplers, schedules, betas and predictions; the cumulative products of a noise
- * schedule; the timesteps of a render.  Timesteps come out in the order they are run: descending.
+ * schedule; the timesteps of diffusers' spacings.  Timesteps come out in the order they are run: descending.
  *
  * The arithmetic follows torch's and numpy's to the rounding (see each function), because alphas near 1
  * lose digits in 1 - alpha: one unit in the last place of alphas_cumprod[1] is 4e-5 of that difference. */
@@ -17,21 +17,21 @@ static const name_entry samplers[] = {
     {"ddim", VKA_SAMPLER_DDIM},
     {"euler", VKA_SAMPLER_EULER},
     {"euler-a", VKA_SAMPLER_EULER_A},
-    {"heun", -1},
-    {"lms", -1},
-    {"dpm2", -1},
-    {"dpm2-a", -1},
-    {"dpmpp-2m", -1},
-    {"dpmpp-2m-sde", -1},
-    {"dpmpp-2s-a", -1},
-    {"dpmpp-sde", -1},
-    {"dpmpp-3m-sde", -1},
-    {"unipc", -1},
-    {"pndm", -1},
-    {"deis", -1},
-    {"lcm", -1},
-    {"tcd", -1},
-    {"ddpm", -1},
+    {"heun", VKA_SAMPLER_HEUN},
+    {"lms", VKA_SAMPLER_LMS},
+    {"dpm2", VKA_SAMPLER_DPM2},
+    {"dpm2-a", VKA_SAMPLER_DPM2_A},
+    {"dpmpp-2m", VKA_SAMPLER_DPMPP_2M},
+    {"dpmpp-2m-sde", VKA_SAMPLER_DPMPP_2M_SDE},
+    {"dpmpp-2s-a", VKA_SAMPLER_DPMPP_2S_A},
+    {"dpmpp-sde", VKA_SAMPLER_DPMPP_SDE},
+    {"dpmpp-3m-sde", VKA_SAMPLER_DPMPP_3M_SDE},
+    {"unipc", VKA_SAMPLER_UNIPC},
+    {"pndm", VKA_SAMPLER_PNDM},
+    {"deis", VKA_SAMPLER_DEIS},
+    {"lcm", VKA_SAMPLER_LCM},
+    {"tcd", VKA_SAMPLER_TCD},
+    {"ddpm", VKA_SAMPLER_DDPM},
     {NULL, -1},
 };
 static const name_entry schedules[] = {
@@ -39,21 +39,21 @@ static const name_entry schedules[] = {
     {"leading", VKA_SCHEDULE_LEADING},
     {"linspace", VKA_SCHEDULE_LINSPACE},
     {"trailing", VKA_SCHEDULE_TRAILING},
-    {"karras", -1},
-    {"exponential", -1},
-    {"sgm-uniform", -1},
-    {"simple", -1},
-    {"normal", -1},
-    {"ddim-uniform", -1},
-    {"beta", -1},
-    {"kl-optimal", -1},
-    {"ays", -1},
+    {"karras", VKA_SCHEDULE_KARRAS},
+    {"exponential", VKA_SCHEDULE_EXPONENTIAL},
+    {"sgm-uniform", VKA_SCHEDULE_SGM_UNIFORM},
+    {"simple", VKA_SCHEDULE_SIMPLE},
+    {"normal", VKA_SCHEDULE_NORMAL},
+    {"ddim-uniform", VKA_SCHEDULE_DDIM_UNIFORM},
+    {"beta", VKA_SCHEDULE_BETA},
+    {"kl-optimal", VKA_SCHEDULE_KL_OPTIMAL},
+    {"ays", VKA_SCHEDULE_AYS},
     {NULL, -1},
 };
 static const name_entry betas[] = {
     {"linear", VKA_BETA_LINEAR},
     {"scaled_linear", VKA_BETA_SCALED_LINEAR},
-    {"squaredcos_cap_v2", -1},
+    {"squaredcos_cap_v2", VKA_BETA_COSINE},
     {NULL, -1},
 };
 static const name_entry predictions[] = {
@@ -180,6 +180,14 @@ static float linspace_at(float start, float end, uint32_t count, uint32_t i)
     return i < count / 2 ? fmaf(step, (float)i, start) : fmaf(-step, (float)(count - i - 1), end);
 }
 
+/* Nichol and Dhariwal 2021, formula (17); at most 0.999 of a level is noise. */
+static float cosine_beta(uint32_t count, uint32_t i)
+{
+    double a = ((double)i / (double)count + 0.008) / 1.008, b = ((double)(i + 1) / (double)count + 0.008) / 1.008;
+    double x = cos(a * 1.5707963267948966), y = cos(b * 1.5707963267948966), beta = 1.0 - y * y / (x * x);
+    return (float)(beta < 0.999 ? beta : 0.999);
+}
+
 void vka_alphas_cumprod(const vka_sampler_params *params, float *out)
 {
     bool scaled = params->beta == VKA_BETA_SCALED_LINEAR;
@@ -187,7 +195,8 @@ void vka_alphas_cumprod(const vka_sampler_params *params, float *out)
     float end = (float)(scaled ? sqrt(params->beta_end) : params->beta_end);
     double product = 1.0;
     for (uint32_t i = 0; i < params->train_steps; i++) {
-        float beta = linspace_at(start, end, params->train_steps, i);
+        float beta = params->beta == VKA_BETA_COSINE ? cosine_beta(params->train_steps, i)
+                                                     : linspace_at(start, end, params->train_steps, i);
         if (scaled)
             beta *= beta;
         float alpha = 1.0f - beta;
@@ -199,18 +208,18 @@ void vka_alphas_cumprod(const vka_sampler_params *params, float *out)
 /* All three in double with numpy's rounding: halves go to even, an arange is start + i * (second - first).
  * Where that arange would hold one value too many by a rounding error (61 trailing steps of 1000, for
  * example, whose last timestep would be -1), the count asked for wins. */
-void vka_timesteps(const vka_sampler_params *params, vka_schedule_id spacing, bool fractional, double *out)
+void vka_timesteps(const vka_sampler_params *params, vka_schedule_id spacing, enum vka_grid grid, double *out)
 {
-    uint32_t n = params->steps;
+    uint32_t n = params->steps, open = grid == VKA_GRID_OPEN, points = n + open;
     double train = (double)params->train_steps;
     for (uint32_t k = 0; k < n; k++) { /* k counts the steps as they are run, i up the time axis */
-        uint32_t i = n - 1 - k;
+        uint32_t i = points - 1 - k;
         double t;
         if (spacing == VKA_SCHEDULE_LINSPACE) {
-            t = i == 0 ? 0.0 : i == n - 1 ? train - 1.0 : (double)i * ((train - 1.0) / (double)(n - 1));
-            t = fractional ? (double)(float)t : nearbyint(t);
+            t = i == 0 ? 0.0 : i == points - 1 ? train - 1.0 : (double)i * ((train - 1.0) / (double)(points - 1));
+            t = grid == VKA_GRID_FRACTION ? (double)(float)t : nearbyint(t);
         } else if (spacing == VKA_SCHEDULE_LEADING) {
-            t = (double)i * (double)(params->train_steps / n) + (double)params->steps_offset;
+            t = (double)i * (double)(params->train_steps / points) + (double)params->steps_offset;
         } else {
             double ratio = train / (double)n, delta = (train - ratio) - train;
             t = nearbyint(train + (double)k * delta) - 1.0;

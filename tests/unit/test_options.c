@@ -359,10 +359,10 @@ static void bad_values(void **state)
     refused("sampler", "DDIM", "does not know 'DDIM'");
     refused("sampler", "|", "does not know");
     refused("sampler", "ddim euler", "does not know");
-    refused("sampler", "dpmpp-2m", "--sampler dpmpp-2m is not in this version");
-    refused("schedule", "karras", "--schedule karras is not in this version");
+    refused("schedule", "karass", "does not know 'karass'");
+    refused("eta", "-0.1", "out of range");
+    refused("original-steps", "0", "--original-steps 0");
     refused("path", "cuda", "does not know 'cuda'");
-    refused("embedding", "x", "not in this version");
     refused("motion-scale", "fast", "--motion-scale does not understand 'fast'");
     refused("motion-scale", "0:1,0:2", "--motion-scale does not understand");
     refused("motion-scale", "10.5", "a value of --motion-scale is out of range");
@@ -370,7 +370,7 @@ static void bad_values(void **state)
     refused("motion-effect", "0:1, 8:-1", "a value of --motion-effect is out of range");
     refused("motion-family", "sdxl-beta", "--motion-family does not know 'sdxl-beta'");
     refused("beta", "cosine", "cosine");
-    refused("beta", "squaredcos_cap_v2", "squaredcos_cap_v2");
+    refused("beta", "squaredcos_cap_v2:0.1:0.2", "squaredcos_cap_v2");
     refused("beta", "linear:0.1", "--beta");
     refused("beta", "linear:0.1:2", "--beta");
     refused("beta", "linear:0.2:0.1", "--beta");
@@ -391,9 +391,12 @@ static void hints(void **state)
     vka_job_set(job, "stepz", "5", &err);
     assert_non_null(strstr(err.hint, "steps"));
     vka_error_clear(&err);
-    vka_job_set(job, "sampler", "heun", &err);
-    assert_non_null(strstr(err.hint, "ddim euler euler-a"));
-    assert_null(strstr(err.hint, "heun"));
+    vka_job_set(job, "sampler", "huen", &err);
+    assert_non_null(strstr(err.hint, "ddim euler euler-a heun"));
+    vka_error_clear(&err);
+    vka_job_set(job, "context-schedule", "uniform", &err);
+    assert_non_null(strstr(err.what, "not in this version"));
+    assert_null(strstr(err.hint, "uniform-looped"));
     assert_string_equal(vka_option_nearest("widht")->name, "width");
     assert_string_equal(vka_option_nearest("neg")->name, "negative");
     assert_null(vka_option_nearest("negativ-prompt"));
@@ -493,7 +496,7 @@ static void json_refused(void **state)
         {"{\"output\":[5]}", VKA_E_USAGE, "--output"},
         {"{\"output\":{}}", VKA_E_USAGE, "--output"},
         {"{\"overwrite\":1}", VKA_E_USAGE, "--overwrite"},
-        {"{\"sampler\":\"lcm\"}", VKA_E_USAGE, "not in this version"},
+        {"{\"context-schedule\":\"batched\"}", VKA_E_USAGE, "not in this version"},
         {"{\"lora\":5}", VKA_E_USAGE, "--lora"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -598,7 +601,7 @@ static void animation(void **state)
         {"{\"schema\":1,\"settings\":{\"later-option\":1}}", VKA_E_INPUT, "later-option"},
         {"{\"schema\":1,\"settings\":{\"output\":[\"/tmp/somewhere\"]}}", VKA_E_INPUT, "--output"},
         {"{\"schema\":1,\"settings\":{\"overwrite\":true}}", VKA_E_INPUT, "--overwrite"},
-        {"{\"schema\":1,\"settings\":{\"sampler\":\"lcm\"}}", VKA_E_INPUT, "lcm"},
+        {"{\"schema\":1,\"settings\":{\"sampler\":\"lmc\"}}", VKA_E_INPUT, "lmc"},
         {NULL, VKA_E_INPUT, ""},
     };
     static uint8_t pixels[4 * 4 * 3];

@@ -279,15 +279,25 @@ static void family_sigmas(void **state)
     }
 }
 
+/* Whether the last step of a sampler goes to alpha 1 by way of x0 alone: not lcm and tcd on their own timesteps, not
+ * deis with diffusers' spacings, not pndm where those leave gaps. */
+static bool lands(vka_sampler_id id, vka_schedule_id schedule)
+{
+    bool spaced = schedule <= VKA_SCHEDULE_TRAILING;
+    return !(spaced && (id == VKA_SAMPLER_LCM || id == VKA_SAMPLER_TCD || id == VKA_SAMPLER_DEIS)) &&
+           !(spaced && id == VKA_SAMPLER_PNDM && schedule != VKA_SCHEDULE_LEADING);
+}
+
 /* An exact model of a single picture lands on it: with eps = (X - sqrt(a) x0) / sqrt(1 - a) every sampler
  * has to end at x0 when its last step goes to zero noise. */
 static void lands_on_the_picture(void **state)
 {
     (void)state;
-    for (int id = VKA_SAMPLER_DDIM; id <= VKA_SAMPLER_EULER_A; id++)
-        for (int schedule = VKA_SCHEDULE_LEADING; schedule <= VKA_SCHEDULE_TRAILING; schedule++)
+    for (int id = VKA_SAMPLER_DDIM; id <= VKA_SAMPLER_DDPM; id++)
+        for (int schedule = VKA_SCHEDULE_LEADING; schedule <= VKA_SCHEDULE_AYS; schedule++)
             for (int prediction = VKA_PREDICT_EPSILON; prediction <= VKA_PREDICT_SAMPLE; prediction++) {
-                if (id == VKA_SAMPLER_EULER_A && prediction == VKA_PREDICT_SAMPLE)
+                if (!lands((vka_sampler_id)id, (vka_schedule_id)schedule) ||
+                    (id == VKA_SAMPLER_PNDM && prediction != VKA_PREDICT_EPSILON)) /* v is not constant on the way */
                     continue;
                 vka_sampler_params p = vka_sampler_params_default();
                 p.sampler = (vka_sampler_id)id;
@@ -298,12 +308,13 @@ static void lands_on_the_picture(void **state)
                 p.steps_offset = 0; /* with offset 1, leading never reaches a timestep before the first */
                 vka_sampler *s = create(&p);
                 const double x0 = 0.7;
-                double x = 1.3 * vka_sampler_init_noise_scale(s), m, noise = 0.0;
-                double *slot[VKA_SLOTS] = {[VKA_SLOT_X] = &x, [VKA_SLOT_EPS] = &m, [VKA_SLOT_NOISE] = &noise};
+                double x = 1.3 * vka_sampler_init_noise_scale(s), m, noise = 0.0, h[4];
+                double *slot[VKA_SLOTS] = {&x, &m, &noise, &h[0], &h[1], &h[2], &h[3]};
                 for (uint32_t k = 0; k < vka_sampler_evals(s); k++) {
                     const vka_sampler_eval *e = vka_sampler_eval_at(s, k);
-                    double image, level;
-                    vka_sampler_start_mix(s, k, &image, &level);
+                    double image = 1.0, level = sqrt(1.0 / (e->input_scale * e->input_scale) - 1.0);
+                    if (e->input_scale == 1.0) /* the second evaluation of pndm's first step is where the next step is */
+                        vka_sampler_start_mix(s, e->step + e->stage, &image, &level);
                     double length = sqrt(image * image + level * level), eps = (x - image * x0) / level;
                     m = prediction == VKA_PREDICT_EPSILON ? eps
                         : prediction == VKA_PREDICT_V     ? (image * eps - level * x0) / length
@@ -311,42 +322,83 @@ static void lands_on_the_picture(void **state)
                     noise = (k % 3) - 1.0;
                     vka_sampler_apply(e, slot, 1);
                 }
-                near(x, x0, 1e-9, "end of a trajectory");
+                near(x, x0, 1e-9, vka_sampler_name(p.sampler));
                 vka_sampler_free(s);
             }
 }
 
 /* What a renderer relies on when it records lists once: patterns, slots, nothing read before written. */
+static void check_structure(const vka_sampler *s, uint32_t steps)
+{
+    uint32_t lasting = 1u << VKA_SLOT_X, used = 1u << VKA_SLOT_X | 1u << VKA_SLOT_EPS, step = 0, stage = 0, draws = 0;
+    assert_in_range(vka_sampler_patterns(s), 1, 8);
+    assert_in_range(vka_sampler_evals(s), steps, 2 * steps);
+    assert_int_equal(vka_sampler_steps(s), steps);
+    for (uint32_t i = 0; i < vka_sampler_evals(s); i++) {
+        const vka_sampler_eval *e = vka_sampler_eval_at(s, i);
+        uint32_t written = lasting | 1u << VKA_SLOT_EPS | (e->draws_noise ? 1u << VKA_SLOT_NOISE : 0);
+        assert_int_equal(e->step, step);
+        assert_int_equal(e->stage, stage);
+        assert_true(e->pattern < vka_sampler_patterns(s));
+        assert_in_range(e->ops, 1, VKA_SAMPLER_OPS);
+        assert_true(e->timestep >= 0.0f && e->timestep <= 999.0f && e->input_scale > 0.0);
+        assert_true(!e->draws_noise || e->draw == draws);
+        assert_true(e->carry >= 0.0 && e->carry < 1.0 && (e->carry == 0.0 || e->draw == 1));
+        draws += e->draws_noise;
+        for (uint32_t o = 0; o < e->ops; o++) {
+            assert_in_range(e->op[o].terms, 1, VKA_SAMPLER_TERMS);
+            for (uint32_t t = 0; t < e->op[o].terms; t++) {
+                assert_true(written >> e->op[o].slot[t] & 1u);
+                assert_true(isfinite(e->op[o].coef[t]));
+                used |= 1u << e->op[o].slot[t];
+            }
+            assert_true(e->op[o].out == VKA_SLOT_X || e->op[o].out >= VKA_SLOT_H0);
+            written |= 1u << e->op[o].out;
+            lasting |= 1u << e->op[o].out;
+            used |= 1u << e->op[o].out;
+        }
+        stage = e->ends_step ? 0 : stage + 1;
+        step += e->ends_step;
+        draws = e->ends_step ? 0 : draws;
+        if (i && e->stage == 0 && vka_sampler_eval_at(s, i - 1)->stage == 0)
+            assert_true(e->timestep < vka_sampler_eval_at(s, i - 1)->timestep);
+    }
+    assert_int_equal(step, steps);
+    assert_int_equal(stage, 0);
+    assert_int_equal(vka_sampler_slots(s), used);
+    assert_int_equal(vka_sampler_draws(s), used >> VKA_SLOT_NOISE & 1u);
+}
+
 static void structure(void **state)
 {
     (void)state;
-    for (int id = VKA_SAMPLER_DDIM; id <= VKA_SAMPLER_EULER_A; id++)
-        for (uint32_t steps = 1; steps < 30; steps += 7) {
-            vka_sampler_params p = vka_sampler_params_default();
-            p.sampler = (vka_sampler_id)id;
-            p.steps = steps;
-            vka_sampler *s = create(&p);
-            bool noisy = id == VKA_SAMPLER_EULER_A && steps > 1;
-            assert_int_equal(vka_sampler_draws(s), noisy);
-            assert_int_equal(vka_sampler_patterns(s), noisy ? 2 : 1);
-            assert_int_equal(vka_sampler_slots(s), 3 | (noisy ? 4 : 0));
-            assert_int_equal(vka_sampler_schedule(s),
-                             id == VKA_SAMPLER_DDIM ? VKA_SCHEDULE_LEADING : VKA_SCHEDULE_LINSPACE);
-            for (uint32_t i = 0; i < vka_sampler_evals(s); i++) {
-                const vka_sampler_eval *e = vka_sampler_eval_at(s, i);
-                uint32_t written = 1u << VKA_SLOT_X | 1u << VKA_SLOT_EPS | (e->draws_noise ? 1u << VKA_SLOT_NOISE : 0);
-                assert_int_equal(e->step, i);
-                assert_true(e->ends_step && e->pattern < vka_sampler_patterns(s));
-                for (uint32_t o = 0; o < e->ops; o++)
-                    for (uint32_t t = 0; t < e->op[o].terms; t++) {
-                        assert_true(written >> e->op[o].slot[t] & 1u);
-                        assert_true(isfinite(e->op[o].coef[t]));
-                    }
-                if (i)
-                    assert_true(e->timestep < vka_sampler_eval_at(s, i - 1)->timestep);
-            }
-            vka_sampler_free(s);
-        }
+    uint32_t most = 0;
+    for (int id = VKA_SAMPLER_DDIM; id <= VKA_SAMPLER_DDPM; id++)
+        for (int schedule = VKA_SCHEDULE_AUTO; schedule <= VKA_SCHEDULE_AYS; schedule++)
+            for (int prediction = VKA_PREDICT_EPSILON; prediction <= VKA_PREDICT_SAMPLE; prediction++)
+                for (uint32_t steps = 1; steps < 30; steps += steps < 4 ? 1 : 7) {
+                    vka_sampler_params p = vka_sampler_params_default();
+                    p.sampler = (vka_sampler_id)id;
+                    p.schedule = (vka_schedule_id)schedule;
+                    p.prediction = (vka_prediction)prediction;
+                    p.steps = steps;
+                    if (id == VKA_SAMPLER_PNDM && prediction == VKA_PREDICT_SAMPLE)
+                        continue;
+                    vka_sampler *s = create(&p);
+                    check_structure(s, steps);
+                    most = vka_sampler_patterns(s) > most ? vka_sampler_patterns(s) : most;
+                    vka_sampler_free(s);
+                }
+    assert_in_range(most, 4, 8);
+    for (int id = VKA_SAMPLER_DDIM; id <= VKA_SAMPLER_EULER_A; id++) {
+        vka_sampler_params p = vka_sampler_params_default();
+        p.sampler = (vka_sampler_id)id;
+        vka_sampler *s = create(&p);
+        bool noisy = id == VKA_SAMPLER_EULER_A;
+        assert_int_equal(vka_sampler_patterns(s), noisy ? 2 : 1);
+        assert_int_equal(vka_sampler_slots(s), 3 | (noisy ? 4 : 0));
+        vka_sampler_free(s);
+    }
 }
 
 /* Operations run in order and may write what they read: Heun's second half on history slots. */
@@ -397,7 +449,7 @@ static void names(void **state)
         ready += built;
     }
     assert_int_equal(count, 18);
-    assert_int_equal(ready, 3);
+    assert_int_equal(ready, 18);
     for (count = ready = 0; vka_schedule_list(count, &built); count++) {
         vka_schedule_id id;
         assert_int_equal(vka_schedule_from_name(vka_schedule_list(count, &built), &id, NULL),
@@ -405,7 +457,7 @@ static void names(void **state)
         ready += built;
     }
     assert_int_equal(count, 13);
-    assert_int_equal(ready, 4);
+    assert_int_equal(ready, 13);
     vka_schedule_id schedule;
     vka_sampler_id sampler;
     vka_beta_kind beta;
@@ -416,7 +468,7 @@ static void names(void **state)
     assert_non_null(strstr(err.hint, "auto leading linspace trailing"));
     assert_int_equal(vka_sampler_from_name("", &sampler, NULL), VKA_E_USAGE);
     assert_int_equal(vka_sampler_from_name("DDIM", &sampler, NULL), VKA_E_USAGE);
-    assert_int_equal(vka_beta_from_name("squaredcos_cap_v2", &beta, NULL), VKA_E_USAGE);
+    assert_int_equal(vka_beta_from_name("sigmoid", &beta, NULL), VKA_E_USAGE);
     assert_int_equal(vka_prediction_from_name("flow", &prediction, NULL), VKA_E_USAGE);
 }
 
@@ -442,8 +494,25 @@ static void refusals(void **state)
     p = base, p.beta_end = NAN, refuse(p, VKA_E_USAGE);
     p = base, p.beta_start = p.beta_end = 0.5, refuse(p, VKA_E_USAGE); /* alpha underflows */
     p = base, p.beta_start = 1e-12, refuse(p, VKA_E_USAGE);            /* alpha 0 rounds to 1 */
-    p = base, p.sampler = VKA_SAMPLER_EULER_A, p.prediction = VKA_PREDICT_SAMPLE, refuse(p, VKA_E_USAGE);
+    p = base, p.sampler = VKA_SAMPLER_PNDM, p.prediction = VKA_PREDICT_SAMPLE, refuse(p, VKA_E_USAGE);
+    static const vka_sampler_id calm[] = {VKA_SAMPLER_EULER, VKA_SAMPLER_HEUN,     VKA_SAMPLER_LMS,
+                                          VKA_SAMPLER_DPM2,  VKA_SAMPLER_DPMPP_2M, VKA_SAMPLER_UNIPC,
+                                          VKA_SAMPLER_PNDM,  VKA_SAMPLER_DEIS,     VKA_SAMPLER_LCM,
+                                          VKA_SAMPLER_DDPM};
+    for (size_t i = 0; i < sizeof calm / sizeof *calm; i++)
+        p = base, p.sampler = calm[i], p.eta = 0.5, refuse(p, VKA_E_USAGE);
+    p = base, p.eta = 1.1, refuse(p, VKA_E_USAGE);
+    p = base, p.eta = NAN, refuse(p, VKA_E_USAGE);
+    p = base, p.sampler = VKA_SAMPLER_TCD, p.eta = 1.1, refuse(p, VKA_E_USAGE);
+    p = base, p.sampler = VKA_SAMPLER_LCM, p.steps = 51, refuse(p, VKA_E_USAGE);
+    p = base, p.sampler = VKA_SAMPLER_TCD, p.steps = 9, p.original_steps = 8, refuse(p, VKA_E_USAGE);
+    p = base, p.sampler = VKA_SAMPLER_LCM, p.original_steps = 0, refuse(p, VKA_E_USAGE);
+    p = base, p.sampler = VKA_SAMPLER_LCM, p.original_steps = 1001, refuse(p, VKA_E_USAGE);
+    p = base, p.sampler = VKA_SAMPLER_DPMPP_2M, p.spacing = VKA_SCHEDULE_LINSPACE, p.steps = 1000, refuse(p, VKA_E_USAGE); /* not 1000 different levels */
+    p = base, p.schedule = VKA_SCHEDULE_DDIM_UNIFORM, p.steps = 1000, refuse(p, VKA_E_USAGE);
     p = base, p.steps = 1000, p.steps_offset = 0;
+    vka_sampler_free(create(&p));
+    p.sampler = VKA_SAMPLER_UNIPC, p.schedule = VKA_SCHEDULE_KARRAS;
     vka_sampler_free(create(&p));
     vka_sampler_free(NULL);
 }
@@ -462,6 +531,30 @@ static void auto_schedule(void **state)
     s = create(&p);
     assert_int_equal(vka_sampler_schedule(s), VKA_SCHEDULE_LEADING);
     vka_sampler_free(s);
+    static const struct {
+        vka_sampler_id sampler;
+        vka_schedule_id own;
+        double eta;
+    } own[] = {{VKA_SAMPLER_DDIM, VKA_SCHEDULE_LEADING, 0.0},       {VKA_SAMPLER_EULER_A, VKA_SCHEDULE_LINSPACE, 1.0},
+               {VKA_SAMPLER_DPMPP_2M, VKA_SCHEDULE_KARRAS, -1.0},   {VKA_SAMPLER_DPMPP_2M_SDE, VKA_SCHEDULE_EXPONENTIAL, 1.0},
+               {VKA_SAMPLER_UNIPC, VKA_SCHEDULE_LINSPACE, -1.0},    {VKA_SAMPLER_LCM, VKA_SCHEDULE_AUTO, -1.0},
+               {VKA_SAMPLER_TCD, VKA_SCHEDULE_AUTO, 0.3},           {VKA_SAMPLER_PNDM, VKA_SCHEDULE_LEADING, -1.0}};
+    p = vka_sampler_params_default();
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        p.sampler = own[i].sampler;
+        s = create(&p);
+        assert_int_equal(vka_sampler_schedule(s), own[i].own);
+        near(vka_sampler_eta(s), own[i].eta, 0.0, "eta");
+        vka_sampler_free(s);
+    }
+    p.sampler = VKA_SAMPLER_TCD; /* a model's spacing does not move the timesteps that it was distilled on */
+    p.spacing = VKA_SCHEDULE_TRAILING;
+    s = create(&p);
+    assert_int_equal(vka_sampler_schedule(s), VKA_SCHEDULE_AUTO);
+    near(vka_sampler_sigma_max(s), 25.146, 1e-3, "sigma_max");
+    vka_sampler_free(s);
+    near(vka_schedule_made_for(VKA_SCHEDULE_AYS), 14.615, 0.0, "ays");
+    near(vka_schedule_made_for(VKA_SCHEDULE_KARRAS), 0.0, 0.0, "karras");
 }
 
 int main(void)
