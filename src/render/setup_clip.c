@@ -1,7 +1,7 @@
 /* setup_clip.c - size, length and context windows of a clip.  See setup.h. */
 #include "render/setup_parts.h"
 
-enum { MADE_TABLE = 64 }; /* frames in one piece where no table says how many: what ComfyUI-AnimateDiff-Evolved makes */
+enum { MADE_TABLE = 64 }; /* frames in one piece where no table says how many: what AnimateLCM's authors make of the formula */
 
 /* Frames that a module was trained on: what its windows have unless told otherwise. */
 static uint32_t trained_length(const vka_motion_info *m)

@@ -121,7 +121,7 @@ static void decide_norms(struct vka_setup *s)
 vka_status vka_setup_motion(struct vka_setup *s, bool use_manifest, const vka_log *log, vka_error *err)
 {
     vka_status st = open_motion(s, use_manifest, log, err);
-    if (st == VKA_OK)
+    if (st == VKA_OK && use_manifest) /* a clip is made */
         st = recommend(s, log, err);
     const char *effect = s->job->motion_effect;
     s->motion_idle = s->motion && effect && vka_values_parse("", effect, 0, 0, 0, NULL, NULL) == VKA_OK;

@@ -340,11 +340,8 @@ static vka_status read_adapter_config(vka_motion_info *info, const char *path, v
     vka_json_uint(r, "motion_max_seq_length", &frames, 1, MAX_FRAMES);
     if (info->pe_length && frames != info->pe_length)
         vka_json_refuse(r, "motion_max_seq_length", "does not agree with the tensors");
-    if (!info->pe_length && info->variant != VKA_MOTION_ANIMATELCM && r->status == VKA_OK) {
+    if (!info->pe_length && info->variant != VKA_MOTION_ANIMATELCM && r->status == VKA_OK)
         info->pe_length = frames; /* the table can be made: it is a plain sinusoid */
-        if (info->variant == VKA_MOTION_V3 && frames == 24)
-            info->variant = VKA_MOTION_V1;
-    }
     json_decref(json);
     return r->status;
 }
@@ -405,8 +402,11 @@ vka_status vka_motion_open(vka_motion **out, const char *path, vka_error *err)
     }
     if (s == VKA_OK && config && vka_path_exists(config)) {
         s = read_adapter_config(&m->info, config, err);
-        if (s == VKA_OK)
-            vka_motion_take_family(&m->info, m->info.variant, &m->st, vka_path_base(path));
+        if (s == VKA_OK) { /* its frames may tell another family */
+            bool hotshot = m->info.variant == VKA_MOTION_HOTSHOT_XL;
+            const char *hint = vka_path_base(path);
+            vka_motion_take_family(&m->info, vka_motion_judge(&m->info, hotshot, &m->st, hint), &m->st, hint);
+        }
     }
     if (s == VKA_OK)
         s = vka_motion_check(&m->info, m->weights, path, err);

@@ -1,6 +1,7 @@
-/* fuzz_options.c - job files and option values.  The input's first byte chooses: 'j' a JSON object for vka_job_read,
+/* fuzz_options.c - job files and option values, values over frames among them.  The input's first byte chooses: 'j' a JSON object for vka_job_read,
  * anything else lines "name=value" for vka_job_set.  Whatever comes in, what is written must read back to the same. */
 #include "render/job.h"
+#include "render/options.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +23,21 @@ static void set_lines(vka_job *job, char *text)
     }
 }
 
+/* What was accepted gives every frame a number within its range, however many there are. */
+static void read_amounts(const char *text)
+{
+    static const uint32_t counts[] = {1, 2, 7, 64};
+    double out[65];
+    for (size_t k = 0; text && k < sizeof counts / sizeof *counts; k++) {
+        out[counts[k]] = -1;
+        if (vka_amount_parse("motion-scale", text, counts[k], out, NULL) != VKA_OK || out[counts[k]] >= 0)
+            abort();
+        for (uint32_t i = 0; i < counts[k]; i++)
+            if (!(out[i] >= -1e-9 && out[i] <= 10 + 1e-9))
+                abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!size)
@@ -38,6 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
     } else
         set_lines(job, text);
+    read_amounts(job->motion_scale);
+    read_amounts(job->motion_effect);
 
     char *first = vka_job_write(job);
     if (!first || vka_job_read(again, first, strlen(first), NULL) != VKA_OK)
