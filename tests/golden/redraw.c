@@ -259,8 +259,47 @@ static const char *next_line(const char *at, char *line, size_t room)
     return at + n + (at[n] == '\n');
 }
 
-/* Writes the file NAME from the tensor lines at `at`; `skip` and `length` as in a "part" line, or NULL and 0. */
-static vka_status write_section(const char *at, const char *out, const char *name, const char *skip, size_t length,
+/* Replaces the first `from` of a name by `to`. */
+static bool replace(char *name, size_t room, const char *from, const char *to)
+{
+    char *at = strstr(name, from), rest[192];
+    if (!at)
+        return false;
+    snprintf(rest, sizeof rest, "%s", at + strlen(from));
+    snprintf(at, room - (size_t)(at - name), "%s%s", to, rest);
+    return true;
+}
+
+/* A motion module's name as another file has it; false: that file has no such tensor. */
+static bool rename_tensor(tensor *t, const char *names)
+{
+    static const char *const diffusers[][2] = {{".temporal_transformer.", "."},
+                                               {"attention_blocks.0.pos_encoder.", "pos_embed."},
+                                               {"attention_blocks.0.", "attn1."},
+                                               {"attention_blocks.1.", "attn2."},
+                                               {"norms.0.", "norm1."},
+                                               {"norms.1.", "norm2."},
+                                               {"ff_norm.", "norm3."}};
+    char plain[192];
+    snprintf(plain, sizeof plain, "%s", t->name);
+    if (strcmp(names, "diffusers") == 0) {
+        if (strstr(t->name, "attention_blocks.1.pos_encoder."))
+            return false; /* one table for both */
+        for (size_t i = 0; i < sizeof diffusers / sizeof *diffusers; i++)
+            replace(t->name, sizeof t->name, diffusers[i][0], diffusers[i][1]);
+    } else if (strcmp(names, "original") != 0)
+        snprintf(t->name, sizeof t->name, "%.60s%.130s", names, plain);
+    return true;
+}
+
+/* What a "part" line says, see redraw.h. */
+struct change {
+    const char *skip, *names;
+    size_t length;
+};
+
+/* Writes the file NAME from the tensor lines at `at`, changed as a "part" line says, or NULL. */
+static vka_status write_section(const char *at, const char *out, const char *name, const struct change *change,
                                 vka_error *err)
 {
     char line[512];
@@ -274,11 +313,12 @@ static vka_status write_section(const char *at, const char *out, const char *nam
             s = vka_fail(err, VKA_E_INPUT, "weights.txt: cannot read the line \"%s\"", line);
             break;
         }
-        if (skip && strncmp(t.name, skip, strlen(skip)) == 0)
+        if (change && (strncmp(t.name, change->skip, strlen(change->skip)) == 0 || (t.table && !change->length) ||
+                       !rename_tensor(&t, change->names)))
             continue;
-        if (t.table && length) {
-            t.elements = t.elements / t.shape[1] * length;
-            t.shape[1] = length;
+        if (change && t.table) {
+            t.elements = t.elements / t.shape[1] * change->length;
+            t.shape[1] = change->length;
         }
         if (!image_add(&m, &t))
             s = vka_fail(err, VKA_E_INPUT, "weights.txt: %s is too large or of an unknown type", t.name);
@@ -291,14 +331,15 @@ static vka_status write_section(const char *at, const char *out, const char *nam
 
 static vka_status write_part(const char *text, const char *out, const char *line, vka_error *err)
 {
-    char name[192], of[192], skip[64], head[208], other[512];
+    char name[192], of[192], skip[64], names[64] = "original", head[208], other[512];
     unsigned length;
-    if (sscanf(line, "part %191s %191s %63s %u", name, of, skip, &length) != 4 || length == 0 || length > 4096)
+    if (sscanf(line, "part %191s %191s %63s %u %63s", name, of, skip, &length, names) < 4 || length > 4096)
         return vka_fail(err, VKA_E_INPUT, "weights.txt: cannot read the line \"%s\"", line);
     snprintf(head, sizeof head, "file %s", of);
+    const struct change change = {.skip = skip, .names = names, .length = length};
     for (const char *at = text, *next; (next = next_line(at, other, sizeof other)) != NULL; at = next)
         if (strcmp(other, head) == 0)
-            return write_section(next, out, name, skip, length, err);
+            return write_section(next, out, name, &change, err);
     return vka_fail(err, VKA_E_INPUT, "weights.txt: there is no file %s", of);
 }
 
@@ -319,7 +360,7 @@ vka_status vka_test_redraw(const char *set, const char *tokenizer, const char *o
         } else if (strncmp(line, "tokenizer ", 10) == 0)
             s = copy_tokenizer(tokenizer, out, line + 10, err);
         else if (strncmp(line, "file ", 5) == 0)
-            s = write_section(next, out, line + 5, NULL, 0, err);
+            s = write_section(next, out, line + 5, NULL, err);
         else if (strncmp(line, "part ", 5) == 0)
             s = write_part(text, out, line, err);
     }

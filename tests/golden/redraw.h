@@ -14,7 +14,8 @@
  *   file PATH               the tensor lines that follow belong to the safetensors file OUT/PATH
  *   DTYPE NAME SHAPE MEAN AMPLITUDE KEY          F16 or F32; 32x4x3x3; KEY 16 hexadecimal digits
  *   pe DTYPE NAME 1xLxC     sinusoidal positions: sin(p 10000^(-2i/C)) at 2i, cos at 2i + 1
- *   part PATH OF PREFIX L   OUT/PATH is file OF without names that begin with PREFIX, its tables L long */
+ *   part PATH OF PREFIX L [NAMES]   OUT/PATH is the motion module OF without names that begin with PREFIX ("-": with all), its
+ *                           tables L long (0: none); NAMES "diffusers": in that naming, other than "original": with NAMES in front */
 vka_status vka_test_redraw(const char *set, const char *tokenizer, const char *out, vka_error *err);
 
 #endif

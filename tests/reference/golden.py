@@ -16,6 +16,7 @@ The tensors' names and shapes are CONTRACT's.  Inputs that several cases share a
 """
 import argparse
 import json
+import math
 import os
 
 import torch
@@ -118,6 +119,14 @@ class Suite:
         a = [*self.model_args(motion, norm), "--motion-scale", scale[0], "--motion-effect", effect[0]]
         self.w.case(name, ["net", "unet", *a, "--precision", "f32", "--in", "=" + src, "--out", "%"],
                     [{"tensor": "eps", "file": file, "metric": "l2", "limit": self.limit}], moved=nets.rel(plain, eps))
+
+    def same(self, name, motion, like):
+        """the UNet with another file of the same motion module: the input and output of the case `like`"""
+        c = next(c for c in self.w.cases if c["name"] == self.w.prefix + like)
+        a = list(c["command"])
+        a[a.index("--motion") + 1] = self.at(self.paths[motion])
+        a[a.index("--norm") + 1] = "auto"
+        self.w.case(name, a, c["compare"])
 
     def vae(self, name, f=2, h=5, w=7, ldm=False):
         vae = nets.Vae(self.paths["model"])
@@ -276,12 +285,34 @@ def spec_lines(t, seed, dtype, tokenizer):
     yield from tensors(models.new_motion(t, "v2"), "motion", original)
     yield "part motion-v1.safetensors motion-v2.safetensors mid_block. 24"
     yield "part motion-v3.safetensors motion-v2.safetensors mid_block. 32"
+    for name, length, names in VARIANTS:
+        yield f"part {name}.safetensors motion-v2.safetensors - {length} {names}"
+
+
+# Files of other families that hold the v2 module: name, frames of the table, names as in redraw.h
+VARIANTS = [("AnimateLCM_sd15_t2v", 0, "original"), ("lt_long_mm_16_64_frames", 64, "original"),
+            ("animatediff_lightning_4step_diffusers", 32, "diffusers"), ("v2-in-training", 32, "module.")]
+
+
+def make_variants(paths, scratch):
+    v2 = load_file(paths["v2"])
+    for name, length, names in VARIANTS:
+        sd = {k: v for k, v in v2.items() if not k.endswith("pos_encoder.pe")}
+        for k, v in v2.items():
+            if k.endswith("pos_encoder.pe") and length:
+                t = torch.arange(length, dtype=torch.float32)[:, None]
+                step = torch.exp(torch.arange(0, v.shape[2], 2, dtype=torch.float32) * (-math.log(10000.0) / v.shape[2]))
+                sd[k] = torch.stack([torch.sin(t * step), torch.cos(t * step)], 2).reshape(1, length, -1).to(v.dtype)
+        sd = models.motion_from_original(sd) if names == "diffusers" else sd
+        paths[name] = f"{scratch}/{name}.safetensors"
+        save_file({(names if names.endswith(".") else "") + k: v.contiguous() for k, v in sd.items()}, paths[name])
 
 
 def tiny(out, tokenizer, scratch, seed=1):
     t = models.topology("t")
     paths = models.make(t, seed, "f16", tokenizer, scratch, ldm=False)
     assert_alive(paths, seed)
+    make_variants(paths, scratch)
     os.makedirs(out, exist_ok=True)
     for f in os.listdir(out):
         if f.endswith(".safetensors"):
@@ -304,6 +335,10 @@ def tiny(out, tokenizer, scratch, seed=1):
               ("1, 0.5, 0, 1.3, 0.8", [1, 0.5, 0, 1.3, 0.8]))
     s.amounts("unet-v2-scale", "v2", "original", *perframe, ("1.3", [1.3] * 5), ("1", [1] * 5))
     s.amounts("unet-v1-amounts", "v1", "v1", *perframe, ("0.0:1.3, 1.0:0.7", [1.3, 1.15, 1.0, 0.85, 0.7]), ("0.6", [0.6] * 5))
+    s.unet("unet-animatelcm", "AnimateLCM_sd15_t2v", "original", *perframe, auto=True)
+    s.unet("unet-long", "lt_long_mm_16_64_frames", "original", 40, 2, 3, 7, auto=True)
+    s.same("unet-lightning", "animatediff_lightning_4step_diffusers", "unet-perframe")
+    s.same("unet-training", "v2-in-training", "unet-perframe")
     s.vae("vae", 2, 5, 7)
     s.text("text", ["short", "odd", "long"])
     for sampler in ("ddim", "euler", "euler-a"):

@@ -120,16 +120,18 @@ class Net:
 
 def load_adapter(unet, path, heads=8):
     """A motion module from a diffusers folder, or from a file in either naming.  A file says nothing about heads (8 in
-    every published module) and groups (diffusers uses the UNet's); the stored position table is used as it is."""
+    every published module) and groups (diffusers uses the UNet's); the stored position table is used as it is, and
+    diffusers' own, of 64 frames, where there is none."""
     if os.path.isdir(path):
         return MotionAdapter.from_pretrained(path)
     sd = {k: v.float() for k, v in models.motion_from_original(load_file(path)).items()}
-    pe = next(v for k, v in sd.items() if k.endswith("pos_embed.pe"))
+    pe = next((v for k, v in sd.items() if k.endswith("pos_embed.pe")), torch.zeros(1, 64, 1))
     ad = MotionAdapter(block_out_channels=unet.config.block_out_channels, motion_layers_per_block=unet.config.layers_per_block,
                        motion_mid_block_layers_per_block=1, motion_num_attention_heads=heads,
                        motion_norm_num_groups=unet.config.norm_num_groups, motion_max_seq_length=pe.shape[1],
                        use_motion_mid_block=any(k.startswith("mid_block") for k in sd))
-    ad.load_state_dict(sd)
+    missing, unknown = ad.load_state_dict(sd, strict=False)
+    assert not unknown and all(k.endswith("pos_embed.pe") for k in missing), (missing, unknown)
     return ad
 
 
