@@ -165,7 +165,7 @@ void vka_setup_report_unused(const struct vka_setup *s, const vka_log *log)
         report_table(vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), true, log);
     if (s->text)
         report_table(vka_model_weights(s->model, VKA_PART_TEXT, NULL), false, log);
-    if (s->motion)
+    if (s->motion && !s->motion_idle)
         report_table(vka_motion_weights(s->motion), false, log);
     for (size_t i = 0; vka_model_stranger(s->model, i) && i < 8; i++)
         vka_logf(log, VKA_LOG_INFO, "'%s': unknown tensor %s", s->model_path, vka_model_stranger(s->model, i));

@@ -124,6 +124,8 @@ vka_status vka_setup_motion(struct vka_setup *s, bool use_manifest, const vka_lo
     if (st == VKA_OK && use_manifest) /* a clip is made */
         st = recommend(s, log, err);
     const char *effect = s->job->motion_effect;
+    if (st == VKA_OK && !s->motion && (effect || s->job->motion_scale))
+        vka_logf(log, VKA_LOG_WARN, "--motion-%s changes nothing without a motion module", effect ? "effect" : "scale");
     s->motion_idle = s->motion && effect && vka_values_parse("", effect, 0, 0, 0, NULL, NULL) == VKA_OK;
     decide_norms(s);
     return st;

@@ -259,6 +259,20 @@ static void amounts(void **state)
     }
 }
 
+/* What cannot act is said, not passed over. */
+static void without_a_module(void **state)
+{
+    (void)state;
+    struct log_text log;
+    vka_error err = {0};
+    json_t *o = settings_of(&log, &err, (const char *const[]){"motion", "none", "motion-scale", "2", NULL});
+    assert_non_null(o);
+    if (!strstr(log.text, "--motion-scale changes nothing without a motion module"))
+        fail_msg("the log says '%s'", log.text);
+    has_text("none", o, "motion-scale", NULL);
+    json_decref(o);
+}
+
 static void not_for_this_model(void **state)
 {
     (void)state;
@@ -373,8 +387,12 @@ static void made_positions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(settings_of_every_family), cmocka_unit_test(norms_and_overrides), cmocka_unit_test(amounts),
-        cmocka_unit_test(not_for_this_model),       cmocka_unit_test(made_positions),
+        cmocka_unit_test(settings_of_every_family),
+        cmocka_unit_test(norms_and_overrides),
+        cmocka_unit_test(amounts),
+        cmocka_unit_test(without_a_module),
+        cmocka_unit_test(not_for_this_model),
+        cmocka_unit_test(made_positions),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
