@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "media/media.h"
+#include "render/filehash.h"
 #include "render/options.h"
 
 #include <stdlib.h>
@@ -143,6 +144,18 @@ static json_t *inspect_animation(const char *path, vka_media_info *info)
     return o;
 }
 
+/* Which published file a motion module is, where its hash has been taken before: inspect itself reads no data. */
+static void note_published(json_t *notes, const char *path)
+{
+    char sha256[65], *where = NULL;
+    json_t *cache = vka_cache_load("hashes.json", &where);
+    const char *name = cache && vka_hash_known(cache, path, sha256) ? vka_motion_published_by_hash(sha256) : NULL;
+    if (name)
+        json_array_append_new(notes, json_sprintf("by its hash the published file %s", name));
+    json_decref(cache);
+    free(where);
+}
+
 vka_status vka_inspect_file(vka_context *cx, const char *path, char **report, vka_error *err)
 {
     (void)cx;
@@ -167,6 +180,8 @@ vka_status vka_inspect_file(vka_context *cx, const char *path, char **report, vk
                 json_array_append_new(dtypes, json_string(vka_dtype_name((enum vka_weight_dtype)t)));
         for (size_t i = 0; i < x.note_count; i++)
             json_array_append_new(notes, json_string(x.notes[i]));
+        if (x.kind == VKA_FILE_MOTION)
+            note_published(notes, path);
         json_object_set_new(o, "dtypes", dtypes);
         json_object_set_new(o, "notes", notes);
         vka_inspection_free(&x);

@@ -336,6 +336,37 @@ static void not_for_this_model(void **state)
         fail_msg("'%s' (%s)", err.what, err.why);
 }
 
+/* A file whose hash is known by now is told to be the published one; the hash here is a lie of the cache. */
+static void published_by_hash(void **state)
+{
+    (void)state;
+    build b = {0};
+    vka_error err = {0};
+    vka_context *cx;
+    char id[96], *full, *report, path[600];
+    const motion_shape s = {SMALL, .pe = 32, .mid = true};
+    build_motion(&b, &s);
+    snprintf(path, sizeof path, "%s", build_write(&b, "renamed.safetensors"));
+    assert_int_equal(setenv("VKANIM_CACHE_DIR", folder, 1), 0);
+    full = vka_file_identity(path, id);
+    assert_non_null(full);
+    json_t *cache = json_pack("{s:{s:s, s:s}}", full, "id", id, "sha256",
+                              "69ed0f5f00000000000000000000000000000000000000000000000000000000");
+    char *text = json_dumps(cache, 0);
+    assert_non_null(text);
+    check_setup(vka_context_create(&cx, NULL, &err), &err);
+    for (int known = 0; known < 2; known++) {
+        if (known)
+            write_text(in_folder("hashes.json"), text);
+        check_setup(vka_inspect_file(cx, path, &report, &err), &err);
+        assert_int_equal(strstr(report, "by its hash the published file mm_sd_v15_v2") != NULL, known);
+        vka_free(report);
+    }
+    free(text), free(full);
+    json_decref(cache);
+    vka_context_destroy(&cx);
+}
+
 /* ---- positions ---------------------------------------------------------------------------------------------------- */
 
 /* The table that is made where a file has none equals the stored one (the miniature's, in fp16) to that type's rounding. */
@@ -392,6 +423,7 @@ int main(void)
         cmocka_unit_test(amounts),
         cmocka_unit_test(without_a_module),
         cmocka_unit_test(not_for_this_model),
+        cmocka_unit_test(published_by_hash),
         cmocka_unit_test(made_positions),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
