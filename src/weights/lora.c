@@ -13,11 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void vka_lora_read(const vka_weight *w, uint64_t first, uint64_t count, float *out)
-{
-    vka_weight_to_f32(w, first, count, out);
-}
-
 /* ---- grouping ---- */
 
 struct found {
@@ -179,7 +174,7 @@ static vka_status find_scale(const vka_lora *l, struct vka_lora_module *m, vka_e
         float alpha;
         if (vka_weight_count(a) != 1)
             return damaged(l, m->name, "has an alpha that is not one number", err);
-        vka_lora_read(a, 0, 1, &alpha);
+        vka_weight_to_f32(a, 0, 1, &alpha);
         if (!isfinite(alpha))
             return damaged(l, m->name, "has an alpha that is no number", err);
         m->alpha = (double)alpha;

@@ -82,7 +82,7 @@ static bool weight_fits(const struct vka_lora_module *m, struct shape s)
         return !t[VKA_LORA_DIFF] || vka_weight_count(t[VKA_LORA_DIFF]) == s.rows * s.in * s.taps;
     case VKA_LORA_KIND_IA3: {
         float on_input = 0;
-        vka_lora_read(t[VKA_LORA_ON_INPUT], 0, 1, &on_input);
+        vka_weight_to_f32(t[VKA_LORA_ON_INPUT], 0, 1, &on_input);
         return vka_weight_count(t[VKA_LORA_FACTOR]) == (on_input != 0 ? s.in : s.rows);
     }
     case VKA_LORA_KINDS:

@@ -104,7 +104,4 @@ const char *vka_lora_names_find(const struct vka_lora_names *n, const char *modu
 /* Whether a module's tensors fit a base tensor [rows, columns / taps, taps]; `bias`: its bias.  VKA_E_INPUT with a sentence. */
 vka_status vka_lora_check(const vka_lora *l, const struct vka_lora_module *m, const vka_weight *base, vka_error *err);
 
-/* Elements of a tensor as fp32. */
-void vka_lora_read(const vka_weight *w, uint64_t first, uint64_t count, float *out);
-
 #endif

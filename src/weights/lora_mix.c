@@ -221,15 +221,15 @@ static void ready_right(const struct target *t, float *panels, size_t rank, cons
     float *row = x->row;
     if (!mid) {
         for (size_t r = 0; r < rank; r++) {
-            vka_lora_read(right, r * t->columns, t->columns, row);
+            vka_weight_to_f32(right, r * t->columns, t->columns, row);
             vka_gemm_panel_row(panels, rank, t->columns, r, row);
         }
         return;
     }
     size_t q = first(right);
     float *middle = x->work, *channels = middle + count(mid);
-    vka_lora_read(mid, 0, count(mid), middle);
-    vka_lora_read(right, 0, count(right), channels);
+    vka_weight_to_f32(mid, 0, count(mid), middle);
+    vka_weight_to_f32(right, 0, count(right), channels);
     for (size_t r = 0; r < rank; r++) {
         memset(row, 0, t->columns * sizeof *row);
         for (size_t k = 0; k < q; k++)
@@ -244,7 +244,7 @@ static void ready_right(const struct target *t, float *panels, size_t rank, cons
 static void ready_left(const struct target *t, float *left, size_t rank, const vka_weight *w)
 {
     float *turned = t->mix->work;
-    vka_lora_read(w, 0, count(w), turned);
+    vka_weight_to_f32(w, 0, count(w), turned);
     for (size_t r = 0; r < t->rows; r++)
         for (size_t k = 0; k < rank; k++)
             left[r * rank + k] = turned[k * t->rows + r];
@@ -253,7 +253,7 @@ static void ready_left(const struct target *t, float *left, size_t rank, const v
 static void ready_matrix(float *panels, size_t k, size_t n, const vka_weight *w, float *row)
 {
     for (size_t r = 0; r < k; r++) {
-        vka_lora_read(w, r * n, n, row);
+        vka_weight_to_f32(w, r * n, n, row);
         vka_gemm_panel_row(panels, k, n, r, row);
     }
 }
@@ -275,28 +275,28 @@ static void ready_kron(const struct target *t, struct term *term)
     size_t a = w[VKA_LORA_W1] ? first(w[VKA_LORA_W1]) : first(w[VKA_LORA_W1A]), b;
     if (w[VKA_LORA_W1]) {
         b = rest(w[VKA_LORA_W1]);
-        vka_lora_read(w[VKA_LORA_W1], 0, a * b, term->w1);
+        vka_weight_to_f32(w[VKA_LORA_W1], 0, a * b, term->w1);
     } else {
         b = rest(w[VKA_LORA_W1B]);
         float *y = x + count(w[VKA_LORA_W1A]);
-        vka_lora_read(w[VKA_LORA_W1A], 0, count(w[VKA_LORA_W1A]), x);
-        vka_lora_read(w[VKA_LORA_W1B], 0, count(w[VKA_LORA_W1B]), y);
+        vka_weight_to_f32(w[VKA_LORA_W1A], 0, count(w[VKA_LORA_W1A]), x);
+        vka_weight_to_f32(w[VKA_LORA_W1B], 0, count(w[VKA_LORA_W1B]), y);
         multiply(term->w1, x, y, a, first(w[VKA_LORA_W1B]), b);
     }
     size_t c = t->rows / a, d = t->in / b;
     if (w[VKA_LORA_W2]) {
-        vka_lora_read(w[VKA_LORA_W2], 0, count(w[VKA_LORA_W2]), term->w2);
+        vka_weight_to_f32(w[VKA_LORA_W2], 0, count(w[VKA_LORA_W2]), term->w2);
         return;
     }
     float *y = x + count(w[VKA_LORA_W2A]), *z = y + count(w[VKA_LORA_W2B]);
-    vka_lora_read(w[VKA_LORA_W2A], 0, count(w[VKA_LORA_W2A]), x);
-    vka_lora_read(w[VKA_LORA_W2B], 0, count(w[VKA_LORA_W2B]), y);
+    vka_weight_to_f32(w[VKA_LORA_W2A], 0, count(w[VKA_LORA_W2A]), x);
+    vka_weight_to_f32(w[VKA_LORA_W2B], 0, count(w[VKA_LORA_W2B]), y);
     if (!w[VKA_LORA_T2]) {
         multiply(term->w2, x, y, c, first(w[VKA_LORA_W2B]), d * t->taps);
         return;
     }
     size_t p = first(w[VKA_LORA_T2]), q = first(w[VKA_LORA_W2B]);
-    vka_lora_read(w[VKA_LORA_T2], 0, count(w[VKA_LORA_T2]), z);
+    vka_weight_to_f32(w[VKA_LORA_T2], 0, count(w[VKA_LORA_T2]), z);
     memset(term->w2, 0, c * d * t->taps * sizeof *term->w2);
     for (size_t i = 0; i < p; i++) /* sum over i, j of t[i, j, tap] w2a[i, row] w2b[j, channel]; inner sum first */
         for (size_t k = 0; k < d; k++)
@@ -321,7 +321,7 @@ static void ready_columns(const struct target *t, struct term *term)
     memset(keep, 0, 2 * t->in * sizeof(float));
     for (size_t row = 0; row < t->rows; row += BLOCK) {
         size_t n = t->rows - row < BLOCK ? t->rows - row : BLOCK;
-        vka_lora_read(t->base, row * t->columns, n * t->columns, x->base);
+        vka_weight_to_f32(t->base, row * t->columns, n * t->columns, x->base);
         memset(x->delta, 0, n * t->columns * sizeof *x->delta);
         add_delta(t, term, row, n, x->base, x->delta, (float)term->module->scale);
         memcpy(sums, keep, t->in * sizeof *sums);
@@ -334,7 +334,7 @@ static void ready_columns(const struct target *t, struct term *term)
                 }
         memcpy(keep, sums, t->in * sizeof *sums);
     }
-    vka_lora_read(dora, 0, t->in, term->columns);
+    vka_weight_to_f32(dora, 0, t->in, term->columns);
     memcpy(sums, keep, t->in * sizeof *sums);
     for (size_t c = 0; c < t->in; c++)
         term->columns[c] = sums[c] > 0 ? (float)((double)term->columns[c] / sqrt(sums[c])) : 1;
@@ -369,14 +369,14 @@ static void make_ready(const struct target *t, struct term *term)
         break;
     }
     case VKA_LORA_KIND_IA3:
-        vka_lora_read(w[VKA_LORA_FACTOR], 0, count(w[VKA_LORA_FACTOR]), term->factors);
+        vka_weight_to_f32(w[VKA_LORA_FACTOR], 0, count(w[VKA_LORA_FACTOR]), term->factors);
         break;
     case VKA_LORA_KIND_ADD:
     case VKA_LORA_KINDS:
         break;
     }
     if (term->magnitudes)
-        vka_lora_read(w[VKA_LORA_MAGNITUDE] ? w[VKA_LORA_MAGNITUDE] : w[VKA_LORA_DORA], 0, t->rows, term->magnitudes);
+        vka_weight_to_f32(w[VKA_LORA_MAGNITUDE] ? w[VKA_LORA_MAGNITUDE] : w[VKA_LORA_DORA], 0, t->rows, term->magnitudes);
     if (term->columns)
         ready_columns(t, term);
 }
@@ -406,7 +406,7 @@ static void add_product(const struct target *t, const struct term *term, int p, 
     if (term->left[p])
         a = term->left[p] + row * rank;
     else
-        vka_lora_read(left, row * rank, n * rank, t->mix->a);
+        vka_weight_to_f32(left, row * rank, n * rank, t->mix->a);
     vka_gemm_add(out, t->columns, a, rank, term->panels[p], n, rank, t->columns, scale);
 }
 
@@ -469,13 +469,13 @@ static void add_delta(const struct target *t, const struct term *term, size_t ro
         add_kron(t, term, row, n, out, scale);
         break;
     case VKA_LORA_KIND_ADD:
-        vka_lora_read(w[VKA_LORA_DIFF], row * t->columns, all, x->product[0]);
+        vka_weight_to_f32(w[VKA_LORA_DIFF], row * t->columns, all, x->product[0]);
         for (size_t i = 0; i < all; i++)
             out[i] += scale * x->product[0][i];
         break;
     case VKA_LORA_KIND_IA3: {
         float on_input = 0;
-        vka_lora_read(w[VKA_LORA_ON_INPUT], 0, 1, &on_input);
+        vka_weight_to_f32(w[VKA_LORA_ON_INPUT], 0, 1, &on_input);
         for (size_t i = 0; i < n; i++)
             for (size_t c = 0; c < t->columns; c++)
                 out[i * t->columns + c] += scale * (base[i * t->columns + c] * term->factors[on_input != 0 ? c / t->taps : row + i]);
@@ -517,7 +517,7 @@ static void add_bias(const struct target *t, const struct term *term, size_t row
     const struct vka_lora_module *m = term->module;
     const vka_weight *w = m->t[VKA_LORA_DIFF_B] ? m->t[VKA_LORA_DIFF_B] : m->t[VKA_LORA_UP_BIAS];
     float scale = (float)(m->t[VKA_LORA_DIFF_B] ? weight : weight * m->scale), *v = t->mix->delta;
-    vka_lora_read(w, row, n, v);
+    vka_weight_to_f32(w, row, n, v);
     for (size_t i = 0; i < n; i++)
         out[i] += scale * v[i];
 }
@@ -527,7 +527,7 @@ static void merge(const struct target *t, size_t row, size_t n, float *out)
 {
     vka_lora_mix *m = t->mix;
     size_t all = n * t->columns;
-    vka_lora_read(t->base, row * t->columns, all, out);
+    vka_weight_to_f32(t->base, row * t->columns, all, out);
     memcpy(m->base, out, all * sizeof *out);
     for (const struct term *term = t->terms; term; term = term->next) {
         double weight = weight_of(t, term);
@@ -550,7 +550,7 @@ void vka_lora_numbers(const void *changes, uint64_t from, uint64_t number, float
     for (const struct term *term = t->terms; term; term = term->next)
         any = any || weight_of(t, term) != 0;
     if (!any) {
-        vka_lora_read(t->base, from, number, out);
+        vka_weight_to_f32(t->base, from, number, out);
         return;
     }
     enter(t);
@@ -621,7 +621,7 @@ static bool is_finite(const struct vka_lora_module *module)
     for (int r = 0; r < VKA_LORA_HADA; r++)
         for (size_t i = 0, n = count(module->t[r]); i < n; i += 1024) {
             size_t here = n - i < 1024 ? n - i : 1024;
-            vka_lora_read(module->t[r], i, here, some);
+            vka_weight_to_f32(module->t[r], i, here, some);
             float sum = 0; /* 0 * x is NaN for what is no number */
             for (size_t k = 0; k < here; k++)
                 sum += 0 * some[k];
