@@ -96,6 +96,9 @@ fails 3 "try: 'One'" plan --device-memory 4G -m oen
 fails 3 'another kind of file' plan --device-memory 4G -m two
 run 0 plan --device-memory 4G --motion "$PWD/tree/models/loras/two.safetensors"
 export VKANIM_MODEL_PATH="$sources/models"
+fails 3 "there is no embedding 'none'" -p x --embedding none
+fails 2 "'much' is no weight" -p 'a <lora:ink:much>'
+fails 3 'there is no folder' -p '__x__' --wildcards nowhere
 fails 2 'does not know' -p x --path cuda
 fails 2 "no place in 'a.mp4'" -p x --plays 2 -o a.mp4
 fails 2 "no place in 'b.mp4'" -p x --lossless -o a.webp -o b.mp4
