@@ -258,8 +258,10 @@ const char *vka_noise_layout_name(vka_noise_layout layout)
 
 /* ---- noise of a clip ---- */
 
-vka_status vka_noise_open(vka_noise_source *src, vka_rng_kind kind, vka_noise_layout layout, uint64_t seed,
-                          uint32_t frames, uint32_t channels, uint32_t height, uint32_t width, vka_error *err)
+/* `stride` lies between the seeds of frames that have their own. */
+static vka_status noise_open(vka_noise_source *src, vka_rng_kind kind, vka_noise_layout layout, uint64_t seed,
+                             uint64_t stride, uint32_t frames, uint32_t channels, uint32_t height, uint32_t width,
+                             vka_error *err)
 {
     memset(src, 0, sizeof *src);
     uint64_t plane, values, bytes;
@@ -271,6 +273,8 @@ vka_status vka_noise_open(vka_noise_source *src, vka_rng_kind kind, vka_noise_la
     src->layout = layout;
     src->frames = frames;
     src->channels = channels;
+    src->height = height;
+    src->width = width;
     src->plane = (size_t)plane;
     src->generators = layout == VKA_NOISE_FRAME ? frames : 1;
     bool permutes = layout == VKA_NOISE_5D && frames > 1 && channels > 1;
@@ -281,8 +285,61 @@ vka_status vka_noise_open(vka_noise_source *src, vka_rng_kind kind, vka_noise_la
         return vka_fail(err, VKA_E_MEMORY, "no memory for the noise of %u frames", frames);
     }
     for (uint32_t i = 0; i < src->generators; i++)
-        vka_rng_init(&src->rng[i], kind, seed + i);
+        vka_rng_init(&src->rng[i], kind, seed + i * stride);
     return VKA_OK;
+}
+
+vka_status vka_noise_open(vka_noise_source *src, vka_rng_kind kind, vka_noise_layout layout, uint64_t seed,
+                          uint32_t frames, uint32_t channels, uint32_t height, uint32_t width, vka_error *err)
+{
+    return noise_open(src, kind, layout, seed, 1, frames, channels, height, width, err);
+}
+
+vka_status vka_noise_open_sub(vka_noise_source *src, vka_rng_kind kind, vka_noise_layout layout, uint64_t seed,
+                              vka_subseed sub, uint32_t frames, uint32_t channels, uint32_t height, uint32_t width,
+                              vka_error *err)
+{
+    return noise_open(src, kind, layout, seed, sub.share > 0.0 ? 0 : 1, frames, channels, height, width, err);
+}
+
+/* A column of n values `pitch` apart: a turned towards b by `share` of the angle between them. */
+static void turn(float *a, const float *b, size_t n, size_t pitch, double share)
+{
+    double aa = 0.0, bb = 0.0, ab = 0.0;
+    for (size_t i = 0; i < n * pitch; i += pitch) {
+        aa += (double)a[i] * (double)a[i];
+        bb += (double)b[i] * (double)b[i];
+        ab += (double)a[i] * (double)b[i];
+    }
+    double x = ab / sqrt(aa * bb), from = 1.0 - share, to = share;
+    if (fabs(x) < 1.0 - 1e-9) { /* not for columns of nothing but 0 either */
+        double angle = acos(x), whole = sin(angle);
+        from = sin((1.0 - share) * angle) / whole;
+        to = sin(share * angle) / whole;
+    }
+    for (size_t i = 0; i < n * pitch; i += pitch)
+        a[i] = (float)(from * (double)a[i] + to * (double)b[i]);
+}
+
+vka_status vka_noise_mix(const vka_noise_source *src, vka_subseed sub, float *noise, vka_error *err)
+{
+    vka_noise_source other;
+    if (!(sub.share > 0.0))
+        return VKA_OK;
+    size_t planes = (size_t)src->frames * src->channels;
+    float *drawn = vka_calloc(planes * src->plane, sizeof *drawn);
+    vka_status status = drawn ? vka_noise_open(&other, src->rng[0].kind, src->layout, sub.seed, src->frames,
+                                               src->channels, src->height, src->width, err)
+                              : vka_fail(err, VKA_E_MEMORY, "no memory for the noise of %u frames", src->frames);
+    if (status == VKA_OK) {
+        vka_noise_draw(&other, drawn);
+        vka_noise_close(&other);
+        for (size_t p = 0; p < planes; p++)
+            for (size_t x = 0; x < src->width; x++)
+                turn(noise + p * src->plane + x, drawn + p * src->plane + x, src->height, src->width, sub.share);
+    }
+    free(drawn);
+    return status;
 }
 
 void vka_noise_draw(vka_noise_source *src, float *out)

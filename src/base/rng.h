@@ -53,11 +53,17 @@ bool vka_noise_layout_from_name(const char *name, vka_noise_layout *out);
 const char *vka_rng_kind_name(vka_rng_kind kind);
 const char *vka_noise_layout_name(vka_noise_layout layout);
 
+/* A second seed whose noise is mixed into the first (A1111's variation seed). */
+typedef struct vka_subseed {
+    uint64_t seed;
+    double share; /* 0 .. 1; 0: there is none */
+} vka_subseed;
+
 /* A clip's noise: the first draw is the initial noise, each later one a step's noise from the same
  * generators.  Owns its memory. */
 typedef struct vka_noise_source {
     vka_noise_layout layout;
-    uint32_t frames, channels;
+    uint32_t frames, channels, height, width;
     size_t plane;        /* h * w */
     uint32_t generators; /* 1, or frames */
     vka_rng *rng;        /* [generators] */
@@ -67,6 +73,14 @@ typedef struct vka_noise_source {
 /* All extents at least 1.  VKA_E_USAGE when the size overflows, VKA_E_MEMORY when memory is short. */
 vka_status vka_noise_open(vka_noise_source *src, vka_rng_kind kind, vka_noise_layout layout, uint64_t seed,
                           uint32_t frames, uint32_t channels, uint32_t height, uint32_t width, vka_error *err);
+/* The same for a seed with a sub-seed.  Where that has a share, every frame of layout FRAME draws from `seed` itself, and
+ * the frames' sub-seeds are subseed + i: A1111's rule for a batch. */
+vka_status vka_noise_open_sub(vka_noise_source *src, vka_rng_kind kind, vka_noise_layout layout, uint64_t seed,
+                              vka_subseed sub, uint32_t frames, uint32_t channels, uint32_t height, uint32_t width,
+                              vka_error *err);
+/* Mixes the sub-seed's first draw into `noise`, the source's own: spherically, for each column of each channel of each
+ * frame (A1111's slerp runs over the height); columns that are parallel are mixed linearly.  Nothing at share 0. */
+vka_status vka_noise_mix(const vka_noise_source *src, vka_subseed sub, float *noise, vka_error *err);
 /* out [F,C,h,w] in every layout, unit variance. */
 void vka_noise_draw(vka_noise_source *src, float *out);
 void vka_noise_close(vka_noise_source *src);

@@ -248,6 +248,9 @@ void cli_print_render(FILE *to, json_t *report)
     json_t *seed = json_object_get(settings, "seed");
     if (json_is_integer(seed))
         fprintf(to, " seed %" JSON_INTEGER_FORMAT ",", json_integer_value(seed));
+    seed = json_object_get(settings, "subseed");
+    if (json_is_integer(seed))
+        fprintf(to, " sub-seed %" JSON_INTEGER_FORMAT ",", json_integer_value(seed));
     fprintf(to, " %.1f s", json_number_value(json_object_get(timing, "total_s")));
     if (json_is_number(json_object_get(timing, "s_per_it")))
         fprintf(to, " (%.2f s/it)", json_number_value(json_object_get(timing, "s_per_it")));

@@ -13,7 +13,7 @@
 
 /* ---- outputs -------------------------------------------------------------------------------------------- */
 
-/* The name of an output for a seed: as given for one clip; with --count "-SEED" before the extension, the pattern's
+/* The name of an output for a clip's number: as given for one clip; with --count "-NUMBER" before the extension, the pattern's
  * number, or behind a folder's name. */
 static char *output_name(const struct vka_job *job, size_t i, uint64_t seed, uint32_t count)
 {
@@ -113,7 +113,7 @@ vka_status vka_run_check_outputs(const struct vka_run *r, vka_error *err)
             const struct vka_run_clip *c = &r->clips[k];
             if (vka_run_output_is(c, i, "written"))
                 continue;
-            char *name = output_name(r->job, i, c->seed, r->count);
+            char *name = output_name(r->job, i, vka_run_number(r, c), r->count);
             st = name ? vka_media_check(name, s->width, s->height, frames, err)
                       : vka_fail(err, VKA_E_MEMORY, "out of memory");
             vka_media_look look = look_of(r->job);
@@ -157,7 +157,7 @@ static char *metadata(struct vka_run *r, const struct vka_run_clip *c, vka_error
         return NULL;
     json_t *o = json_pack("{s:i, s:s}", "schema", 1, "vkanim", vka_version());
     bool whole = o != NULL;
-    vka_report_put(&whole, o, "settings", vka_setup_settings_json(&r->w.setup, c->seed, r->w.f16));
+    vka_report_put(&whole, o, "settings", vka_setup_settings_json(&r->w.setup, (uint32_t)(c - r->clips), r->w.f16));
     vka_report_put(&whole, o, "models", models);
     char *text = whole ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(10)) : NULL;
     json_decref(o);
@@ -190,7 +190,7 @@ static vka_status record_output(struct vka_run *r, uint32_t k, size_t i, json_t 
 static vka_status write_output(struct vka_run *r, uint32_t k, size_t i, const vka_clip *clip, vka_error *err)
 {
     struct vka_run_clip *c = &r->clips[k];
-    char *name = output_name(r->job, i, c->seed, r->count);
+    char *name = output_name(r->job, i, vka_run_number(r, c), r->count);
     vka_media_result result = {0};
     json_t *files = json_array();
     bool whole = name && files;

@@ -145,7 +145,7 @@ json_t *vka_setup_identities_json(struct vka_setup *s, bool *all)
     return list;
 }
 
-json_t *vka_setup_settings_json(const struct vka_setup *s, uint64_t seed, bool f16)
+json_t *vka_setup_settings_json(const struct vka_setup *s, uint32_t k, bool f16)
 {
     const vka_sampler_params *p = &s->sampling;
     const struct vka_job *j = s->job;
@@ -184,7 +184,11 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint64_t seed, bool f
     vka_report_put(&whole, o, "fps", json_real(s->fps));
     if (j->ping_pong)
         vka_report_put(&whole, o, "ping-pong", json_true());
-    vka_report_put(&whole, o, "seed", json_integer((json_int_t)seed));
+    vka_report_put(&whole, o, "seed", json_integer((json_int_t)vka_setup_seed(s, k)));
+    if (s->sub.share > 0) {
+        vka_report_put(&whole, o, "subseed", json_integer((json_int_t)vka_setup_subseed(s, k)));
+        vka_report_put(&whole, o, "subseed-strength", json_real(s->sub.share));
+    }
     vka_report_put(&whole, o, "rng", json_string(vka_rng_kind_name(s->rng)));
     vka_report_put(&whole, o, "noise-layout", json_string(vka_noise_layout_name(s->layout)));
     vka_report_put(&whole, o, "steps", json_integer(p->steps));

@@ -137,9 +137,11 @@ static const vka_option table[] = {
     {"original-steps", 0, VKA_OPTION_INT, "N", NULL, NULL, 1, 1000, RENDER, g_sampling,
      "Steps that an LCM or TCD model was distilled from; without it what the motion module says, or 50.", 0},
     {"subseed", 0, VKA_OPTION_INT, "N", "-1", NULL, -1, 9223372036854775807.0, RENDER, g_sampling,
-     "Seed of a second noise that --subseed-strength mixes in; -1 draws one and prints it.", VKA_MARK_LATER},
+     "Seed of a second noise that --subseed-strength mixes in; -1 draws one and prints it. With a strength it is this one "
+     "that --count and, in noise layout frame, the frames count up, and not the seed (A1111's rule).",
+     0},
     {"subseed-strength", 0, VKA_OPTION_REAL, "SHARE", "0", NULL, 0, 1, RENDER, g_sampling,
-     "Share of the second noise, as A1111's variation strength.", VKA_MARK_LATER},
+     "Share of the second noise, as A1111's variation strength.", 0},
 
     {"output", 'o', VKA_OPTION_LIST, "FILE", NULL, NULL, 0, 0, RENDER, g_output,
      "Where the clip goes, may be repeated: .webp .gif .mp4 .webm .png .apng .y4m, a folder or a %05d pattern for "

@@ -285,7 +285,7 @@ static char *make_report(struct vka_run *r, double total, vka_error *err)
     vka_gpu_device_bytes(r->gpu, &peak);
     json_t *o = vka_report_begin(r->state->resumed ? "resume" : "render");
     vka_report_put(&whole, o, "outputs", json_incref(r->outputs));
-    vka_report_put(&whole, o, "settings", vka_setup_settings_json(&r->w.setup, r->clips[0].seed, r->w.f16));
+    vka_report_put(&whole, o, "settings", vka_setup_settings_json(&r->w.setup, 0, r->w.f16));
     vka_report_put(&whole, o, "models", models);
     vka_report_put(&whole, o, "device", vka_report_device(&r->w.info, r->w.table.path));
     json_t *timing =
@@ -330,7 +330,8 @@ static vka_status prepare(struct vka_run *r, vka_error *err)
     r->clips = vka_calloc(r->count, sizeof *r->clips);
     bool good = r->clips != NULL;
     for (uint32_t k = 0; good && k < r->count; k++) {
-        r->clips[k].seed = w->setup.seed + k;
+        r->clips[k].seed = vka_setup_seed(&w->setup, k);
+        r->clips[k].subseed = vka_setup_subseed(&w->setup, k);
         r->clips[k].step_s = vka_calloc(vka_sampler_steps(w->setup.sampler), sizeof *r->clips[k].step_s);
         good = r->clips[k].step_s != NULL;
     }

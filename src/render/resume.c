@@ -72,7 +72,7 @@ static json_t *decided_json(const struct vka_work *w)
     vka_sha256_hex(&sha, sampler);
     json_t *o = json_pack("{s:s, s:s}", "configs", configs, "sampler", sampler);
     bool whole = true;
-    vka_report_put(&whole, o, "settings", vka_setup_settings_json(s, s->seed, w->f16));
+    vka_report_put(&whole, o, "settings", vka_setup_settings_json(s, 0, w->f16));
     if (!whole) {
         json_decref(o);
         o = NULL;
@@ -277,6 +277,10 @@ static bool resolve(struct vka_job *job, const struct vka_work *w)
     job->steps = s->sampling.steps;
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
         vka_job_mark(job, marks[i]);
+    if (s->sub.share > 0) {
+        job->subseed = (int64_t)s->sub.seed;
+        vka_job_mark(job, "subseed");
+    }
     char *vae = job->vae && *job->vae ? vka_find_model(VKA_LIBRARY_VAE, job->vae, NULL) : NULL, output[64];
     bool good = vka_job_set(job, "model", s->model_path, NULL) == VKA_OK &&
                 vka_job_set(job, "motion", s->motion_path ? s->motion_path : "none", NULL) == VKA_OK &&

@@ -8,6 +8,7 @@
 
 struct vka_run_clip {
     uint64_t seed;
+    uint64_t subseed; /* where it has a share */
     bool sampled, written;
     float *latents;      /* [F,4,h,w] once sampled; NULL while they lie in the folder alone */
     vka_checkpoint from; /* what an earlier run left, or this one's first try (without step_s); no slots: nothing */
@@ -56,6 +57,11 @@ static inline bool vka_run_keeps(const struct vka_run *r)
 static inline size_t vka_run_picture(const struct vka_run *r)
 {
     return (size_t)r->w.setup.width * r->w.setup.height * 3;
+}
+/* What tells the clips of --count apart, in names of files: the seed, or the sub-seed where that has a share. */
+static inline uint64_t vka_run_number(const struct vka_run *r, const struct vka_run_clip *c)
+{
+    return r->count > 1 && r->w.setup.sub.share > 0 ? c->subseed : c->seed;
 }
 /* Outputs of a clip; whether the record says "begun" or "written" of one. */
 size_t vka_run_outputs(const struct vka_run *r);

@@ -22,11 +22,13 @@ static void trace_clip(struct vka_run *r, const char *name, const float *planes)
                             planes);
 }
 
-static void trace_indexed(struct vka_run *r, const char *name, const vka_sampler_eval *e, const float *planes)
+/* The k-th tensor of its kind in an evaluation's step. */
+static void trace_indexed(struct vka_run *r, const char *name, const vka_sampler_eval *e, uint32_t k,
+                          const float *planes)
 {
     char text[48];
-    if (e->stage)
-        snprintf(text, sizeof text, "%s.%03u.%u", name, e->step, e->stage);
+    if (k)
+        snprintf(text, sizeof text, "%s.%03u.%u", name, e->step, k);
     else
         snprintf(text, sizeof text, "%s.%03u", name, e->step);
     trace_clip(r, text, planes);
@@ -157,25 +159,14 @@ static vka_status read_step_noise(const struct vka_run *r, const vka_sampler_eva
     const struct vka_setup *s = &r->w.setup;
     uint32_t f = s->frames, c = s->unet->in_channels, h = s->height / s->factor, wd = s->width / s->factor;
     float *data;
-    snprintf(name, 48, e->stage ? "step_noise.%03u.%u" : "step_noise.%03u", e->step, e->stage);
+    snprintf(name, 48, e->draw ? "step_noise.%03u.%u" : "step_noise.%03u", e->step, e->draw);
     if (!vka_safetensors_find(&r->w.step_noise, name)) /* unpadded numbers are taken too */
-        snprintf(name, 48, e->stage ? "step_noise.%u.%u" : "step_noise.%u", e->step, e->stage);
+        snprintf(name, 48, e->draw ? "step_noise.%u.%u" : "step_noise.%u", e->step, e->draw);
     vka_status st = vka_read_clip(&r->w.step_noise, name, &f, &c, &h, &wd, &data, err);
     if (st == VKA_OK)
         memcpy(out, data, (size_t)f * c * h * wd * sizeof *out);
     free(data);
     return st;
-}
-
-/* Fresh noise of a step: from --step-noise, else from the seed's generators. */
-static vka_status step_noise(struct vka_run *r, vka_noise_source *source, const vka_sampler_eval *e, float *out,
-                             vka_error *err)
-{
-    char name[48];
-    if (r->job->step_noise)
-        return read_step_noise(r, e, name, out, err);
-    vka_noise_draw(source, out);
-    return VKA_OK;
 }
 
 vka_status vka_run_check_inputs(const struct vka_run *r, vka_error *err)
@@ -221,6 +212,7 @@ struct sampling {
     vka_checkpoint at;
     vka_noise_source source;
     float *buffer; /* one clip tensor */
+    float *first;  /* the step's first noise, where a later one shares it; else NULL */
     size_t values;
     uint32_t kept; /* evaluations that the folder's newest checkpoint has */
     bool whole;    /* `at` is not half way to the next */
@@ -232,6 +224,7 @@ static void sampling_end(struct sampling *p)
     vka_checkpoint_free(&p->at);
     vka_noise_close(&p->source);
     free(p->buffer);
+    free(p->first);
 }
 
 /* After a failure: hands the last whole step to the clip, for a second try in this run; not where a trace is made, which
@@ -260,15 +253,19 @@ static vka_status sampling_begin(struct vka_run *r, uint32_t k, struct sampling 
                                   .slots = vka_run_slots(s->sampler),
                                   .seed = c->seed,
                                   .step_s = c->step_s}};
-    vka_status st = vka_noise_open(&p->source, s->rng, s->layout, c->seed, s->frames, p->at.channels, p->at.height,
-                                   p->at.width, err);
+    vka_status st = vka_noise_open_sub(&p->source, s->rng, s->layout, c->seed, (vka_subseed){c->subseed, s->sub.share},
+                                       s->frames, p->at.channels, p->at.height, p->at.width, err);
     if (st != VKA_OK)
         return st;
     p->values = vka_checkpoint_values(&p->at);
     p->buffer = vka_calloc(p->values, sizeof *p->buffer);
     p->at.rng_bytes = vka_noise_state_bytes(&p->source);
     p->at.rng = vka_calloc(1, (size_t)p->at.rng_bytes);
-    bool good = p->buffer && p->at.rng;
+    bool good = p->buffer && p->at.rng, shares = false;
+    for (uint32_t i = 0; i < vka_sampler_evals(s->sampler); i++)
+        shares = shares || vka_sampler_eval_at(s->sampler, i)->carry > 0;
+    if (shares && !r->job->step_noise)
+        good = (p->first = vka_calloc(p->values, sizeof *p->first)) && good;
     for (int i = 0; i < VKA_SLOTS; i++)
         if (p->at.slots >> i & 1)
             good = (p->at.slot[i] = vka_calloc(p->values, sizeof(float))) && good;
@@ -279,10 +276,16 @@ static vka_status sampling_begin(struct vka_run *r, uint32_t k, struct sampling 
 static vka_status sampling_noise(struct vka_run *r, struct sampling *p, vka_error *err)
 {
     double scale = vka_sampler_init_noise_scale(r->w.setup.sampler);
+    vka_subseed sub = {r->clips[p->at.clip].subseed, r->w.setup.sub.share};
+    vka_status st = VKA_OK;
     if (r->w.noise)
         memcpy(p->buffer, r->w.noise, p->values * sizeof *p->buffer);
-    else
+    else {
         vka_noise_draw(&p->source, p->buffer);
+        st = vka_noise_mix(&p->source, sub, p->buffer, err);
+    }
+    if (st != VKA_OK)
+        return st;
     trace_clip(r, "noise", p->buffer);
     for (size_t i = 0; i < p->values; i++)
         p->at.slot[VKA_SLOT_X][i] = (float)(scale * p->buffer[i]);
@@ -389,21 +392,37 @@ static void trace_timesteps(struct vka_run *r, const vka_sampler *s)
     free(t);
 }
 
+/* Noise of an evaluation into p->buffer: from --step-noise, else from the seed's generators.  A draw that shares its
+ * interval with the step's first one takes that much of it. */
+static vka_status step_noise(struct vka_run *r, struct sampling *p, const vka_sampler_eval *e, vka_error *err)
+{
+    char name[48];
+    if (r->job->step_noise)
+        return read_step_noise(r, e, name, p->buffer, err);
+    vka_noise_draw(&p->source, p->buffer);
+    double fresh = sqrt(1.0 - e->carry * e->carry);
+    for (size_t i = 0; e->carry > 0 && i < p->values; i++)
+        p->buffer[i] = (float)(e->carry * (double)p->first[i] + fresh * (double)p->buffer[i]);
+    if (p->first && e->draw == 0)
+        memcpy(p->first, p->buffer, p->values * sizeof *p->first);
+    return VKA_OK;
+}
+
 static vka_status sampling_eval(struct vka_run *r, struct sampling *p, const vka_sampler_eval *e, vka_error *err)
 {
     struct vka_work *w = &r->w;
     vka_status st = VKA_OK;
     if (e->draws_noise) {
-        st = step_noise(r, &p->source, e, p->buffer, err);
+        st = step_noise(r, p, e, err);
         if (st == VKA_OK)
             st = vka_unet_stage_set(&w->unet, VKA_SLOT_NOISE, p->buffer, err);
-        trace_indexed(r, "step_noise", e, p->buffer);
+        trace_indexed(r, "step_noise", e, e->draw, p->buffer);
     }
     if (st == VKA_OK)
         st = vka_unet_stage_eval(&w->unet, e, vka_setup_cfg(&w->setup, e->step), &r->cx->ticker, err);
     if (st == VKA_OK && r->job->trace) {
         st = vka_unet_stage_get(&w->unet, VKA_SLOT_EPS, p->buffer, err);
-        trace_indexed(r, "eps", e, p->buffer);
+        trace_indexed(r, "eps", e, e->stage, p->buffer);
         trace_windows(r, e);
     }
     return st;

@@ -56,6 +56,7 @@ struct vka_setup {
     bool cfg_is_one; /* in every step */
     double pag, cfg_rescale;
     uint64_t seed;
+    vka_subseed sub;
     uint32_t skip; /* layers of the text encoder left out */
     vka_prompt_syntax syntax;
     struct vka_setup_prompts prompt, negative;
@@ -135,8 +136,11 @@ json_t *vka_setup_models_json(struct vka_setup *s, bool paths, vka_error *err);
 /* [{"path", "id", "sha256"}] of every model file: its absolute path, vka_file_identity's id, and the hash where it is known by
  * now; *all says whether every hash is.  Begins the hashing where it has not been; NULL when memory is short. */
 json_t *vka_setup_identities_json(struct vka_setup *s, bool *all);
-/* Long option names with resolved values: what makes this clip; no paths, devices or budgets.  NULL when memory is
+/* The seeds of clip k of --count: the seed counts up, or, where the sub-seed has a share, that does (A1111's rule). */
+static inline uint64_t vka_setup_seed(const struct vka_setup *s, uint32_t k) { return s->sub.share > 0 ? s->seed : s->seed + k; }
+static inline uint64_t vka_setup_subseed(const struct vka_setup *s, uint32_t k) { return s->sub.seed + k; }
+/* Long option names with resolved values: what makes clip k; no paths, devices or budgets.  NULL when memory is
  * short. */
-json_t *vka_setup_settings_json(const struct vka_setup *s, uint64_t seed, bool f16);
+json_t *vka_setup_settings_json(const struct vka_setup *s, uint32_t k, bool f16);
 
 #endif

@@ -52,6 +52,11 @@ vka_status vka_setup_sampling(struct vka_setup *s, const vka_log *log, vka_error
     const char *sampler = j->sampler ? j->sampler : "ddim";
     if (!vka_job_has(j, "sampler") && json_is_string(vka_setup_recommended(s, "sampler")))
         sampler = json_string_value(vka_setup_recommended(s, "sampler"));
+    if (j->noise && j->subseed_strength > 0) {
+        vka_fail(err, VKA_E_USAGE, "--subseed-strength has no noise of a seed to mix with");
+        vka_error_why(err, "--noise stands in its place");
+        return VKA_E_USAGE;
+    }
     vka_status st = vka_sampler_from_name(sampler, &p->sampler, err);
     if (st == VKA_OK)
         st = vka_schedule_from_name(j->schedule ? j->schedule : "auto", &p->schedule, err);

@@ -86,7 +86,7 @@ struct vka_unet_stage {
     vka_tensor guide_eps, guide_guidance, guide_out;
     struct {
         vka_tensor eps, guidance, coefficients, guided;
-        vka_tensor in[VKA_SLOTS], out[VKA_SLOTS];
+        vka_tensor in[VKA_SLOTS], out[VKA_SLOTS], made[VKA_SAMPLER_OPS];
     } flow[VKA_MAX_PATTERNS];
     struct vka_io io;
     /* where parked, x_at and guided_at are of the network's frames and share bytes with the slots, of a slice's */

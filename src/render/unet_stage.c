@@ -107,7 +107,8 @@ static vka_status build_guide(struct vka_unet_stage *s, vka_error *err)
 }
 
 /* The graph of one pattern: guidance into EPS where the state is on the device, then each operation; slots are followed
- * from tensor to tensor. */
+ * from tensor to tensor.  All operations are of the clip's samples, also those that read EPS alone: nodes of one domain
+ * keep their order, which those need that write a slot after another has read it. */
 static vka_status build_pattern(struct vka_unet_stage *s, uint32_t k, const vka_sampler_eval *e, vka_error *err)
 {
     char name[32];
@@ -126,7 +127,8 @@ static vka_status build_pattern(struct vka_unet_stage *s, uint32_t k, const vka_
     for (uint32_t o = 0; o < e->ops; o++) {
         const vka_sampler_op *op = &e->op[o];
         struct vka_combine_args a = {.count = op->terms, .coefficients = s->flow[k].coefficients,
-                                     .first = o * VKA_SAMPLER_TERMS, .label = vka_scope_root("sampler")};
+                                     .first = o * VKA_SAMPLER_TERMS, .to_samples = true,
+                                     .label = vka_scope_root("sampler")};
         for (uint32_t t = 0; t < op->terms; t++) {
             uint32_t slot = op->slot[t];
             if (!now[slot].id)
@@ -135,7 +137,7 @@ static vka_status build_pattern(struct vka_unet_stage *s, uint32_t k, const vka_
         }
         now[op->out] = vka_combine(b, &a);
         vka_graph_output(b, now[op->out]);
-        s->flow[k].out[op->out] = now[op->out];
+        s->flow[k].out[op->out] = s->flow[k].made[o] = now[op->out];
     }
     vka_tensor changing[] = {s->flow[k].coefficients, s->flow[k].eps, s->flow[k].guidance};
     return vka_netrun_finish(&s->pattern[k], changing, s->parked ? 1 : 3, err);
@@ -349,7 +351,6 @@ vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vk
             vka_exec_bind(x, s->flow[k].guided, io + s->slot_at[VKA_SLOT_EPS]);
         }
         /* every tensor that ever stands for a slot lies at the slot */
-        const struct vka_graph *g = s->pattern[k].graph;
         for (uint32_t slot = 0; slot < VKA_SLOTS; slot++)
             if (s->flow[k].in[slot].id)
                 vka_exec_bind(x, s->flow[k].in[slot], io + s->slot_at[slot]);
@@ -357,9 +358,8 @@ vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vk
         for (uint32_t i = 0; !e; i++)
             if (vka_sampler_eval_at(s->p.sampler, i)->pattern == k)
                 e = vka_sampler_eval_at(s->p.sampler, i);
-        uint32_t before = s->parked ? 0 : s->guide_rule.rescale > 0 ? 3 : 1; /* the guidance */
         for (uint32_t o = 0; o < e->ops; o++)
-            vka_exec_bind(x, g->nodes[before + o].out[0], io + s->slot_at[e->op[o].out]);
+            vka_exec_bind(x, s->flow[k].made[o], io + s->slot_at[e->op[o].out]);
         st = vka_exec_record(x, err);
     }
     return st;

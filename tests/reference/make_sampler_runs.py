@@ -268,6 +268,35 @@ def cases():
     return [c for c in out if c]
 
 
+# ---- sub-seeds -------------------------------------------------------------------------------------------
+
+def slerp(share, low, high):
+    """Of one frame [C,h,w]; vectors run over the height."""
+    unit = lambda v: v / torch.norm(v, dim=1, keepdim=True)
+    angle = torch.acos((unit(low) * unit(high)).sum(1))
+    a, b = torch.sin((1 - share) * angle) / torch.sin(angle), torch.sin(share * angle) / torch.sin(angle)
+    return a.unsqueeze(1) * low + b.unsqueeze(1) * high
+
+
+def subseeds():
+    """First draws of seed 7 with sub-seed 50, [F,C,h,w] flattened; layout frame as A1111 seeds a batch."""
+    out, (f, c, h, w) = [], (2, 2, 5, 3)
+    draw = lambda seed, *shape: torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float32).double()
+    for layout in ("5d", "clip", "frame"):
+        for share in (0.0, 0.3, 1.0):
+            if layout == "frame":
+                low = torch.stack([draw(7 + (0 if share else i), c, h, w) for i in range(f)])
+                high = torch.stack([draw(50 + i, c, h, w) for i in range(f)])
+            else:
+                low, high = [draw(s, *((1, c, f, h, w) if layout == "5d" else (f, c, h, w))) for s in (7, 50)]
+                if layout == "5d":
+                    low, high = low[0].permute(1, 0, 2, 3), high[0].permute(1, 0, 2, 3)
+            x = torch.stack([slerp(share, a, b) for a, b in zip(low, high)])
+            out.append({"layout": layout, "share": share, "shape": [f, c, h, w],
+                        "noise": [float(f"{v:.8g}") for v in x.flatten()]})
+    return out
+
+
 def main():
     lists = [{"schedule": n, "steps": k, "sigmas": [float(f"{v:.12g}") for v in sigma_list(n, k)[:-1]]}
              for n in LISTS for k in (1, 7, 10)]
@@ -275,7 +304,7 @@ def main():
     at = [0, 1, 2, 100, 500, 900, 998, 999]
     data = {"made_with": {"torch": torch.__version__, "diffusers": diffusers.__version__, "k-diffusion": "0.1.1.post1"},
             "cosine": {"at": at, "alphas": [float(f"{float(cosine[i]):.9g}") for i in at]},
-            "lists": lists, "runs": cases()}
+            "lists": lists, "subseeds": subseeds(), "runs": cases()}
     print(json.dumps(data, separators=(",", ":")).replace('{"', '\n{"').lstrip())
 
 

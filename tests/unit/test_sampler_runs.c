@@ -168,6 +168,58 @@ static void cosine(void **state)
     json_decref(c);
 }
 
+/* ---- sub-seeds ------------------------------------------------------------------------------------------- */
+
+static void subseeds(void **state)
+{
+    (void)state;
+    json_t *all = golden("subseeds");
+    assert_int_equal(json_array_size(all), 9);
+    for (size_t i = 0; i < json_array_size(all); i++) {
+        const json_t *c = json_array_get(all, i), *shape = json_object_get(c, "shape"), *want = json_object_get(c, "noise");
+        uint32_t n[4];
+        for (size_t k = 0; k < 4; k++)
+            n[k] = (uint32_t)json_integer_value(json_array_get(shape, k));
+        vka_noise_layout layout;
+        assert_true(vka_noise_layout_from_name(text(c, "layout"), &layout));
+        vka_subseed sub = {50, json_number_value(json_object_get(c, "share"))};
+        vka_noise_source source;
+        vka_error err = {0};
+        float got[60];
+        assert_int_equal(n[0] * n[1] * n[2] * n[3], 60);
+        assert_int_equal(
+            vka_noise_open_sub(&source, VKA_RNG_TORCH_CPU, layout, 7, sub, n[0], n[1], n[2], n[3], &err), VKA_OK);
+        vka_noise_draw(&source, got);
+        assert_int_equal(vka_noise_mix(&source, sub, got, &err), VKA_OK);
+        for (size_t k = 0; k < 60; k++)
+            near((double)got[k], number(want, k), 3e-6, text(c, "layout"));
+        vka_noise_close(&source);
+    }
+    json_decref(all);
+}
+
+/* Columns of one value are parallel, and so are those of equal seeds: no division by the sine of 0. */
+static void parallel_subseeds(void **state)
+{
+    (void)state;
+    for (uint32_t height = 1; height <= 4; height += 3)
+        for (int nv = 0; nv < 2; nv++) {
+            vka_subseed sub = {height == 1 ? 9 : 7, 0.25};
+            vka_noise_source source;
+            vka_rng_kind kind = nv ? VKA_RNG_NV : VKA_RNG_TORCH_CPU;
+            float a[32], b[32], got[32];
+            uint32_t values = 2 * height * 4;
+            assert_int_equal(vka_noise(kind, VKA_NOISE_CLIP, 7, 1, 2, height, 4, a, NULL), VKA_OK);
+            assert_int_equal(vka_noise(kind, VKA_NOISE_CLIP, sub.seed, 1, 2, height, 4, b, NULL), VKA_OK);
+            assert_int_equal(vka_noise_open_sub(&source, kind, VKA_NOISE_CLIP, 7, sub, 1, 2, height, 4, NULL), VKA_OK);
+            vka_noise_draw(&source, got);
+            assert_int_equal(vka_noise_mix(&source, sub, got, NULL), VKA_OK);
+            for (uint32_t i = 0; i < values; i++)
+                near((double)got[i], 0.75 * (double)a[i] + 0.25 * (double)b[i], 1e-6, "parallel columns");
+            vka_noise_close(&source);
+        }
+}
+
 /* ---- published sums -------------------------------------------------------------------------------------- */
 
 enum { BATCH = 4, CHANNELS = 3, SIDE = 8, DUMMY = BATCH * CHANNELS * SIDE * SIDE };
@@ -329,6 +381,8 @@ int main(void)
         cmocka_unit_test(runs),
         cmocka_unit_test(lists),
         cmocka_unit_test(cosine),
+        cmocka_unit_test(subseeds),
+        cmocka_unit_test(parallel_subseeds),
         cmocka_unit_test(published_sums),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
