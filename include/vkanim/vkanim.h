@@ -132,7 +132,8 @@ VKA_API vka_status vka_job_set(vka_job *job, const char *name, const char *value
  * VKA_E_USAGE for unknown keys and bad values.  The command's own options may be in it and are passed over. */
 VKA_API vka_status vka_job_read(vka_job *job, const char *json, size_t size, vka_error *err);
 /* The settings inside a rendered animation (--from).  VKA_E_INPUT when it has none, or some that this version does not
- * have. */
+ * have.  Of a file that A1111's web UI or its AnimateDiff extension made (or of a .txt of theirs, also one beside the file) what
+ * has an equal here is taken; what has none is told in warnings when the job is rendered or planned. */
 VKA_API vka_status vka_job_read_animation(vka_job *job, const char *path, vka_error *err);
 /* What was set, as such an object; NULL when memory is short. */
 VKA_API char *vka_job_write(const vka_job *job);

@@ -217,7 +217,17 @@ static const char formats[] =
     "The tag says what made the frames, in order of rendering: \\fBping\\-pong\\fR is among the settings, but how a file holds\n"
     "them (\\fB\\-\\-plays\\fR, \\fB\\-\\-quality\\fR, \\fB\\-\\-lossless\\fR, \\fB\\-\\-colors\\fR, \\fB\\-\\-dither\\fR) is not.\n"
     ".B inspect\n"
-    "shows it and \\fB\\-\\-from\\fR renders from it again.\n";
+    "shows it and \\fB\\-\\-from\\fR renders from it again.\n"
+    ".PP\n"
+    "Beside it they carry the infotext that A1111\\(aqs web UI and its AnimateDiff extension write: PNG as the chunk "
+    "\\(lqparameters\\(rq, WebP\n"
+    "as UserComment of EXIF, GIF as a second comment, MP4 and WebM as the tag \\(lqdescription\\(rq.\n"
+    "\\fB\\-\\-from\\fR also takes files of those programs, which have it there or in the comment, and .txt files, given or lying\n"
+    "beside a picture that says nothing.\n"
+    "What they do without saying so is taken too: noise as an NVIDIA card makes it, frame by frame.\n"
+    "What has no equal here is named in a warning, and so are the models that the picture was made with: those are for\n"
+    "\\fB\\-\\-model\\fR and its like to give.\n"
+    "With \\fB\\-\\-json inspect\\fR has it as \"infotext\", and of such a file \"settings\".\n";
 
 static const char models[] =
     ".SH MODEL FILES\n"

@@ -52,7 +52,8 @@ static int64_t io_seek(void *opaque, int64_t offset, int whence)
     return ftell(f);
 }
 
-vka_status vka_av_mux_open(vka_av_mux *mux, const char *name, const char *metadata, AVDictionary **options)
+vka_status vka_av_mux_open(vka_av_mux *mux, const char *name, const char *comment, const char *description,
+                           AVDictionary **options)
 {
     int e = avformat_alloc_output_context2(&mux->format, NULL, name, NULL);
     if (e < 0)
@@ -78,8 +79,10 @@ vka_status vka_av_mux_open(vka_av_mux *mux, const char *name, const char *metada
     mux->stream->time_base = mux->enc->time_base;
     mux->stream->avg_frame_rate = mux->enc->framerate;
     e = avcodec_parameters_from_context(mux->stream->codecpar, mux->enc);
-    if (e >= 0 && metadata)
-        e = av_dict_set(&mux->format->metadata, "comment", metadata, 0);
+    if (e >= 0 && comment)
+        e = av_dict_set(&mux->format->metadata, "comment", comment, 0);
+    if (e >= 0 && description)
+        e = av_dict_set(&mux->format->metadata, "description", description, 0);
     if (e >= 0)
         e = avformat_write_header(mux->format, options);
     return e < 0 ? vka_av_fail(mux, e) : VKA_OK;

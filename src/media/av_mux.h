@@ -23,8 +23,10 @@ void vka_av_quiet(void);
 /* Sets the error "cannot encode 'path'" with FFmpeg's reason; returns the status. */
 vka_status vka_av_fail(vka_av_mux *mux, int code);
 
-/* Opens the muxer `name` and writes its header; `options` are consumed as far as known. */
-vka_status vka_av_mux_open(vka_av_mux *mux, const char *name, const char *metadata, AVDictionary **options);
+/* Opens the muxer `name` and writes its header with the tags "comment" and "description", either of which may be NULL;
+ * `options` are consumed as far as known. */
+vka_status vka_av_mux_open(vka_av_mux *mux, const char *name, const char *comment, const char *description,
+                           AVDictionary **options);
 /* Encodes one frame (NULL: the end) and writes what the encoder gives. */
 vka_status vka_av_mux_frame(vka_av_mux *mux, AVFrame *frame);
 /* Trailer and flush.  With in_memory, *data (av_free) and *size are the whole file. */

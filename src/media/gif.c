@@ -164,7 +164,7 @@ static vka_status open_encoder(vka_av_mux *mux, const vka_clip *clip)
         (e = av_dict_set_int(&options, "final_delay", last > 65535 ? 65535 : last, 0)) < 0)
         s = vka_av_fail(mux, e);
     if (s == VKA_OK)
-        s = vka_av_mux_open(mux, "gif", NULL, &options);
+        s = vka_av_mux_open(mux, "gif", NULL, NULL, &options);
     av_dict_free(&options);
     return s;
 }
@@ -265,6 +265,8 @@ vka_status vka_gif_write(vka_outfile *out, const vka_clip *clip, vka_error *err)
             s = vka_out_write(out, data, head, err);
             if (s == VKA_OK && clip->metadata)
                 s = put_comment(out, clip->metadata, err);
+            if (s == VKA_OK && clip->infotext)
+                s = put_comment(out, clip->infotext, err);
             if (s == VKA_OK)
                 s = vka_out_write(out, data + head, size - head, err);
         }

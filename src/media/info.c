@@ -82,6 +82,8 @@ static vka_status read_webp(span s, const char *name, vka_media_info *info, vka_
                 webp_still(chunk, data, size, info);
         } else if (!memcmp(chunk, "XMP ", 4) && !info->metadata)
             info->metadata = vka_xmp_unwrap(data, size);
+        else if (!memcmp(chunk, "EXIF", 4) && !info->infotext)
+            info->infotext = vka_exif_unwrap(data, size);
     }
     if (!info->frames && still)
         info->frames = 1;
@@ -121,8 +123,15 @@ static bool gif_extension(span *s, vka_media_info *info, uint64_t *cs, vka_bytes
         *cs += vka_le16(d + 1);
     else if (*label == 0xff && bytes->size >= 14 && !memcmp(d, "NETSCAPE2.0", 11) && d[11] == 1)
         info->plays = vka_le16(d + 12) ? vka_le16(d + 12) + 1 : 0; /* it counts repetitions, we count plays */
-    else if (*label == 0xfe && !info->metadata)
-        info->metadata = vka_json_copy(d, bytes->size);
+    else if (*label == 0xfe) {
+        char *json = vka_json_copy(d, bytes->size);
+        if (json && !info->metadata) {
+            info->metadata = json;
+            json = NULL;
+        } else if (!json && !info->infotext)
+            info->infotext = vka_text_copy(d, bytes->size);
+        free(json);
+    }
     return true;
 }
 
@@ -167,21 +176,37 @@ static vka_status read_gif(span s, const char *name, vka_media_info *info, vka_e
 
 /* ---- PNG: big-endian size, type, data, CRC ------------------------------------------------------------------- */
 
-/* iTXt: keyword 0, compressed (0 or 1), method, language 0, translated keyword 0, text.  Compressed text is not ours
- * and is left alone. */
-static char *png_text(const uint8_t *d, size_t size)
+static const uint8_t own_key[7] = "vkanim", other_key[11] = "parameters"; /* with their NULs */
+
+/* iTXt: keyword 0, compressed (0 or 1), method, language 0, translated keyword 0, text.  Compressed text is nobody's and is
+ * left alone. */
+static void png_itxt(const uint8_t *d, size_t size, vka_media_info *info)
 {
     span s = {d, size};
-    const uint8_t *key = take(&s, 7), *flags = take(&s, 2);
-    if (!flags || memcmp(key, "vkanim", 7) != 0 || flags[0] != 0)
-        return NULL;
+    bool own = size >= sizeof own_key && !memcmp(d, own_key, sizeof own_key);
+    if (!own && !(size >= sizeof other_key && !memcmp(d, other_key, sizeof other_key)))
+        return;
+    take(&s, own ? sizeof own_key : sizeof other_key);
+    const uint8_t *flags = take(&s, 2);
+    if (!flags || flags[0] != 0)
+        return;
     for (int i = 0; i < 2; i++) {
         const uint8_t *end = s.left ? memchr(s.p, 0, s.left) : NULL;
         if (!end)
-            return NULL;
+            return;
         take(&s, (size_t)(end - s.p) + 1);
     }
-    return vka_json_copy(s.p, s.left);
+    if (own && !info->metadata)
+        info->metadata = vka_json_copy(s.p, s.left);
+    else if (!own && !info->infotext)
+        info->infotext = vka_text_copy(s.p, s.left);
+}
+
+/* tEXt: keyword 0, Latin-1, though some write UTF-8. */
+static void png_plain_text(const uint8_t *d, size_t size, vka_media_info *info)
+{
+    if (!info->infotext && size > sizeof other_key && !memcmp(d, other_key, sizeof other_key))
+        info->infotext = vka_text_copy(d + sizeof other_key, size - sizeof other_key);
 }
 
 static vka_status read_png(span s, const char *name, vka_media_info *info, vka_error *err)
@@ -211,9 +236,13 @@ static vka_status read_png(span s, const char *name, vka_media_info *info, vka_e
         } else if (!memcmp(type, "fcTL", 4) && size >= 26) {
             double num = d[20] * 256.0 + d[21], den = d[22] * 256.0 + d[23];
             info->duration += num / (den > 0 ? den : 100); /* 0 stands for 100 */
-        } else if (!memcmp(type, "iTXt", 4) && !info->metadata) {
-            if (vka_crc32(0, type, size + 4) == vka_be32(crc))
-                info->metadata = png_text(d, size);
+        } else if (!memcmp(type, "iTXt", 4) || !memcmp(type, "tEXt", 4)) {
+            if (vka_crc32(0, type, size + 4) == vka_be32(crc)) {
+                if (*type == 'i')
+                    png_itxt(d, size, info);
+                else
+                    png_plain_text(d, size, info);
+            }
         } else if (!memcmp(type, "IDAT", 4))
             data = true;
         else if (!memcmp(type, "IEND", 4))
@@ -322,6 +351,7 @@ vka_status vka_media_info_parse(const void *data, size_t size, const char *name,
 void vka_media_info_free(vka_media_info *info)
 {
     free(info->metadata);
+    free(info->infotext);
     *info = (vka_media_info){0};
 }
 

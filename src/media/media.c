@@ -429,7 +429,7 @@ static vka_status write_png(vka_outfile *out, const vka_clip *clip, uint32_t fra
     const uint8_t *rgb;
     vka_status s = vka_clip_frame(clip, frame, &rgb, err);
     if (s == VKA_OK)
-        s = vka_png_encode(rgb, clip->width, clip->height, clip->metadata, &png, err);
+        s = vka_png_encode(rgb, clip->width, clip->height, clip->metadata, clip->infotext, &png, err);
     if (s == VKA_OK)
         s = vka_out_write(out, png.data, png.size, err);
     vka_bytes_free(&png);
@@ -618,6 +618,8 @@ vka_status vka_media_write(const char *path, const vka_clip *clip, vka_media_res
         return vka_fail(err, VKA_E_USAGE, "'%s' cannot be lossless", path);
     if (c.metadata && !*c.metadata)
         c.metadata = NULL;
+    if (c.infotext && !*c.infotext)
+        c.infotext = NULL;
     s = c.metadata ? vka_json_check(c.metadata, strlen(c.metadata)) : VKA_OK;
     if (s == VKA_E_MEMORY)
         return vka_fail(err, s, "out of memory writing '%s'", path);

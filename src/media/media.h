@@ -23,6 +23,11 @@
  * MP4 and WebM the tag "comment"; PNG (every frame of a pattern) and APNG an uncompressed iTXt chunk with the keyword
  * "vkanim"; y4m has no place for it and carries none.
  *
+ * Infotext, the lines in which A1111's web UI and its AnimateDiff extension say how a picture was made, lies beside it where
+ * they have it: PNG and APNG a chunk with the keyword "parameters" (tEXt, or iTXt where it is not ASCII); WebP the UserComment
+ * of EXIF; GIF a second comment extension; MP4 and WebM the tag "description", since "comment" is taken.  Of their files it is
+ * read there, and where a comment is no JSON.
+ *
  * Files appear under their name only when whole (base/file.h); a pattern's frames only when all are written.
  * After a failure nothing of this run is left: no part files, no frames, no folders it made.
  *
@@ -67,6 +72,7 @@ typedef struct vka_clip {
     double fps;             /* frames per second, 0.01 to 1000; 0 means 8 */
     uint32_t plays;         /* how often the clip is played in all; 0: for ever.  WebP, GIF, APNG */
     const char *metadata;   /* one JSON object as UTF-8, or NULL for none; the caller's */
+    const char *infotext;   /* UTF-8, or NULL for none; the caller's */
     vka_media_look look;
 
     /* Frame `index` as [H,W,3] without padding, valid until the next call; NULL with `err` set when it cannot be
@@ -130,6 +136,7 @@ typedef struct vka_media_info {
     double duration;         /* seconds for one play; 0 when the file does not say */
     uint32_t plays;          /* 0: for ever; 1 where the format has no loop count */
     char *metadata;          /* malloc'ed JSON object as text, or NULL when there is none */
+    char *infotext;          /* malloc'ed UTF-8 as A1111 writes it, or any other comment; NULL when there is none */
 } vka_media_info;
 
 /* Reads headers, never pixels.  A file of another kind is VKA_OK with format NONE; VKA_E_INPUT when the file is

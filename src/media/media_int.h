@@ -29,9 +29,9 @@ typedef struct vka_bytes {
 void vka_bytes_add(vka_bytes *b, const void *data, size_t size);
 void vka_bytes_free(vka_bytes *b);
 
-/* One RGB image as a whole PNG file, [H,W,3]; `metadata` may be NULL. */
-vka_status vka_png_encode(const uint8_t *rgb, uint32_t width, uint32_t height, const char *metadata, vka_bytes *out,
-                          vka_error *err);
+/* One RGB image as a whole PNG file, [H,W,3]; `metadata` and `infotext` may be NULL. */
+vka_status vka_png_encode(const uint8_t *rgb, uint32_t width, uint32_t height, const char *metadata, const char *infotext,
+                          vka_bytes *out, vka_error *err);
 /* CRC-32 of PNG (ISO 3309), continuing from `crc` (0 at first). */
 uint32_t vka_crc32(uint32_t crc, const void *data, size_t size);
 
@@ -42,6 +42,16 @@ char *vka_xmp_unwrap(const uint8_t *xmp, size_t size);
 vka_status vka_json_check(const void *text, size_t size);
 /* A copy if the bytes are one JSON object, else NULL. */
 char *vka_json_copy(const void *text, size_t size);
+
+/* One character as UTF-8. */
+void vka_utf8_add(vka_bytes *b, uint32_t c);
+/* Text of at most 4 MiB up to its first NUL as UTF-8; what is not UTF-8 is taken for Latin-1.  NULL when there is none, or
+ * memory is short. */
+char *vka_text_copy(const void *text, size_t size);
+/* EXIF whose one entry is the text as UserComment; false when memory is short.  And back, of any bytes: NULL where there is
+ * none. */
+bool vka_exif_wrap(const char *text, vka_bytes *out);
+char *vka_exif_unwrap(const uint8_t *exif, size_t size);
 
 /* frames per second as num/den, both at most `limit`, the best such approximation. */
 void vka_fps_ratio(double fps, uint32_t limit, uint32_t *num, uint32_t *den);

@@ -80,20 +80,50 @@ static void png_warned(png_structp png, png_const_charp text)
     (void)png, (void)text;
 }
 
-vka_status vka_png_encode(const uint8_t *rgb, uint32_t width, uint32_t height, const char *metadata, vka_bytes *out,
-                          vka_error *err)
+/* Texts as chunks in front of the image; ASCII is what every reader of tEXt understands. */
+static void set_texts(png_structp png, png_infop info, char *metadata, char *infotext)
+{
+    char keys[2][11] = {"vkanim", "parameters"}, none[] = "";
+    png_text t[2];
+    int n = 0;
+    bool ascii = true;
+    for (const char *p = infotext; p && *p; p++)
+        ascii = ascii && (unsigned char)*p < 0x80;
+    for (int i = 0; i < 2; i++) {
+        char *text = i ? infotext : metadata;
+        bool plain = i && ascii;
+        if (!text)
+            continue;
+        t[n] = (png_text){.compression = plain ? PNG_TEXT_COMPRESSION_NONE : PNG_ITXT_COMPRESSION_NONE, .key = keys[i], .text = text};
+        if (plain)
+            t[n].text_length = strlen(text);
+        else {
+            t[n].lang = t[n].lang_key = none;
+            t[n].itxt_length = strlen(text);
+        }
+        n++;
+    }
+    if (n)
+        png_set_text(png, info, t, n);
+}
+
+vka_status vka_png_encode(const uint8_t *rgb, uint32_t width, uint32_t height, const char *metadata, const char *infotext,
+                          vka_bytes *out, vka_error *err)
 {
     char *text = metadata ? vka_strdup(metadata) : NULL; /* libpng's interface wants it writable */
+    char *lines = infotext ? vka_strdup(infotext) : NULL;
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, err, png_failed, png_warned);
     png_infop info = png ? png_create_info_struct(png) : NULL;
-    if (!info || (metadata && !text)) {
+    if (!info || (metadata && !text) || (infotext && !lines)) {
         png_destroy_write_struct(&png, &info);
         free(text);
+        free(lines);
         return vka_fail(err, VKA_E_MEMORY, "out of memory writing a PNG image");
     }
     if (setjmp(png_jmpbuf(png))) {
         png_destroy_write_struct(&png, &info);
         free(text);
+        free(lines);
         return err ? err->status : VKA_E_OUTPUT;
     }
     png_set_write_fn(png, out, png_write_bytes, png_flush_bytes);
@@ -102,22 +132,14 @@ vka_status vka_png_encode(const uint8_t *rgb, uint32_t width, uint32_t height, c
     png_set_IHDR(png, info, width, height, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
                  PNG_FILTER_TYPE_DEFAULT);
     png_set_sRGB(png, info, PNG_sRGB_INTENT_PERCEPTUAL);
-    if (text) {
-        char key[] = "vkanim", none[] = "";
-        png_text t = {.compression = PNG_ITXT_COMPRESSION_NONE,
-                      .key = key,
-                      .text = text,
-                      .lang = none,
-                      .lang_key = none,
-                      .itxt_length = strlen(text)};
-        png_set_text(png, info, &t, 1);
-    }
+    set_texts(png, info, text, lines);
     png_write_info(png, info);
     for (uint32_t y = 0; y < height; y++)
         png_write_row(png, rgb + (size_t)y * width * 3);
     png_write_end(png, info);
     png_destroy_write_struct(&png, &info);
     free(text);
+    free(lines);
     return VKA_OK;
 }
 
@@ -201,7 +223,8 @@ vka_status vka_apng_write(vka_outfile *out, const vka_clip *clip, vka_error *err
         png.size = 0;
         s = vka_clip_frame(clip, i, &rgb, err);
         if (s == VKA_OK)
-            s = vka_png_encode(rgb, clip->width, clip->height, i ? NULL : clip->metadata, &png, err);
+            s = vka_png_encode(rgb, clip->width, clip->height, i ? NULL : clip->metadata, i ? NULL : clip->infotext, &png,
+                               err);
         if (s == VKA_OK && i == 0)
             s = vka_out_write(out, png.data, 8, err);
         if (s == VKA_OK)

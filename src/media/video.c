@@ -236,7 +236,7 @@ vka_status vka_video_write(vka_outfile *out, const vka_clip *clip, vka_media_for
     if (e < 0)
         s = vka_av_fail(&mux, e);
     if (s == VKA_OK)
-        s = vka_av_mux_open(&mux, format == VKA_MEDIA_MP4 ? "mp4" : "webm", clip->metadata, &options);
+        s = vka_av_mux_open(&mux, format == VKA_MEDIA_MP4 ? "mp4" : "webm", clip->metadata, clip->infotext, &options);
     if (s == VKA_OK)
         s = encode_frames(&mux, clip, sws, frame, padded);
     if (s == VKA_OK)

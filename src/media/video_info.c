@@ -78,6 +78,12 @@ static void read_streams(AVFormatContext *format, AVPacket *packet, vka_media_in
     const AVDictionaryEntry *comment = av_dict_get(format->metadata, "comment", NULL, 0);
     if (comment && !info->metadata)
         info->metadata = vka_json_copy(comment->value, strlen(comment->value));
+    static const char *const keys[] = {"comment", "description", "parameters", "title"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !info->infotext; i++) {
+        const AVDictionaryEntry *e = av_dict_get(format->metadata, keys[i], NULL, 0);
+        if (e && !(e == comment && info->metadata))
+            info->infotext = vka_text_copy(e->value, strlen(e->value));
+    }
 }
 
 vka_status vka_video_info(const void *data, size_t size, const char *name, vka_media_info *info, vka_error *err)

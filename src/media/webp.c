@@ -99,18 +99,22 @@ vka_status vka_webp_write(vka_outfile *out, const vka_clip *clip, vka_error *err
     config.use_sharp_yuv = 1; /* saturated edges keep their place in 4:2:0 */
     WebPMux *mux = WebPMuxNew();
     char *xmp = clip->metadata ? vka_xmp_wrap(clip->metadata) : NULL;
+    vka_bytes exif = {0};
     WebPData data = {0};
-    vka_status s = mux && (xmp || !clip->metadata) ? VKA_OK : out_of_memory(out, err);
+    bool wrapped = (xmp || !clip->metadata) && (!clip->infotext || vka_exif_wrap(clip->infotext, &exif));
+    vka_status s = mux && wrapped ? VKA_OK : out_of_memory(out, err);
     if (s == VKA_OK)
         s = push_frames(mux, &config, out, clip, err);
     /* The colour behind the frames is never seen, since every frame covers the canvas. */
     WebPMuxAnimParams params = {.bgcolor = 0xff000000u, .loop_count = clip->plays > 65535 ? 65535 : (int)clip->plays};
-    WebPData chunk = {(const uint8_t *)xmp, xmp ? strlen(xmp) : 0};
+    WebPData chunk = {(const uint8_t *)xmp, xmp ? strlen(xmp) : 0}, comment = {exif.data, exif.size};
     WebPMuxError e = WEBP_MUX_OK;
     if (s == VKA_OK && clip->frames > 1)
         e = WebPMuxSetAnimationParams(mux, &params);
     if (s == VKA_OK && e == WEBP_MUX_OK && xmp)
         e = WebPMuxSetChunk(mux, "XMP ", &chunk, 0);
+    if (s == VKA_OK && e == WEBP_MUX_OK && exif.size)
+        e = WebPMuxSetChunk(mux, "EXIF", &comment, 0);
     if (s == VKA_OK && e == WEBP_MUX_OK)
         e = WebPMuxAssemble(mux, &data);
     if (e != WEBP_MUX_OK)
@@ -120,6 +124,7 @@ vka_status vka_webp_write(vka_outfile *out, const vka_clip *clip, vka_error *err
         s = vka_out_write(out, data.bytes, data.size, err);
     WebPDataClear(&data);
     WebPMuxDelete(mux);
+    vka_bytes_free(&exif);
     free(xmp);
     return s;
 }

@@ -81,17 +81,6 @@ static const uint8_t *find(const uint8_t *p, const uint8_t *end, const char *wor
     return NULL;
 }
 
-static void add_character(vka_bytes *b, uint32_t c)
-{
-    uint8_t u[4];
-    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    static const uint8_t lead[5] = {0, 0, 0xc0, 0xe0, 0xf0};
-    for (size_t i = n; i-- > 1; c >>= 6)
-        u[i] = (uint8_t)(0x80 | (c & 63));
-    u[0] = (uint8_t)(lead[n] | c);
-    vka_bytes_add(b, u, n);
-}
-
 /* The character that &NAME; stands for, 0 when there is none. */
 static uint32_t entity(const uint8_t *name, size_t n)
 {
@@ -141,7 +130,7 @@ char *vka_xmp_unwrap(const uint8_t *xmp, size_t size)
         const uint8_t *stop = *from == '&' ? memchr(from, ';', reach) : NULL;
         uint32_t c = stop ? entity(from + 1, (size_t)(stop - from - 1)) : 0;
         if (c)
-            add_character(&b, c);
+            vka_utf8_add(&b, c);
         else
             vka_bytes_add(&b, from, 1);
         from = c ? stop + 1 : from + 1;

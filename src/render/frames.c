@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "media/media.h"
+#include "render/infotext.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -150,20 +151,27 @@ static const uint8_t *get_frame(void *user, uint32_t index, vka_error *err)
     return vka_disk_read(&u->c->spool, (uint64_t)index * n, u->r->picture, n, err) == VKA_OK ? u->r->picture : NULL;
 }
 
-static char *metadata(struct vka_run *r, const struct vka_run_clip *c, vka_error *err)
+/* What an animation says about itself: our JSON, and in *infotext the lines of A1111. */
+static char *metadata(struct vka_run *r, const struct vka_run_clip *c, char **infotext, vka_error *err)
 {
+    *infotext = NULL;
     json_t *models = vka_setup_models_json(&r->w.setup, false, err);
     if (!models)
         return NULL;
+    *infotext = vka_infotext_write(&r->w.setup, c->seed, models);
     json_t *o = json_pack("{s:i, s:s}", "schema", 1, "vkanim", vka_version());
     bool whole = o != NULL;
     vka_report_put(&whole, o, "settings", vka_setup_settings_json(&r->w.setup, (uint32_t)(c - r->clips), r->w.f16));
     vka_report_put(&whole, o, "models", models);
     char *text = whole ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(10)) : NULL;
     json_decref(o);
-    if (!text)
-        vka_fail(err, VKA_E_MEMORY, "out of memory");
-    return text;
+    if (text && *infotext)
+        return text;
+    free(text);
+    free(*infotext);
+    *infotext = NULL;
+    vka_fail(err, VKA_E_MEMORY, "out of memory");
+    return NULL;
 }
 
 /* Puts a clip's record into the folder; `files` NULL: output `i` is begun. */
@@ -219,7 +227,7 @@ static vka_status write_outputs(struct vka_run *r, uint32_t k, vka_error *err)
     vka_status st = VKA_OK;
     vka_context_stage(r->cx, "encode", (unsigned)vka_run_outputs(r));
     struct frame_source user = {r, c};
-    char *meta = metadata(r, c, err);
+    char *infotext, *meta = metadata(r, c, &infotext, err);
     if (!meta)
         return err ? err->status : VKA_E_MEMORY;
     vka_clip clip = {.width = s->width,
@@ -229,6 +237,7 @@ static vka_status write_outputs(struct vka_run *r, uint32_t k, vka_error *err)
                      .plays = (uint32_t)r->job->plays,
                      .look = look_of(r->job),
                      .metadata = meta,
+                     .infotext = infotext,
                      .get = get_frame,
                      .user = &user};
     if (r->job->verify && strcmp(r->job->verify, c->sha256) != 0) {
@@ -251,6 +260,7 @@ static vka_status write_outputs(struct vka_run *r, uint32_t k, vka_error *err)
         vka_context_done(r->cx, (unsigned)i + 1);
     }
     free(meta);
+    free(infotext);
     r->encode_s += vka_now() - began;
     return st;
 }

@@ -16,7 +16,7 @@ enum { MOST_FILES = 64 };
 struct vka_model_hashes {
     struct {
         const char *path, *kind, *family, *variant; /* owned by the setup's models */
-        char sha256[65];
+        char sha256[65], lora[13]; /* lora: a LoRA's hash in infotexts; empty for others */
     } files[MOST_FILES];
     size_t count;
     atomic_bool stop, done; /* done: hashes and status may be read beside the thread */
@@ -31,8 +31,11 @@ static void hash_all(void *arg)
     char *path;
     json_t *cache = vka_cache_load("hashes.json", &path);
     bool changed = false;
-    for (size_t i = 0; h->status == VKA_OK && i < h->count && !atomic_load(&h->stop); i++)
+    for (size_t i = 0; h->status == VKA_OK && i < h->count && !atomic_load(&h->stop); i++) {
         h->status = vka_hash_of(cache, h->files[i].path, &h->stop, h->files[i].sha256, &changed, &h->err);
+        if (h->status == VKA_OK && strstr(h->files[i].kind, "lora"))
+            vka_hash_addnet(h->files[i].path, h->files[i].lora);
+    }
     if (changed)
         vka_cache_store(path, cache);
     json_decref(cache);
@@ -111,6 +114,8 @@ json_t *vka_setup_models_json(struct vka_setup *s, bool paths, vka_error *err)
                                   h->files[i].sha256);
         if (h->files[i].variant)
             vka_report_put(&whole, entry, "variant", json_string(h->files[i].variant));
+        if (h->files[i].lora[0])
+            vka_report_put(&whole, entry, "lora_hash", json_string(h->files[i].lora));
         vka_report_put(&whole, entry, paths ? "path" : "name",
                        vka_report_path(paths ? h->files[i].path : vka_path_base(h->files[i].path)));
         vka_report_add(&whole, list, entry);

@@ -4,9 +4,11 @@
  * table's checks before it is stored, whatever way it came. */
 #include "render/job.h"
 
+#include "base/file.h"
 #include "base/folder.h"
 #include "base/mem.h"
 #include "media/media.h"
+#include "render/infotext.h"
 #include "render/options.h"
 
 #include <jansson.h>
@@ -140,6 +142,28 @@ bool vka_job_text(char **field, const char *value)
         return false;
     free(*field);
     *field = copy;
+    return true;
+}
+
+static void notes_clear(vka_job *job)
+{
+    for (size_t i = 0; i < job->note_count; i++)
+        free(job->notes[i].text);
+    free(job->notes);
+    job->notes = NULL;
+    job->note_count = job->note_capacity = 0;
+}
+
+bool vka_job_note(struct vka_job *job, const char *unless, char *text)
+{
+    struct vka_job_note *notes =
+        text ? vka_grow(job->notes, &job->note_capacity, job->note_count + 1, sizeof *notes) : NULL;
+    if (!notes) {
+        free(text);
+        return false;
+    }
+    job->notes = notes;
+    notes[job->note_count++] = (struct vka_job_note){text, unless};
     return true;
 }
 
@@ -294,6 +318,7 @@ void vka_job_destroy(vka_job **job)
                  options[i].kind == VKA_OPTION_CHOICE)
             free(*(char **)field);
     }
+    notes_clear(*job);
     free(*job);
     *job = NULL;
 }
@@ -307,6 +332,10 @@ vka_job *vka_job_copy(const vka_job *job)
     size_t count;
     const vka_option *options = vka_options(&count);
     bool good = true;
+    copy->notes = NULL;
+    copy->note_count = copy->note_capacity = 0;
+    for (size_t i = 0; good && i < job->note_count; i++)
+        good = vka_job_note(copy, job->notes[i].unless, vka_strdup(job->notes[i].text));
     for (size_t i = 0; i < count; i++) { /* first no pointer is shared, then each is copied */
         void *to = field_of(copy, &options[i]);
         const void *from = field_of(job, &options[i]);
@@ -496,16 +525,11 @@ static bool is_local(const vka_option *o, const json_t *value)
     return !json_is_array(value);
 }
 
-vka_status vka_job_read_animation(vka_job *job, const char *path, vka_error *err)
+/* The settings of our own metadata. */
+static vka_status read_metadata(vka_job *job, const char *text, const char *path, vka_error *err)
 {
-    char *text = NULL;
     json_t *object = NULL;
-    if (!job || !path)
-        return vka_fail(err, VKA_E_USAGE, "there is no job");
-    vka_status status = vka_media_read_metadata(path, &text, err);
-    if (status == VKA_OK)
-        status = load_object(&object, text, strlen(text), "the animation's metadata", err);
-    free(text);
+    vka_status status = load_object(&object, text, strlen(text), "the animation's metadata", err);
     if (status != VKA_OK)
         return status;
     json_t *settings = json_object_get(object, "settings");
@@ -529,6 +553,80 @@ vka_status vka_job_read_animation(vka_job *job, const char *path, vka_error *err
         }
     }
     json_decref(object);
+    return status;
+}
+
+/* What A1111 and its kin have written, all of it or nothing. */
+static vka_status read_infotext(vka_job *job, const char *text, const char *path, vka_error *err)
+{
+    struct vka_infotext info;
+    vka_error inner = {0};
+    vka_status status = vka_infotext_parse(&info, text, &inner);
+    if (status != VKA_OK) {
+        vka_fail(err, status, "'%s' does not say how it was made", path);
+        vka_error_why(err, "%s: %s", inner.what, inner.why);
+        return status;
+    }
+    vka_job *copy = vka_job_copy(job);
+    status = copy ? vka_infotext_apply(&info, copy, err) : out_of_memory(err);
+    if (status == VKA_OK) {
+        vka_job old = *job;
+        *job = *copy;
+        *copy = old;
+    }
+    vka_job_destroy(&copy);
+    vka_infotext_free(&info);
+    return status;
+}
+
+/* Infotext in a file of its own, as A1111 writes it beside pictures. */
+static bool text_file(const char *path, char **text)
+{
+    enum { MOST = 1 << 20 };
+    char *data;
+    size_t size;
+    *text = NULL;
+    if (vka_path_is_dir(path) || !vka_path_exists(path) || vka_read_file(path, MOST, &data, &size, NULL) != VKA_OK)
+        return false;
+    if (strlen(data) == size && vka_is_utf8(data))
+        *text = data;
+    else
+        free(data);
+    return *text != NULL;
+}
+
+vka_status vka_job_read_animation(vka_job *job, const char *path, vka_error *err)
+{
+    vka_media_info info;
+    vka_error inner = {0};
+    if (!job || !path)
+        return vka_fail(err, VKA_E_USAGE, "there is no job");
+    vka_status status = vka_media_info_read(path, &info, err);
+    if (status != VKA_OK)
+        return status;
+    char *beside = NULL, *text = NULL;
+    if (!info.metadata && !info.infotext && info.format != VKA_MEDIA_NONE)
+        beside = vka_asprintf("%.*s.txt", (int)(vka_path_extension(path) - path), path);
+    if (info.metadata)
+        status = read_metadata(job, info.metadata, path, err);
+    else if (info.infotext)
+        status = read_infotext(job, info.infotext, path, err);
+    else if (strcmp(vka_path_extension(path), ".txt") == 0 && text_file(path, &text))
+        status = read_infotext(job, text, path, err);
+    else if (beside && text_file(beside, &text)) {
+        status = read_infotext(job, text, beside, &inner);
+        if (status == VKA_OK && !vka_job_note(job, NULL, vka_asprintf("the settings are those of '%s'", beside)))
+            status = out_of_memory(err);
+        else if (status != VKA_OK)
+            vka_fail(err, status, "%s", inner.what);
+    } else {
+        status = vka_fail(err, VKA_E_INPUT, "'%s' does not say how it was made", path);
+        vka_error_why(err, info.format == VKA_MEDIA_NONE ? "it is neither a picture nor an animation that vkanim knows"
+                                                         : "it carries no settings");
+    }
+    free(text);
+    free(beside);
+    vka_media_info_free(&info);
     return status;
 }
 

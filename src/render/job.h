@@ -21,6 +21,12 @@ struct vka_option_set {
     uint64_t bits[VKA_OPTION_LIMIT / 64];
 };
 
+/* Something to tell when the job is rendered or planned, unless the option is given by then; NULL: in any case. */
+struct vka_job_note {
+    char *text;
+    const char *unless; /* a constant */
+};
+
 struct vka_job {
     /* what to draw */
     char *prompt, *negative, *prompt_syntax, *pad_prompt, *wildcards;
@@ -48,6 +54,8 @@ struct vka_job {
     /* machine */
     char *device, *path;
     uint64_t vram, device_memory;
+    struct vka_job_note *notes;
+    size_t note_count, note_capacity;
     struct vka_option_set set;  /* the options that were given */
     struct vka_option_set read; /* lists that vka_job_read filled; the next vka_job_set replaces them */
 };
@@ -59,6 +67,8 @@ bool vka_job_has(const vka_job *job, const char *name);
 vka_job *vka_job_copy(const vka_job *job);
 /* Writes a text field of a job (&job->sampler ...); false when memory is short, the old text stays. */
 bool vka_job_text(char **field, const char *value);
+/* Takes `text`, which is malloc'ed, as a note; NULL, like a lack of memory, gives false. */
+bool vka_job_note(struct vka_job *job, const char *unless, char *text);
 /* Marks an option as given, for a field that a render has filled in. */
 void vka_job_mark(struct vka_job *job, const char *name);
 /* Makes every path of a job absolute, outputs included; a --motion of "none" is no path.  False when memory

@@ -194,7 +194,7 @@ static const vka_option table[] = {
     {"job", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_job,
      "Take options from a JSON object with long names as keys; '-' is standard input.", VKA_MARK_COMMAND},
     {"from", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_job,
-     "Take the settings from a rendered animation.", VKA_MARK_COMMAND},
+     "Take the settings from a rendered animation, or from a picture, animation or .txt of A1111's web UI.", VKA_MARK_COMMAND},
     {"dry-run", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER, g_job,
      "Print the plan and stop, like 'vkanim plan'.", VKA_MARK_COMMAND},
 

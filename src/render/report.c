@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "media/media.h"
 #include "render/filehash.h"
+#include "render/infotext.h"
+#include "render/job.h"
 #include "render/options.h"
 
 #include <stdlib.h>
@@ -130,6 +132,24 @@ vka_status vka_devices(vka_context *cx, char **report, vka_error *err)
     return *report ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
 }
 
+/* What --from would make of the text: "settings", and in the notes what it would not. */
+static void put_infotext(json_t *o, const char *text)
+{
+    struct vka_infotext info;
+    vka_error err = {0};
+    vka_job *job = vka_job_create();
+    json_t *notes = json_object_get(o, "notes");
+    if (job && vka_infotext_parse(&info, text, &err) == VKA_OK) {
+        json_t *settings = vka_infotext_apply(&info, job, &err) == VKA_OK ? vka_job_json(job, VKA_JOB_GIVEN, true) : NULL;
+        json_object_set_new(o, "settings", settings ? settings : json_null());
+        for (size_t i = 0; i < job->note_count; i++)
+            json_array_append_new(notes, vka_report_path(job->notes[i].text));
+        vka_infotext_free(&info);
+    } else if (job)
+        json_array_append_new(notes, json_string("its comment is no infotext"));
+    vka_job_destroy(&job);
+}
+
 static json_t *inspect_animation(const char *path, vka_media_info *info)
 {
     json_t *o = json_pack("{s:s, s:s, s:n, s:n, s:i, s:i, s:[], s:[]}", "path", path, "kind", "animation", "family", "variant",
@@ -141,6 +161,9 @@ static json_t *inspect_animation(const char *path, vka_media_info *info)
     json_object_set_new(o, "duration_s", json_real(info->duration));
     json_t *meta = info->metadata ? json_loads(info->metadata, 0, NULL) : NULL;
     json_object_set_new(o, "metadata", meta ? meta : json_null());
+    json_object_set_new(o, "infotext", info->infotext ? json_string(info->infotext) : json_null());
+    if (!info->metadata && info->infotext)
+        put_infotext(o, info->infotext);
     return o;
 }
 
