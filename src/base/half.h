@@ -5,43 +5,42 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Without a branch, so that loops over it become vector code: all three cases are computed and masks choose. */
 static inline float vka_half_to_float(uint16_t h)
 {
-    uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exp = (h >> 10) & 31u, man = h & 1023u, bits;
-    if (exp == 31)
-        bits = sign | 0x7f800000u | (man << 13);
-    else if (exp)
-        bits = sign | ((exp + 112) << 23) | (man << 13);
-    else { /* zero or subnormal: man * 2^-24 is exact in binary32 */
-        float f = (float)man * 5.9604644775390625e-8f;
-        memcpy(&bits, &f, 4);
-        bits |= sign;
-    }
+    uint32_t magnitude = h & 0x7fffu, sign = (uint32_t)(h & 0x8000u) << 16;
+    uint32_t is_small = 0u - ((magnitude - 0x400u) >> 31), is_large = 0u - ((magnitude + 0x400u) >> 15);
+    uint32_t bits = (magnitude << 13) + (112u << 23) + (is_large & 112u << 23); /* infinity and NaN: all ones in the exponent */
+    float small = (float)(int32_t)magnitude * 5.9604644775390625e-8f; /* subnormal: magnitude * 2^-24 is exact in binary32 */
+    uint32_t small_bits;
+    memcpy(&small_bits, &small, 4);
+    bits = (small_bits & is_small) | (bits & ~is_small) | sign;
     float out;
     memcpy(&out, &bits, 4);
     return out;
 }
 
+/* The same way: of four results, masks choose. */
 static inline uint16_t vka_float_to_half(float f)
 {
     uint32_t x;
     memcpy(&x, &f, 4);
-    uint32_t sign = (x >> 16) & 0x8000u, mag = x & 0x7fffffffu;
-    if (mag > 0x7f800000u)
-        return (uint16_t)(sign | 0x7e00u | ((mag >> 13) & 1023u));
-    if (mag >= 0x47800000u) /* 65536 and above, infinity included */
-        return (uint16_t)(sign | 0x7c00u);
-    if (mag < 0x38800000u) { /* below 2^-14: subnormal; adding 0.5 lets the FPU round at 2^-24 */
-        float a, half = 0.5f;
-        memcpy(&a, &mag, 4);
-        a += half;
-        uint32_t r, h;
-        memcpy(&r, &a, 4);
-        memcpy(&h, &half, 4);
-        return (uint16_t)(sign | (r - h));
-    }
-    uint32_t odd = (mag >> 13) & 1u;
-    return (uint16_t)(sign | ((mag - 0x38000000u + 0xfffu + odd) >> 13)); /* may carry into infinity */
+    uint32_t sign = (x >> 16) & 0x8000u, magnitude = x & 0x7fffffffu, odd = (magnitude >> 13) & 1u;
+    uint32_t is_small = 0u - ((magnitude - 0x38800000u) >> 31);  /* below 2^-14 */
+    uint32_t is_large = ((magnitude - 0x47800000u) >> 31) - 1u;  /* 65536 and above, infinity included */
+    uint32_t is_nan = 0u - ((0x7f800000u - magnitude) >> 31);
+    uint32_t normal = (magnitude - 0x38000000u + 0xfffu + odd) >> 13; /* may carry into infinity */
+    float half = 0.5f, shifted;
+    uint32_t half_bits, small;
+    memcpy(&shifted, &magnitude, 4);
+    shifted += half; /* subnormal: the FPU rounds at 2^-24 */
+    memcpy(&small, &shifted, 4);
+    memcpy(&half_bits, &half, 4);
+    small -= half_bits;
+    uint32_t nan = 0x7e00u | ((magnitude >> 13) & 1023u);
+    uint32_t finite = (small & is_small) | (normal & ~is_small);
+    uint32_t large = (nan & is_nan) | (0x7c00u & ~is_nan);
+    return (uint16_t)(sign | (large & is_large) | (finite & ~is_large));
 }
 
 static inline float vka_bf16_to_float(uint16_t b)

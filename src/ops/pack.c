@@ -82,21 +82,65 @@ static uint64_t below(const struct vka_pack_matrix *m, uint32_t k)
     return (uint64_t)(k / m->group) * m->group * m->panel + k % m->group;
 }
 
-/* Both write `rows` rows of `k` floats, whose columns begin at at[], to the panels. */
-static void scatter_f32(float *dst, const float *src, const uint64_t *at, const uint64_t *down, uint32_t rows,
-                        uint32_t k)
+/* What is converted at a time: some ks of some rows, in the first cache. */
+enum { TILE_ROWS = 64, TILE_KS = 72, TILE = TILE_KS * (TILE_ROWS + 1) };
+
+/* The first row behind those from `first` on whose columns lie side by side. */
+static uint32_t run_end(const uint64_t *at, uint32_t first, uint32_t rows)
 {
-    for (uint32_t i = 0; i < k; i++)
-        for (uint32_t r = 0; r < rows; r++)
-            dst[at[r] + down[i]] = src[(size_t)r * k + i];
+    uint32_t r = first + 1;
+    while (r < rows && at[r] == at[r - 1] + 1)
+        r++;
+    return r;
 }
 
-static void scatter_f16(uint16_t *dst, const float *src, const uint64_t *at, const uint64_t *down, uint32_t rows,
-                        uint32_t k)
+/* Columns lie side by side: the tile is turned over, so that whole runs of them are written.  Its pitch is odd, so that its
+ * columns do not share one place in the cache. */
+static void scatter_runs(void *dst, bool f16, const float *src, const uint64_t *at, const uint64_t *down, uint32_t rows, uint32_t k)
 {
-    for (uint32_t i = 0; i < k; i++)
+    float tile[TILE];
+    uint16_t halves[TILE];
+    uint32_t pitch = rows | 1;
+    for (uint32_t first = 0; first < k; first += TILE_KS) {
+        uint32_t n = vka_min_u32(TILE_KS, k - first);
         for (uint32_t r = 0; r < rows; r++)
-            dst[at[r] + down[i]] = vka_float_to_half(src[(size_t)r * k + i]);
+            for (uint32_t i = 0; i < n; i++)
+                tile[i * pitch + r] = src[(size_t)r * k + first + i];
+        for (uint32_t i = 0; f16 && i < n; i++)
+            for (uint32_t r = 0; r < rows; r++)
+                halves[i * pitch + r] = vka_float_to_half(tile[i * pitch + r]);
+        for (uint32_t r = 0, end; r < rows; r = end) {
+            end = run_end(at, r, rows);
+            for (uint32_t i = 0; i < n; i++)
+                if (f16)
+                    memcpy((uint16_t *)dst + down[first + i] + at[r], halves + i * pitch + r, (end - r) * sizeof *halves);
+                else
+                    memcpy((float *)dst + down[first + i] + at[r], tile + i * pitch + r, (end - r) * sizeof *tile);
+        }
+    }
+}
+
+/* Columns lie apart, some ks of one side by side. */
+static void scatter_groups(void *dst, bool f16, const float *src, const uint64_t *at, const uint64_t *down, uint32_t rows, uint32_t k,
+                           uint32_t taps)
+{
+    uint16_t halves[TILE_KS];
+    for (uint32_t first = 0; first < k; first += TILE_KS) {
+        uint32_t n = vka_min_u32(TILE_KS, k - first);
+        for (uint32_t r = 0; r < rows; r++) {
+            const float *row = src + (size_t)r * k + first;
+            uint16_t *to16 = (uint16_t *)dst + at[r];
+            float *to32 = (float *)dst + at[r];
+            for (uint32_t i = 0; f16 && i < n; i++)
+                halves[i] = vka_float_to_half(row[i]);
+            for (uint32_t t = 0; t < taps; t++)
+                for (uint32_t i = t; i < n; i += taps)
+                    if (f16)
+                        to16[down[first + i]] = halves[i];
+                    else
+                        to32[down[first + i]] = row[i];
+        }
+    }
 }
 
 static vka_status pack_matrix(const struct vka_tensor_info *info, void *dst, vka_error *err)
@@ -106,7 +150,8 @@ static vka_status pack_matrix(const struct vka_tensor_info *info, void *dst, vka
     memcpy(&m, recipe->p, sizeof m);
     memset(dst, 0, vka_tensor_bytes(info));
     uint32_t longest = vka_max_u32(row_length(&m, 0), row_length(&m, 1));
-    uint32_t most = vka_max_u32(1, vka_min_u32(m.panel, CHUNK_FLOATS / longest));
+    /* as many rows as a tile has, so that their runs of columns do not straddle panels */
+    uint32_t most = vka_max_u32(1, vka_min_u32(vka_min_u32(m.panel, TILE_ROWS), CHUNK_FLOATS / longest));
     float *chunk = malloc((size_t)most * longest * sizeof *chunk);
     uint64_t *down = malloc((size_t)longest * sizeof *down), *at = malloc(most * sizeof *at);
     vka_status s = VKA_OK;
@@ -121,10 +166,10 @@ static vka_status pack_matrix(const struct vka_tensor_info *info, void *dst, vka
             recipe->from->to_f32(recipe->from->user, &recipe->source[i], (uint64_t)r * k, (uint64_t)rows * k, chunk);
             for (uint32_t j = 0; j < rows; j++)
                 at[j] = place(&m, column(&m, first, r + j));
-            if (info->dtype == VKA_F16)
-                scatter_f16(dst, chunk, at, down, rows, k);
+            if (m.group == 1)
+                scatter_runs(dst, info->dtype == VKA_F16, chunk, at, down, rows, k);
             else
-                scatter_f32(dst, chunk, at, down, rows, k);
+                scatter_groups(dst, info->dtype == VKA_F16, chunk, at, down, rows, k, m.taps);
         }
     }
     free(chunk);
