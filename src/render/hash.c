@@ -164,8 +164,8 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint32_t k, bool f16)
     for (char *c = beta; *c; c++) /* some locales write a comma */
         if (*c == ',')
             *c = '.';
-    vka_report_put(&whole, o, "prompt", json_string(vka_setup_prompt(s, false, seed)));
-    vka_report_put(&whole, o, "negative", json_string(vka_setup_prompt(s, true, seed)));
+    vka_report_put(&whole, o, "prompt", json_string(vka_setup_prompt(s, false, k)));
+    vka_report_put(&whole, o, "negative", json_string(vka_setup_prompt(s, true, k)));
     vka_report_put(&whole, o, "prompt-syntax", json_string(j->prompt_syntax ? j->prompt_syntax : "a1111"));
     vka_report_put(&whole, o, "pad-prompt", json_string(j->pad_prompt ? j->pad_prompt : "empty"));
     vka_report_put(&whole, o, "comma-padding", json_integer(j->comma_padding));

@@ -107,8 +107,8 @@ vka_status vka_setup_amounts(const struct vka_setup *s, uint32_t frames, float *
  * `negative` is false.  The vectors that stand for names are s->embeddings.rows then. */
 vka_status vka_setup_texts(struct vka_setup *s, struct vka_texts *texts, struct vka_prompts *prompts, uint32_t steps, bool negative,
                            const vka_log *log, vka_error *err);
-/* The prompt or negative prompt of the clip with this seed, as it was drawn. */
-const char *vka_setup_prompt(const struct vka_setup *s, bool negative, uint64_t seed);
+/* The prompt or negative prompt of a clip of --count, as it was drawn. */
+const char *vka_setup_prompt(const struct vka_setup *s, bool negative, uint32_t clip);
 
 /* In -v: names of the models' tensors that nothing asked for. */
 void vka_setup_report_unused(const struct vka_setup *s, const vka_log *log);

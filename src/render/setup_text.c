@@ -162,11 +162,10 @@ vka_status vka_setup_prompts(struct vka_setup *s, const vka_log *log, vka_error 
     return st;
 }
 
-const char *vka_setup_prompt(const struct vka_setup *s, bool negative, uint64_t seed)
+const char *vka_setup_prompt(const struct vka_setup *s, bool negative, uint32_t clip)
 {
     const struct vka_setup_prompts *p = negative ? &s->negative : &s->prompt;
-    uint64_t k = seed - s->seed;
-    return p->count ? p->shown[k < p->count ? k : p->count - 1] : "";
+    return p->count ? p->shown[clip < p->count ? clip : p->count - 1] : "";
 }
 
 /* ---- as tokens ---------------------------------------------------------------------------------------------- */
