@@ -3,6 +3,14 @@
 #define _XOPEN_SOURCE 700
 #include "torch_build.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#define SANITIZED __has_feature(address_sanitizer)
+#else
+#define SANITIZED 0
+#endif
+
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -267,7 +275,7 @@ static void test_limits(void **state)
 {
     (void)state;
     hostile();
-#if !defined(__SANITIZE_ADDRESS__)
+#if !SANITIZED /* which has memory of its own beside */
     pid_t child = fork(); /* whose memory is only its own */
     if (child == 0) {
         struct rusage before, after;
