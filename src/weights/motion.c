@@ -365,8 +365,8 @@ static vka_status refuse_kind(const vka_safetensors *st, const char *path, vka_e
 
 vka_status vka_motion_open(vka_motion **out, const char *path, vka_error *err)
 {
-    static const char *const names[] = {"diffusion_pytorch_model.safetensors",
-                                        "diffusion_pytorch_model.fp16.safetensors"};
+    static const char *const names[] = {"diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
+                                        "diffusion_pytorch_model.bin", "diffusion_pytorch_model.fp16.bin"};
     *out = NULL;
     vka_motion *m = vka_calloc(1, sizeof *m);
     char *config = NULL, *title = NULL;
@@ -374,7 +374,7 @@ vka_status vka_motion_open(vka_motion **out, const char *path, vka_error *err)
     if (!m || !(m->path = vka_strdup(path)))
         goto memory;
     if (vka_path_is_dir(path)) {
-        for (size_t i = 0; i < 2 && !m->file; i++) {
+        for (size_t i = 0; i < sizeof names / sizeof *names && !m->file; i++) {
             if (!(m->file = vka_path_join(path, names[i])))
                 goto memory;
             if (!vka_path_exists(m->file)) {

@@ -28,7 +28,7 @@ static inline bool vka_motion_is_sdxl(enum vka_motion_variant v)
 const char *vka_motion_published_by_hash(const char *sha256);
 
 typedef struct vka_motion vka_motion;
-/* A .safetensors file, or a folder with config.json and diffusion_pytorch_model.safetensors (diffusers' MotionAdapter).
+/* A file (weights/file.h), or a folder with config.json and diffusion_pytorch_model.safetensors or .bin (diffusers' MotionAdapter).
  * VKA_E_INPUT with a sentence when it is something else (a LoRA, a checkpoint ...). */
 vka_status vka_motion_open(vka_motion **out, const char *path, vka_error *err);
 void vka_motion_close(vka_motion *m); /* NULL is fine */

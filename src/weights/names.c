@@ -317,7 +317,7 @@ enum vka_name_fate vka_rename_motion(char *out, const char *name, int *attention
 {
     const char *inner, *slot = find_slot(name, &inner), *r;
     *attention = -1;
-    if (!slot)
+    if (!slot || vka_name_is_ignorable(name))
         return VKA_NAME_IGNORE;
     char head[64]; /* "down_blocks.999.temporal_attentions.999." at most */
     uint32_t side_length = 0;

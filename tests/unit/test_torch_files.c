@@ -391,6 +391,11 @@ static void test_training(void **state)
     same_tables(vka_motion_weights(a), vka_motion_weights(b));
     assert_int_equal(vka_motion_describe(a)->variant, vka_motion_describe(b)->variant);
     vka_motion_close(a);
+    assert_int_equal(vka_make_dirs(in_folder("adapter"), NULL), VKA_OK);
+    write_torch(in_folder("adapter/diffusion_pytorch_model.bin"), module.tensors, module.count, "", NULL);
+    assert_int_equal(vka_motion_open(&a, in_folder("adapter"), &err), VKA_OK);
+    same_tables(vka_motion_weights(a), vka_motion_weights(b));
+    vka_motion_close(a);
     vka_motion_close(b);
     free(t);
     vka_safetensors_close(&unet);
