@@ -16,6 +16,7 @@ enum { MOST_FILES = 64 };
 struct vka_model_hashes {
     struct {
         const char *path, *kind, *family, *variant; /* owned by the setup's models */
+        const vka_lora_fit *fit; /* of a LoRA */
         char sha256[65], lora[13]; /* lora: a LoRA's hash in infotexts; empty for others */
     } files[MOST_FILES];
     size_t count;
@@ -71,9 +72,13 @@ void vka_setup_hash_begin(struct vka_setup *s)
     if (s->motion) /* it fits the UNet, so it is of its family */
         add_file(h, vka_motion_file(s->motion), "motion-module", family ? family : "sd15",
                  vka_motion_variant_name(s->motion_info->variant));
-    for (size_t i = 0; i < s->lora_count; i++)
+    for (size_t i = 0; i < s->lora_count; i++) {
+        size_t at = h->count;
         add_file(h, vka_lora_file(s->loras[i].file), vka_lora_is_motion(s->loras[i].file) ? "motion-lora" : "lora", family,
                  vka_lora_describe(s->loras[i].file)->algorithm);
+        if (at < h->count)
+            h->files[at].fit = &s->loras[i].fit;
+    }
     for (size_t i = 0; i < s->embeddings.count; i++)
         if (s->embeddings.files[i].taken)
             add_file(h, s->embeddings.files[i].path, "embedding", family ? family : "sd15", NULL);
@@ -118,6 +123,10 @@ json_t *vka_setup_models_json(struct vka_setup *s, bool paths, vka_error *err)
             vka_report_put(&whole, entry, "lora_hash", json_string(h->files[i].lora));
         vka_report_put(&whole, entry, paths ? "path" : "name",
                        vka_report_path(paths ? h->files[i].path : vka_path_base(h->files[i].path)));
+        if (paths && h->files[i].fit && h->files[i].fit->unknown) {
+            vka_report_put(&whole, entry, "unknown_tensors", json_integer((json_int_t)h->files[i].fit->unknown));
+            vka_report_put(&whole, entry, "unknown_for", vka_report_path(h->files[i].fit->names));
+        }
         vka_report_add(&whole, list, entry);
     }
     if (whole)
