@@ -65,7 +65,7 @@ static void warn(const struct vka_setup *s, const struct vka_setup_lora *l)
                  l->fit.unknown, f->tensors, l->fit.names);
     if (vka_lora_is_motion(l->file) && !l->motion && !l->prompted)
         vka_logf(s->log, VKA_LOG_WARN, "'%s' changes motion: --motion-lora is its option", l->path);
-    if (vka_lora_is_motion(l->file) && m && m->variant != VKA_MOTION_V2 && m->variant != VKA_MOTION_LIGHTNING)
+    if (vka_lora_is_motion(l->file) && m && (m->variant == VKA_MOTION_V1 || m->variant == VKA_MOTION_V3 || m->variant == VKA_MOTION_PIA))
         vka_logf(s->log, VKA_LOG_WARN, "'%s' was made for a v2 motion module: it does little or nothing to the %s module '%s'", l->path,
                  vka_motion_variant_name(m->variant), s->motion_path ? s->motion_path : "");
 }

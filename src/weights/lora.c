@@ -7,6 +7,7 @@
 #include "weights/config.h"
 #include "weights/dtype.h"
 #include "weights/file.h"
+#include "weights/inspect.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -378,6 +379,26 @@ static void describe(vka_lora *l)
                                                                              : "diffusers";
 }
 
+static vka_status not_a_lora(const vka_lora *l, vka_error *err)
+{
+    static const char *const hints[VKA_FILE_KINDS] = {[VKA_FILE_CHECKPOINT] = "--model", [VKA_FILE_MOTION] = "--motion",
+                                                      [VKA_FILE_VAE] = "--vae", [VKA_FILE_EMBEDDING] = "--embedding"};
+    vka_classification c;
+    for (size_t i = 0; i < l->st->count; i++)
+        if (strstr(l->st->tensors[i].name, ".oft_"))
+            return vka_fail(err, VKA_E_INPUT, "'%s' is an orthogonal adapter (OFT or BOFT), which cannot be applied", l->path);
+    vka_classify(&c, l->st);
+    if (c.kind != VKA_FILE_UNKNOWN && c.kind != VKA_FILE_LORA && c.kind != VKA_FILE_MOTION_LORA) {
+        vka_fail(err, VKA_E_INPUT, "'%s' is %s, not a LoRA", l->path, vka_file_kind_phrase(c.kind));
+        if (hints[c.kind])
+            vka_error_hint(err, "give it with %s", hints[c.kind]);
+        return VKA_E_INPUT;
+    }
+    vka_fail(err, VKA_E_INPUT, "'%s' is not a LoRA", l->path);
+    vka_error_why(err, "none of its %zu tensors has a LoRA's name", l->st->count);
+    return VKA_E_INPUT;
+}
+
 static vka_status read_modules(vka_lora *l, vka_error *err)
 {
     vka_status s = group(l, err);
@@ -400,15 +421,8 @@ static vka_status read_modules(vka_lora *l, vka_error *err)
         *fault = e;
         m->fault = fault;
     }
-    if (s == VKA_OK && !l->count) {
-        bool oft = false;
-        for (size_t i = 0; i < l->st->count; i++)
-            oft = oft || strstr(l->st->tensors[i].name, ".oft_") || strstr(l->st->tensors[i].name, "_R.weight");
-        vka_fail(err, VKA_E_INPUT, oft ? "'%s' is an orthogonal adapter (OFT or BOFT), which cannot be applied" : "'%s' is not a LoRA", l->path);
-        if (!oft)
-            vka_error_why(err, "none of its %zu tensors has a LoRA's name", l->st->count);
-        s = VKA_E_INPUT;
-    }
+    if (s == VKA_OK && !l->count)
+        s = not_a_lora(l, err);
     if (s == VKA_OK)
         describe(l);
     return s;

@@ -77,6 +77,7 @@ typedef struct vka_lora_fit {
 typedef struct vka_lora_mix vka_lora_mix;
 
 vka_lora_mix *vka_lora_mix_create(void); /* NULL: memory */
+/* The tables, which must still be there, become what they were; NULL is fine. */
 void vka_lora_mix_destroy(vka_lora_mix *m);
 /* Adds a file, which must stay open, with its weights for everything else and for the text encoder; the tables' tensors
  * that it changes are marked (vka_weight.changes) and must be read through vka_lora_numbers.  VKA_E_INPUT when a tensor

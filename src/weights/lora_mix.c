@@ -37,6 +37,7 @@ struct term {
 
 struct target {
     vka_lora_mix *mix;
+    vka_weights *table;
     const vka_weight *base;
     bool bias, text;
     size_t rows, in, taps, columns; /* columns = in * taps */
@@ -68,6 +69,8 @@ void vka_lora_mix_destroy(vka_lora_mix *m)
 {
     if (!m)
         return;
+    for (const struct target *t = m->targets; t; t = t->next)
+        vka_weights_change(t->table, t->base, NULL);
     vka_arena_free(&m->arena);
     free(m->files);
     free(m->room);
@@ -584,7 +587,7 @@ static struct target *target_of(vka_lora_mix *m, vka_weights *table, const vka_w
     struct target *t = vka_arena_alloc(&m->arena, sizeof *t);
     if (!t)
         return NULL;
-    *t = (struct target){.mix = m, .base = base, .bias = bias, .text = text, .next = m->targets};
+    *t = (struct target){.mix = m, .table = table, .base = base, .bias = bias, .text = text, .next = m->targets};
     t->rows = first(base);
     t->columns = t->rows ? rest(base) : 1;
     t->in = base->rank > 1 ? (size_t)base->dims[1] : 1;

@@ -205,6 +205,12 @@ lora_unet_down_blocks_0_attentions_0_proj_in.lora_up.weight 320 4 1 1
 END
 fails 3 'LoRA' -p x -m lora.safetensors -o clip.webp
 fails 3 'LoRA' -p x --motion lora.safetensors -o clip.webp
+fails 3 'does not fit the model' -p x --lora lora.safetensors:0.5 -o clip.webp
+fails 3 'is a motion module, not a LoRA' -p x --lora "$sources/models/miniature/motion.safetensors" -o clip.webp
+fails 3 'for the picture, not for motion' -p x --motion-lora lora.safetensors -o clip.webp
+fails 3 'nowhere' -p x --lora nowhere.safetensors:0.5:1 -o clip.webp
+run 0 inspect lora.safetensors
+says 'rank 4'
 fails 3 'not a model' -p x -m "$sources/models/miniature/motion.safetensors" -o clip.webp
 head -c 100000 "$sources/models/miniature/motion.safetensors" >cut.safetensors
 fails 3 'truncated' -p x --motion cut.safetensors -o clip.webp

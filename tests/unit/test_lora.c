@@ -189,9 +189,9 @@ static void begin(double weight)
 
 static void end(void)
 {
-    for (size_t i = 0; i < vka_weights_count(model.table); i++)
-        vka_weights_change(model.table, vka_weights_at(model.table, i), NULL);
     vka_lora_mix_destroy(mix);
+    for (size_t i = 0; i < vka_weights_count(model.table); i++)
+        assert_null(vka_weights_at(model.table, i)->changes);
     vka_lora_close(lora);
     mix = NULL;
     lora = NULL;
