@@ -184,7 +184,7 @@ static vka_status add_group(struct packer *p, const char *text, size_t size, flo
     uint32_t *ids;
     size_t count;
     vka_status st = vka_tokenizer_encode(p->r->tokenizer, text, size, &ids, &count, p->err);
-    bool large = count >= COMFY_LARGE;
+    bool large = count >= COMFY_LARGE || count > p->body;
     for (size_t i = 0; st == VKA_OK && i < count;) {
         if (count - i > p->body - p->used) {
             while (large && p->used < p->body)
