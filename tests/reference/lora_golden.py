@@ -89,7 +89,8 @@ def tucker(key, w, rank, alpha, size=0.5):
     o, i, *k = w.shape
     s = alpha / rank
     n = (size * float(w.square().mean().sqrt()) / (s * rank)) ** (1 / 3)
-    down, up, mid = rand(key + "/down", (rank, i, 1, 1), n), rand(key + "/up", (o, rank, 1, 1), n), rand(key + "/mid", (rank, rank, *k), n)
+    down, up = rand(key + "/down", (rank, i, 1, 1), n), rand(key + "/up", (o, rank, 1, 1), n)
+    mid = rand(key + "/mid", (rank, rank, *k), n)
     d = torch.einsum("or,rshw,si->oihw", up.double()[:, :, 0, 0], mid.double(), down.double()[:, :, 0, 0])
     return delta_layer({"lora_down.weight": down, "lora_up.weight": up, "lora_mid.weight": mid, "alpha": torch.tensor(alpha).half()}, s * d)
 
@@ -302,7 +303,9 @@ class Bench:
             want = self.eps(outside(self.net(motion)), x)
             cross = nets.rel(mine, want)
             assert cross < 2e-5, (name, cross)
-        self.add(name, "unet", [{"file": f, "option": option if isinstance(option, str) else option[i], "weight": w} for i, (f, _, w) in enumerate(uses)], at, {"eps": want},
+        kinds = [option] * len(uses) if isinstance(option, str) else option
+        files = [{"file": f, "option": o, "weight": w} for (f, _, w), o in zip(uses, kinds)]
+        self.add(name, "unet", files, at, {"eps": want},
                  nets.rel(want, self.bases[motion]), source or "float64 merge", cross, limit, note,
                  motion="motion-v2.safetensors" if motion else None)
 
@@ -417,7 +420,8 @@ def kohya_cases(b):
     b.unet("kohya-df-half", [("kohya-df.safetensors", df, 0.5)], peft(b, [(f, 0.5)]), peft_source())
     b.unet("kohya-df-negative", [("kohya-df.safetensors", df, -0.7)], peft(b, [(f, -0.7)]), peft_source())
     # the same layers, fewer, in the other naming; the time embedding and a ResNet's too
-    some = [f"{BLOCKS[0]}.{x}" for x in LINEARS[:4] + ["proj_in"]] + [f"{BLOCKS[1]}.{LINEARS[9]}", f"{BLOCKS[3]}.{LINEARS[8]}", f"{BLOCKS[2]}.proj_out"]
+    some = [f"{BLOCKS[0]}.{x}" for x in LINEARS[:4] + ["proj_in"]]
+    some += [f"{BLOCKS[1]}.{LINEARS[9]}", f"{BLOCKS[3]}.{LINEARS[8]}", f"{BLOCKS[2]}.proj_out"]
     some += ["time_embedding.linear_1", "mid_block.resnets.1.time_emb_proj"]
     ld = b.layers(net, some, lambda p, w, _: lora("ldm/" + p, w, 2, 1.5))
     b.save("kohya-ldm.safetensors", ld, b.ldm)
