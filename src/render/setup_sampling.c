@@ -78,11 +78,10 @@ vka_status vka_setup_sampling(struct vka_setup *s, const vka_log *log, vka_error
             err->status = VKA_E_INPUT;
         return VKA_E_INPUT;
     }
-    if (c->rescale_betas_zero_snr)
-        return vka_fail(err, VKA_E_INPUT, "the model's scheduler asks for rescale_betas_zero_snr, which vkanim does not have");
     p->steps_offset = (uint32_t)(c->steps_offset > 0 ? c->steps_offset : 0);
     p->train_steps = (uint32_t)c->num_train_timesteps;
     p->set_alpha_to_one = c->set_alpha_to_one;
+    p->zero_snr = c->rescale_betas_zero_snr;
     p->clip_sample = c->clip_sample && c->has & VKA_SCHED_CLIP_SAMPLE;
     p->steps = (uint32_t)(vka_job_has(j, "steps") ? (double)j->steps : vka_setup_recommended_number(s, "steps", (double)j->steps));
     p->eta = vka_job_has(j, "eta") ? j->eta : vka_setup_recommended_number(s, "eta", -1);

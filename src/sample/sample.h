@@ -100,6 +100,7 @@ typedef struct vka_sampler_params {
     vka_schedule_id spacing;  /* what the model's scheduler config names; VKA_SCHEDULE_AUTO: nothing */
     vka_beta_kind beta;
     double beta_start, beta_end; /* 0 < each < 1 */
+    bool zero_snr;               /* rescale the betas so that the last timestep is noise alone (Lin et al. 2023) */
     uint32_t train_steps;        /* num_train_timesteps, 2 .. 100000 */
     uint32_t steps_offset;       /* only `leading` looks at it */
     vka_prediction prediction;   /* SAMPLE is refused for pndm, whose history is of predicted noise */
@@ -178,7 +179,8 @@ void vka_sampler_start_mix(const vka_sampler *s, uint32_t step, double *image, d
 
 /* The cumulative products of 1 - beta, out[params->train_steps], bit-equal to what diffusers has on an
  * x86 machine with FMA: betas from torch.linspace in fp32 (fused multiply-add), products accumulated in
- * double and rounded to fp32 each. */
+ * double and rounded to fp32 each.  With zero_snr the last one is 2^-24, a sigma of 4096, as diffusers has it for
+ * samplers in sigma space. */
 void vka_alphas_cumprod(const vka_sampler_params *params, float *out);
 
 /* The operations of one evaluation on n elements, in double, in order: the reference for the device

@@ -202,6 +202,11 @@ static vka_status check(const vka_sampler_params *p, vka_error *err)
         return vka_fail(err, VKA_E_USAGE, "betas %g .. %g are not between 0 and 1", p->beta_start, p->beta_end);
     if (p->sampler == VKA_SAMPLER_PNDM && p->prediction == VKA_PREDICT_SAMPLE)
         return vka_fail(err, VKA_E_USAGE, "sampler 'pndm' has no rule for models that predict the sample itself");
+    if (p->zero_snr && p->prediction == VKA_PREDICT_EPSILON) {
+        vka_fail(err, VKA_E_INPUT, "the model's scheduler asks for rescale_betas_zero_snr, and the model predicts noise");
+        vka_error_why(err, "of noise alone, which such a schedule begins with, it cannot tell a picture");
+        return VKA_E_INPUT;
+    }
     if (p->eta >= 0.0 && kind->eta < 0.0) {
         vka_fail(err, VKA_E_USAGE, "sampler '%s' takes no eta", name);
         vka_error_why(err, p->sampler == VKA_SAMPLER_LCM || p->sampler == VKA_SAMPLER_DDPM
@@ -318,6 +323,8 @@ vka_sampler *vka_sampler_create(const vka_sampler_params *params, vka_error *err
         return NULL;
     }
     s->sigma_max = vka_sigma_of(s->alphas, train - 1);
+    if (params->zero_snr && kind->plain && s->schedule <= VKA_SCHEDULE_TRAILING && params->sampler != VKA_SAMPLER_PNDM)
+        s->alphas[train - 1] = 0.0f; /* diffusers' for those; pndm would divide by it */
     if (lay_out(s, err) != VKA_OK) {
         vka_sampler_free(s);
         return NULL;

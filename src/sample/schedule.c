@@ -188,6 +188,22 @@ static float cosine_beta(uint32_t count, uint32_t i)
     return (float)(beta < 0.999 ? beta : 0.999);
 }
 
+/* Moves and stretches the square roots so that the first stays and the last becomes 0; in fp32 and by way of the betas,
+ * as diffusers does it. */
+static void end_in_noise(float *cumulative, uint32_t count)
+{
+    float first = sqrtf(cumulative[0]), last = sqrtf(cumulative[count - 1]), before = 1.0f;
+    double product = 1.0;
+    for (uint32_t i = 0; i < count; i++) {
+        float root = (sqrtf(cumulative[i]) - last) * (first / (first - last)), squared = root * root;
+        float beta = 1.0f - squared / before;
+        before = squared;
+        product *= (double)(1.0f - beta);
+        cumulative[i] = (float)product;
+    }
+    cumulative[count - 1] = 0x1p-24f;
+}
+
 void vka_alphas_cumprod(const vka_sampler_params *params, float *out)
 {
     bool scaled = params->beta == VKA_BETA_SCALED_LINEAR;
@@ -203,6 +219,8 @@ void vka_alphas_cumprod(const vka_sampler_params *params, float *out)
         product *= (double)alpha;
         out[i] = (float)product;
     }
+    if (params->zero_snr)
+        end_in_noise(out, params->train_steps);
 }
 
 /* All three in double with numpy's rounding: halves go to even, an arange is start + i * (second - first).

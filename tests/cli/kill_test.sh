@@ -71,7 +71,7 @@ same() {
 
 # ---- the renders that nobody disturbs; long ones for what has to be caught at its work ----
 took=1000000
-for sampler in ddim euler-a long-ddim long-euler-a; do
+for sampler in ddim euler-a long-ddim long-dpmpp-sde; do
     case $sampler in long-*) more='--steps 30' ;; *) more= ;; esac
     began=$(ms)
     # shellcheck disable=SC2086
@@ -87,7 +87,7 @@ done
 echo "a render takes $took ms; seed $seed"
 
 # ---- SIGTERM and SIGINT in the middle of a step ----
-for signal in TERM:143:long-ddim INT:130:long-euler-a; do
+for signal in TERM:143:long-ddim INT:130:long-dpmpp-sde; do
     sampler=${signal##*:}
     want=${signal#*:}
     want=${want%:*}
@@ -207,11 +207,13 @@ fi
 
 # ---- killed at random ----
 # Each in a folder of its own, which must end up with the files of a render that nobody disturbed and no others.
-cases='euler-a windows ddim count video mixed'
+cases='euler-a unipc ddim windows sde count video mixed'
 words() {
     case $1 in
     euler-a) echo '--sampler euler-a --steps 4 -f 4 -o clip.webp' ;;
     windows) echo '--sampler euler-a --steps 3 -f 9 --context-length 4 --context-overlap 1 -o clip.webp' ;;
+    unipc) echo '--sampler unipc --steps 6 -f 6 --context-length 4 --context-overlap 1 -o clip.webp' ;;
+    sde) echo '--sampler dpmpp-sde --steps 3 -f 4 --subseed 9 --subseed-strength 0.4 -o clip.webp' ;;
     ddim) echo '--sampler ddim --steps 5 -f 4 -o clip.webp -o frames/' ;;
     count) echo '--sampler euler --steps 3 -f 3 --count 3 -o clip.webp' ;;
     video) echo '--sampler euler --steps 4 -f 5 -o clip.mp4 -o clip.webp' ;;

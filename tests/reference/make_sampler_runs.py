@@ -180,8 +180,8 @@ def scheduler(sampler, schedule, steps, prediction, original=None, **more):
     return s
 
 
-def run_diffusers(sampler, schedule, steps, prediction, eta=None, original=None, sigmas=None):
-    s = scheduler(sampler, schedule, steps, prediction, original)
+def run_diffusers(sampler, schedule, steps, prediction, eta=None, original=None, sigmas=None, **config):
+    s = scheduler(sampler, schedule, steps, prediction, original, **config)
     if sigmas is not None:
         s.sigmas = sigmas.clone()
         s.timesteps = DISCRETE.sigma_to_t(sigmas[:-1])
@@ -265,6 +265,12 @@ def cases():
                     out.append(case(sampler, schedule, 8, eta=eta))
         if distilled:
             out += [case(sampler, "auto", n, original=o) for n, o in ((4, 100), (6, 100), (7, 30), (8, 200))]
+    for sampler in ("ddim", "ddpm", "euler", "euler-a", "dpmpp-2m", "unipc"):
+        for steps in (4, 10):
+            x = run_diffusers(sampler, "trailing", steps, "v_prediction", rescale_betas_zero_snr=True)
+            out.append({"sampler": sampler, "schedule": "trailing", "steps": steps, "prediction": "v_prediction",
+                        "zero_snr": True, "source": "diffusers " + CLASSES[sampler].__name__,
+                        "x": [float(f"{v:.12g}") for v in x]})
     return [c for c in out if c]
 
 

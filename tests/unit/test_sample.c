@@ -386,6 +386,11 @@ static void structure(void **state)
                         continue;
                     vka_sampler *s = create(&p);
                     check_structure(s, steps);
+                    if (prediction != VKA_PREDICT_EPSILON) {
+                        p.zero_snr = true;
+                        vka_sampler_free(s);
+                        check_structure(s = create(&p), steps);
+                    }
                     most = vka_sampler_patterns(s) > most ? vka_sampler_patterns(s) : most;
                     vka_sampler_free(s);
                 }
@@ -501,6 +506,7 @@ static void refusals(void **state)
                                           VKA_SAMPLER_DDPM};
     for (size_t i = 0; i < sizeof calm / sizeof *calm; i++)
         p = base, p.sampler = calm[i], p.eta = 0.5, refuse(p, VKA_E_USAGE);
+    p = base, p.zero_snr = true, refuse(p, VKA_E_INPUT); /* of noise alone, a model of noise can say nothing */
     p = base, p.eta = 1.1, refuse(p, VKA_E_USAGE);
     p = base, p.eta = NAN, refuse(p, VKA_E_USAGE);
     p = base, p.sampler = VKA_SAMPLER_TCD, p.eta = 1.1, refuse(p, VKA_E_USAGE);

@@ -108,6 +108,7 @@ static void runs(void **state)
             p.eta = json_number_value(json_object_get(c, "eta"));
         if (json_object_get(c, "original"))
             p.original_steps = (uint32_t)json_integer_value(json_object_get(c, "original"));
+        p.zero_snr = json_is_true(json_object_get(c, "zero_snr"));
         vka_sampler *s = create(&p);
         double x[VALUES], most = 0.0, off = 0.0;
         run(s, x);
@@ -120,7 +121,7 @@ static void runs(void **state)
         bad += !good;
         if (all || !good || (p.steps == 10 && !prediction))
             printf("%-13s %-12s %5u  %-44s %-22.10g %.10g%s%s\n", text(c, "sampler"), text(c, "schedule"), p.steps,
-                   text(c, "source"), x[0], number(want, 0), prediction ? prediction : "", good ? "" : "  DIFFERS");
+                   text(c, "source"), x[0], number(want, 0), p.zero_snr ? " zero snr" : prediction ? prediction : "", good ? "" : "  DIFFERS");
         seen[p.sampler] |= 1u << p.schedule;
         vka_sampler_free(s);
     }
