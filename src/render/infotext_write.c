@@ -138,15 +138,37 @@ static void put_animatediff(struct writer *w, const struct vka_setup *s, const j
     free(p.text);
 }
 
+/* LoRAs of options as A1111 has them, which knows them in prompts only. */
+static void put_loras(struct writer *w, const struct vka_setup *s)
+{
+    for (size_t i = 0; i < s->lora_count; i++) {
+        const struct vka_setup_lora *l = &s->loras[i];
+        const char *base = vka_path_base(l->path);
+        char weight[32], text[32];
+        if (l->prompted)
+            continue;
+        vka_format_real(weight, sizeof weight, l->weight, 'g', 6);
+        vka_format_real(text, sizeof text, l->text_weight, 'g', 6);
+        bool two = l->weight != l->text_weight;
+        char *tag = vka_asprintf("%s<lora:%.*s:%s%s%s>", w->size ? " " : "", (int)vka_library_stem(base), base, weight,
+                                 two ? ":" : "", two ? text : "");
+        put(w, tag ? tag : "");
+        w->failed = w->failed || !tag;
+        free(tag);
+    }
+}
+
 char *vka_infotext_write(const struct vka_setup *s, uint64_t seed, const json_t *models)
 {
     const struct vka_job *j = s->job;
     struct writer w = {0};
     char hash[16];
-    put(&w, j->prompt ? j->prompt : "");
-    if (j->negative && *j->negative) {
+    const char *prompt = vka_setup_prompt(s, false, seed), *negative = vka_setup_prompt(s, true, seed);
+    put(&w, prompt ? prompt : "");
+    put_loras(&w, s);
+    if (negative && *negative) {
         put(&w, "\nNegative prompt: ");
-        put(&w, j->negative);
+        put(&w, negative);
     }
     put(&w, "\n");
     const char *sampler = vka_infotext_sampler(vka_sampler_name(s->sampling.sampler)),
@@ -175,8 +197,8 @@ char *vka_infotext_write(const struct vka_setup *s, uint64_t seed, const json_t 
     }
     if (s->skip)
         pair_text(&w, "Clip skip", "%u", s->skip + 1);
-    if (vka_job_has(j, "eta"))
-        pair_real(&w, s->sampling.sampler == VKA_SAMPLER_DDIM ? "Eta DDIM" : "Eta", j->eta);
+    if (s->sampling.eta >= 0) /* else the sampler's own */
+        pair_real(&w, s->sampling.sampler == VKA_SAMPLER_DDIM ? "Eta DDIM" : "Eta", s->sampling.eta);
     pair(&w, "RNG", s->rng == VKA_RNG_NV ? "NV" : "CPU");
     pair(&w, "Noise layout", vka_noise_layout_name(s->layout));
     put_animatediff(&w, s, models);

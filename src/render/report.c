@@ -158,6 +158,7 @@ static json_t *inspect_animation(const char *path, vka_media_info *info)
     json_object_set_new(o, "width", json_integer(info->width));
     json_object_set_new(o, "height", json_integer(info->height));
     json_object_set_new(o, "frames", json_integer(info->frames));
+    json_object_set_new(o, "plays", json_integer(info->plays));
     json_object_set_new(o, "duration_s", json_real(info->duration));
     json_t *meta = info->metadata ? json_loads(info->metadata, 0, NULL) : NULL;
     json_object_set_new(o, "metadata", meta ? meta : json_null());
