@@ -158,7 +158,7 @@ static char *metadata(struct vka_run *r, const struct vka_run_clip *c, char **in
     json_t *models = vka_setup_models_json(&r->w.setup, false, err);
     if (!models)
         return NULL;
-    *infotext = vka_infotext_write(&r->w.setup, c->seed, models);
+    *infotext = vka_infotext_write(&r->w.setup, (uint32_t)(c - r->clips), models);
     json_t *o = json_pack("{s:i, s:s}", "schema", 1, "vkanim", vka_version());
     bool whole = o != NULL;
     vka_report_put(&whole, o, "settings", vka_setup_settings_json(&r->w.setup, (uint32_t)(c - r->clips), r->w.f16));

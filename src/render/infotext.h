@@ -45,6 +45,6 @@ const char *vka_infotext_schedule_from(const char *name);
 struct vka_setup;
 struct json_t;
 /* The infotext of a clip: `models` as vka_setup_models_json(s, false) made it.  malloc'ed, NULL when memory is short. */
-char *vka_infotext_write(const struct vka_setup *s, uint64_t seed, const struct json_t *models);
+char *vka_infotext_write(const struct vka_setup *s, uint32_t clip, const struct json_t *models);
 
 #endif

@@ -158,12 +158,12 @@ static void put_loras(struct writer *w, const struct vka_setup *s)
     }
 }
 
-char *vka_infotext_write(const struct vka_setup *s, uint64_t seed, const json_t *models)
+char *vka_infotext_write(const struct vka_setup *s, uint32_t clip, const json_t *models)
 {
     const struct vka_job *j = s->job;
     struct writer w = {0};
     char hash[16];
-    const char *prompt = vka_setup_prompt(s, false, seed), *negative = vka_setup_prompt(s, true, seed);
+    const char *prompt = vka_setup_prompt(s, false, clip), *negative = vka_setup_prompt(s, true, clip);
     put(&w, prompt ? prompt : "");
     put_loras(&w, s);
     if (negative && *negative) {
@@ -177,7 +177,7 @@ char *vka_infotext_write(const struct vka_setup *s, uint64_t seed, const json_t 
     pair(&w, "Sampler", sampler ? sampler : vka_sampler_name(s->sampling.sampler));
     pair(&w, "Schedule type", schedule ? schedule : "Automatic");
     pair_real(&w, "CFG scale", s->cfg);
-    pair_text(&w, "Seed", "%" PRIu64, seed);
+    pair_text(&w, "Seed", "%" PRIu64, vka_setup_seed(s, clip));
     pair_text(&w, "Size", "%ux%u", s->width, s->height);
     if (short_hash(models, "checkpoint", 10, hash))
         pair(&w, "Model hash", hash);
@@ -191,9 +191,9 @@ char *vka_infotext_write(const struct vka_setup *s, uint64_t seed, const json_t 
             pair(&w, "VAE hash", hash);
         pair(&w, "VAE", vka_path_base(vka_model_file(s->vae_model, 0)));
     }
-    if (j->subseed_strength > 0) {
-        pair_text(&w, "Variation seed", "%lld", (long long)j->subseed);
-        pair_real(&w, "Variation seed strength", j->subseed_strength);
+    if (s->sub.share > 0) {
+        pair_text(&w, "Variation seed", "%" PRIu64, vka_setup_subseed(s, clip));
+        pair_real(&w, "Variation seed strength", s->sub.share);
     }
     if (s->skip)
         pair_text(&w, "Clip skip", "%u", s->skip + 1);
