@@ -160,7 +160,6 @@ static void put_loras(struct writer *w, const struct vka_setup *s)
 
 char *vka_infotext_write(const struct vka_setup *s, uint32_t clip, const json_t *models)
 {
-    const struct vka_job *j = s->job;
     struct writer w = {0};
     char hash[16];
     const char *prompt = vka_setup_prompt(s, false, clip), *negative = vka_setup_prompt(s, true, clip);
