@@ -159,6 +159,8 @@ static void settings_of_every_family(void **state)
             fail_msg("%s: the log says '%s'", file, log.text);
         if (small[i].schedule)
             has_text(file, o, "schedule", small[i].schedule);
+        if (built && strcmp(small[i].sampler, "lcm") == 0)
+            has_number(file, o, "original-steps", 100);
         has_text(file, o, "motion-family", NULL); /* the models' entry names it */
         json_decref(o);
         /* what the user says holds */
