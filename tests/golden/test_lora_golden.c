@@ -195,6 +195,31 @@ static bool run_damage(const json_t *c, const struct place *at)
     return ok;
 }
 
+/* A MotionLoRA on a module that it was not made for works as far as it goes, with a warning that names the file; without a module
+ * it is refused. */
+static bool run_family(const char *motion, const struct place *at)
+{
+    static const char file[] = "motion-left.safetensors";
+    struct words w = {0};
+    unsigned lines;
+    begin(&w, "unet", at);
+    if (motion) {
+        add(&w, "--motion");
+        add(&w, "%s/%s", at->models, motion);
+    }
+    add(&w, "--in");
+    add(&w, "%s/../tiny/unet-5x6x5-7-perframe-t1.in.safetensors", at->set);
+    add(&w, "--motion-lora");
+    add(&w, "%s/%s", at->set, file);
+    int status = run(&w, at->log);
+    bool named = log_has(at->log, file, &lines), v2 = motion && !strcmp(motion, "motion-v2.safetensors");
+    bool ok = !motion ? status == 3 && named : status == 0 && (v2 ? !lines : log_has(at->log, "was made for a v2", &lines) && named);
+    printf("    status %d%s\n", status, ok ? "" : "  FAILED");
+    if (!ok)
+        tell(at->log);
+    return ok;
+}
+
 int main(int argc, char **argv)
 {
     static const char *const lists[] = {"cases.json", "damage.json"};
@@ -238,6 +263,13 @@ int main(int argc, char **argv)
             fflush(stdout);
         }
         json_decref(list);
+    }
+    static const char *const modules[] = {"motion-v1.safetensors", "motion-v2.safetensors", "motion-v3.safetensors", NULL};
+    for (size_t i = 0; i < 4 && drawn && argc == 1; i++) {
+        printf("a MotionLoRA on %s\n", modules[i] ? modules[i] : "no module");
+        bool ok = run_family(modules[i], &at);
+        passed += ok;
+        failed += !ok;
     }
     nftw(scratch, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     printf("%zu passed, %zu failed\n", passed, failed);
