@@ -2,8 +2,13 @@
 #ifndef VKA_BASE_HALF_H
 #define VKA_BASE_HALF_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+/* Many at once; the bytes of `src` need no alignment.  The same bits as one by one, on any processor. */
+void vka_halves_to_floats(float *dst, const void *src, size_t count);
+void vka_floats_to_halves(uint16_t *dst, const float *src, size_t count);
 
 /* Without a branch, so that loops over it become vector code: all three cases are computed and masks choose. */
 static inline float vka_half_to_float(uint16_t h)

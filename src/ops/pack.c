@@ -106,9 +106,10 @@ static void scatter_runs(void *dst, bool f16, const float *src, const uint64_t *
         for (uint32_t r = 0; r < rows; r++)
             for (uint32_t i = 0; i < n; i++)
                 tile[i * pitch + r] = src[(size_t)r * k + first + i];
-        for (uint32_t i = 0; f16 && i < n; i++)
-            for (uint32_t r = 0; r < rows; r++)
-                halves[i * pitch + r] = vka_float_to_half(tile[i * pitch + r]);
+        for (uint32_t i = 0; pitch > rows && i < n; i++)
+            tile[i * pitch + rows] = 0;
+        if (f16)
+            vka_floats_to_halves(halves, tile, (size_t)n * pitch);
         for (uint32_t r = 0, end; r < rows; r = end) {
             end = run_end(at, r, rows);
             for (uint32_t i = 0; i < n; i++)
@@ -131,8 +132,8 @@ static void scatter_groups(void *dst, bool f16, const float *src, const uint64_t
             const float *row = src + (size_t)r * k + first;
             uint16_t *to16 = (uint16_t *)dst + at[r];
             float *to32 = (float *)dst + at[r];
-            for (uint32_t i = 0; f16 && i < n; i++)
-                halves[i] = vka_float_to_half(row[i]);
+            if (f16)
+                vka_floats_to_halves(halves, row, n);
             for (uint32_t t = 0; t < taps; t++)
                 for (uint32_t i = t; i < n; i += taps)
                     if (f16)

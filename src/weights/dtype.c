@@ -82,7 +82,8 @@ void vka_dtype_to_f32(float *dst, const void *src, enum vka_weight_dtype t, size
     case VKA_WEIGHT_F64:
         EACH(double, (float)v);
     case VKA_WEIGHT_F16:
-        EACH(uint16_t, vka_half_to_float(v));
+        vka_halves_to_floats(dst, src, count);
+        break;
     case VKA_WEIGHT_BF16:
         EACH(uint16_t, vka_bf16_to_float(v));
     case VKA_WEIGHT_F8_E4M3:

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DEPTH = 16, MAX_VISITS = 2000000, MAX_WRAPPERS = 4, MAX_CALLS = 8, MAX_METADATA = 1000, MAX_VALUE = 4096 };
+enum { MAX_DEPTH = 16, MAX_VISITS = 500000, MAX_WRAPPERS = 4, MAX_CALLS = 8, MAX_METADATA = 1000, MAX_VALUE = 4096 };
 
 /* A container whose members are being visited. */
 struct frame {

@@ -189,7 +189,7 @@ static vka_status read_central(const struct archive *a, uint64_t *at, uint64_t e
         return refuse(a, c->name, c->length, "is encrypted");
     if (c->method != 0 || c->flags & FLAG_PATCH) {
         refuse(a, c->name, c->length, "is compressed, which no PyTorch file is");
-        vka_error_hint(a->err, "if this is an archive around a model file, unpack it");
+        vka_error_hint(a->err, "if this is an archive around a model file, unpack it; TorchScript programs (.jit) are not read");
         return VKA_E_INPUT;
     }
     if (c->packed != c->size)

@@ -108,6 +108,28 @@ static void halves(void **state)
     assert_int_equal(vka_float_to_half(1e30f), 0x7c00);
     assert_int_equal(vka_float_to_half(-1e-30f), 0x8000);
     assert_true(vka_bf16_to_float(0x3f80) == 1.0f && vka_bf16_to_float(0xc040) == -3.0f);
+
+    /* Arrays are the same, number by number, at any place and of any length. */
+    enum { N = 65536 };
+    uint16_t *h = malloc((N + 1) * sizeof *h), *back = malloc(N * sizeof *back);
+    float *f = malloc(N * sizeof *f);
+    assert_true(h && f && back);
+    for (uint32_t i = 0; i < N; i++)
+        h[i] = (uint16_t)i;
+    for (uint32_t first = 0; first < N; first += 1 + first % 37) {
+        uint32_t n = first % 61 < N - first ? first % 61 : N - first;
+        vka_halves_to_floats(f, h + first, n);
+        vka_floats_to_halves(back, f, n);
+        for (uint32_t i = 0; i < n; i++) {
+            float one = vka_half_to_float(h[first + i]);
+            uint16_t again = vka_float_to_half(one);
+            assert_memory_equal(&f[i], &one, sizeof one);
+            assert_memory_equal(&back[i], &again, sizeof again);
+        }
+    }
+    free(h);
+    free(f);
+    free(back);
 }
 
 /* FIPS 180-4's examples and one that fills a block to its last bytes. */

@@ -262,9 +262,9 @@ static void hostile(void)
     begin(), many("N0", 4000000), end(), archive();
     says("");
     begin(), text("l"), raw("}", 1), laughs();
-    says("more than 2000000 values");
+    says("more than 500000 values");
     begin(), text("l"), raw("]", 1), laughs();
-    says("more than 2000000 values");
+    says("more than 500000 values");
     begin(), text("l"), raw("}(", 2), tensor("t", &sound), raw("u", 1), laughs();
     says("more than 100000 tensors");
     begin(), text("d"), raw("}q\1(", 4), text("self"), raw("h\1u", 3), end(), archive(); /* holds itself */
