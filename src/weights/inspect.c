@@ -135,6 +135,20 @@ static void inspect_parts(vka_inspection *x, vka_model *m, bool count)
         x->family = vka_model_family(m);
 }
 
+/* What the family means for a render, where it means that there is none. */
+static void note_family(vka_inspection *x)
+{
+    if (x->kind != VKA_FILE_CHECKPOINT && x->kind != VKA_FILE_UNET)
+        return;
+    if (x->family && strcmp(x->family, "sd15-inpaint") == 0)
+        add_note(x, "its UNet takes 9 channels (a mask and a masked picture too): an inpainting model cannot render "
+                    "from a prompt alone");
+    if (x->family && strcmp(x->family, "sd15-pix2pix") == 0)
+        add_note(
+            x,
+            "its UNet takes 8 channels (a picture too): an instruct-pix2pix model cannot render from a prompt alone");
+}
+
 vka_status vka_inspect_parsed(vka_inspection *x, const vka_safetensors *st, const char *path, vka_error *err)
 {
     vka_classification c;
@@ -153,13 +167,6 @@ vka_status vka_inspect_parsed(vka_inspection *x, const vka_safetensors *st, cons
             add_note(x, "its fp8 weights have scales");
             break;
         }
-    if (c.family && strcmp(c.family, "sd15-inpaint") == 0)
-        add_note(x, "its UNet takes 9 channels (a mask and a masked picture too): an inpainting model cannot render "
-                    "from a prompt alone");
-    if (c.family && strcmp(c.family, "sd15-pix2pix") == 0)
-        add_note(
-            x,
-            "its UNet takes 8 channels (a picture too): an instruct-pix2pix model cannot render from a prompt alone");
     if (c.kind == VKA_FILE_MOTION) {
         inspect_motion(x, st, path);
     } else if (c.kind == VKA_FILE_LORA || c.kind == VKA_FILE_MOTION_LORA) {
@@ -174,6 +181,7 @@ vka_status vka_inspect_parsed(vka_inspection *x, const vka_safetensors *st, cons
             note_error(x, &e);
         vka_model_close(m);
     }
+    note_family(x);
     return x->arena.failed ? vka_fail(err, VKA_E_MEMORY, "out of memory inspecting '%s'", path) : VKA_OK;
 }
 
@@ -187,6 +195,7 @@ static vka_status inspect_folder(vka_inspection *x, const char *path, vka_error 
         bool whole = vka_model_has(model, VKA_PART_UNET) || !vka_model_has(model, VKA_PART_VAE);
         x->kind = whole ? VKA_FILE_CHECKPOINT : VKA_FILE_VAE;
         inspect_parts(x, model, true);
+        note_family(x);
         vka_model_close(model);
     } else if (vka_motion_open(&motion, path, &motion_error) == VKA_OK) {
         x->kind = VKA_FILE_MOTION;

@@ -368,6 +368,13 @@ static void test_kinds(void **state)
                             .bytes = 320 * c * 4};
             write_torch(in_folder("kind.ckpt"), &t, 1, "", "state_dict");
             kind_of(in_folder("kind.ckpt"), VKA_FILE_CHECKPOINT, families[c]);
+            vka_inspection x;
+            bool noted = false;
+            assert_int_equal(vka_inspect(&x, in_folder("kind.ckpt"), NULL), VKA_OK);
+            for (size_t k = 0; k < x.note_count; k++)
+                noted = noted || strstr(x.notes[k], "cannot render from a prompt alone");
+            assert_int_equal(noted, c > 4);
+            vka_inspection_free(&x);
         }
 }
 
