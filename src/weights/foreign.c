@@ -101,6 +101,8 @@ vka_status vka_refuse_foreign(const uint8_t *p, size_t n, const char *wanted, co
     if (is_text(p, n) && (mentions(p, n, "<!doctype") || mentions(p, n, "<html")))
         return refuse(path, "a web page (a download that needed a login?)", wanted,
                       "fetch the file again, signed in where it was found", err);
+    if (n && p[0] == '{' && mentions(p, n, "\"weight_map\""))
+        return refuse(path, "the index of a model in several files", wanted, "vkanim convert makes one file of them", err);
     if (is_text(p, n))
         return refuse(path, "a text file", wanted, NULL, err);
     return vka_fail(err, VKA_E_INPUT, "'%s' is not %s", path, wanted);

@@ -342,6 +342,7 @@ silent
 cmp -s x.safetensors y.safetensors || bad 'a converted file converts to another'
 printf '{"weight_map":{"block.0.weight":"x.safetensors","string_to_param.*":"y.safetensors"}}' >all.safetensors.index.json
 run 0 convert -q --overwrite "$torch/wrapped.ckpt" x.safetensors
+fails 3 'index of a model in several files' inspect all.safetensors.index.json
 run 0 convert --json all.safetensors.index.json z.safetensors
 says '"tensors":5'
 printf '{"weight_map":{"not.there":"x.safetensors"}}' >all.safetensors.index.json
