@@ -242,6 +242,33 @@ static const char models[] =
     "fp8 weights are read with their scales.\n"
     "Archives and pickles of other kinds, PyTorch\\(aqs older formats and views that are not contiguous are refused with a word why.\n";
 
+static const char prompts[] =
+    ".SH PROMPTS\n"
+    "Prompts are read as A1111 reads them (\\fB\\-\\-prompt\\-syntax\\fR):\n"
+    ".TP\n(more), [less], (word:1.3)\n"
+    "Weights of 1.1, 1/1.1 and 1.3 for what is inside; they multiply where brackets lie in one another. What is not closed\n"
+    "ends with the prompt. \\e( \\e) \\e[ \\e] and \\e\\e are the signs themselves.\n"
+    ".TP\nBREAK\n"
+    "Ends the chunk. A chunk is the 75 tokens that the text encoder takes at a time; one that is full ends behind a comma where\n"
+    "one is near (\\fB\\-\\-comma\\-padding\\fR).\n"
+    ".TP\n[from:to:when], [to:when], [from::when], [a|b|c]\n"
+    "Another text behind step \\fIwhen\\fR, a number with a point being a fraction of all steps; another text in every step.\n"
+    ".TP\na AND b :0.5\n"
+    "Several prompts, each with its own pass of the network and its weight in guidance: uncond + cfg * sum of\n"
+    "weight * (cond \\- uncond). A number behind a last colon is a weight without AND too. Not in negative prompts.\n"
+    ".TP\n<lora:name:weight[:te]>\n"
+    "A LoRA for the model, by its name or path, with a weight of its own for the text encoder. Not in negative prompts.\n"
+    ".TP\nnames of embeddings\n"
+    "Become the vectors of the embedding, also as <name>; they stay in one chunk.\n"
+    ".PP\n"
+    "ComfyUI\\(aqs syntax knows (word:1.3), (word) for 1.1 and \\(lqembedding:name\\(rq; a weight is what it says whatever is around\n"
+    "it, and moves the embedding from the empty prompt\\(aqs towards the text\\(aqs and beyond. In plain syntax no sign means\n"
+    "anything.\n"
+    ".PP\n"
+    "With \\fB\\-\\-wildcards\\fR \\fIDIR\\fR, __name__ becomes a line of \\fIDIR\\fR/name.txt, __folder/*__ one of all files there, and\n"
+    "{a|b|c} one of its choices, {3::a|b} with a three times as often. Lines may hold more of them. Every clip of\n"
+    "\\fB\\-\\-count\\fR draws anew with its seed, and its metadata hold what came out; all clips must ask for the same LoRAs.\n";
+
 static const char model_folders[] =
     ".SH MODEL FOLDERS\n"
     "Where an option takes a model, a motion module, a VAE, a LoRA or an embedding, its name will do in place of a path: with or\n"
@@ -268,9 +295,11 @@ static const char tensors[] =
     "guided model output), "
     "step_noise.k where\none was drawn, and latents.k (after the step);\n"
     "at the end latents [F,4,h,w] and frames U8 [F,H,W,3].\n"
+    "Of a prompt that changes cond and uncond are the first step\\(aqs, of parts joined by AND the first one\\(aqs.\n"
     ".SS Networks alone\n"
     ".TP\n.B vkanim net text \\-p \\fITEXT\\fB \\-\\-out \\fIFILE\n"
-    "Out: tokens I32 [chunks,77], cond [1,T,D].\n"
+    "Out: tokens I32 [chunks,77], those of embeddings beyond the vocabulary, cond [1,T,D] with all weights; of 25 steps the first,\n"
+    "of parts joined by AND the first one.\n"
     ".TP\n.B vkanim net unet \\-\\-in \\fIFILE\\fB \\-\\-out \\fIFILE\n"
     "In: sample [F,4,h,w], timestep [1], cond [1 or F,T,D]; out: eps [F,4,h,w].\n"
     "The motion module is the one that \\fB\\-\\-motion\\fR names.\n"
@@ -406,6 +435,7 @@ void cli_print_man(FILE *to)
     for (size_t i = 0; i < count; i++)
         if (options[i].commands == VKA_FOR_NET && !(options[i].marks & VKA_MARK_LATER))
             put_option(to, &options[i]);
+    fputs(prompts, to);
     fputs(streams, to);
     fputs(exit_codes, to);
     fputs(json, to);
