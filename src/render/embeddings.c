@@ -142,21 +142,14 @@ static vka_status take(void *user, size_t which, uint32_t *first, uint32_t *vect
     return st;
 }
 
-static bool is_known(const struct vka_embeddings *e, const char *name, size_t size)
-{
-    for (size_t i = 0; i < e->words.count; i++) /* an earlier one of the name counts */
-        if (strlen(e->items[i].name) == size && !memcmp(e->items[i].name, name, size))
-            return true;
-    return false;
-}
-
-/* A file of the library, by its name and, for ComfyUI's way, by its path below the folder of embeddings. */
+/* A file of the library, by its name and, for ComfyUI's way, by its path below the folder of embeddings.  Of equal names the
+ * first counts: those given, then those of earlier folders. */
 static vka_status list_file(struct vka_embeddings *e, const vka_tokenizer *tokenizer, const struct vka_library_entry *entry,
                             vka_error *err)
 {
     const char *base = vka_path_base(entry->path);
     size_t n = stem(base);
-    if (entry->is_folder || entry->kind != VKA_LIBRARY_EMBEDDING || !n || is_known(e, base, n))
+    if (entry->is_folder || entry->kind != VKA_LIBRARY_EMBEDDING || !n)
         return VKA_OK;
     char *path = vka_strdup(entry->path);
     vka_status st = path ? add_file(e, path, false, err) : no_memory(err);
