@@ -326,8 +326,8 @@ vka_status vka_prompt_edits_make(struct vka_prompt_edits *out, const char *text,
 {
     size_t size = strlen(text);
     *out = (struct vka_prompt_edits){0};
-    if (size > VKA_TEXT_MAX)
-        return vka_fail(err, VKA_E_USAGE, "the prompt has %zu bytes, more than the %u that vkanim reads", size, VKA_TEXT_MAX);
+    if (size > VKA_PROMPT_MAX)
+        return vka_fail(err, VKA_E_USAGE, "the prompt has %zu bytes, more than the %d that vkanim reads", size, VKA_PROMPT_MAX);
     struct parser *p = vka_calloc(1, sizeof *p);
     uint8_t *ends = vka_calloc((size_t)steps + 1, 1);
     vka_status st = p && ends && steps ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");

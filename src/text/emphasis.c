@@ -220,8 +220,8 @@ vka_status vka_prompt_pieces_make(struct vka_prompt_pieces *out, vka_prompt_synt
 {
     size_t size = strlen(text);
     *out = (struct vka_prompt_pieces){0};
-    if (size > VKA_TEXT_MAX)
-        return vka_fail(err, VKA_E_USAGE, "the prompt has %zu bytes, more than the %u that vkanim reads", size, VKA_TEXT_MAX);
+    if (size > VKA_PROMPT_MAX)
+        return vka_fail(err, VKA_E_USAGE, "the prompt has %zu bytes, more than the %d that vkanim reads", size, VKA_PROMPT_MAX);
     struct reader r = {.out = out, .err = err};
     out->buffer = vka_calloc(size + 1, 1); /* no syntax makes text longer */
     if (!out->buffer)

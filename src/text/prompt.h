@@ -14,8 +14,8 @@ typedef enum vka_prompt_syntax { VKA_SYNTAX_A1111, VKA_SYNTAX_COMFY, VKA_SYNTAX_
 /* The value of --prompt-syntax; false for anything else. */
 bool vka_prompt_syntax_from_name(const char *name, vka_prompt_syntax *out);
 
-/* Brackets open at the same time; a prompt with more is refused (VKA_E_USAGE). */
-enum { VKA_PROMPT_DEPTH = 100 };
+/* Brackets open at the same time, and bytes; a prompt with more is refused (VKA_E_USAGE). */
+enum { VKA_PROMPT_DEPTH = 100, VKA_PROMPT_MAX = 1 << 20 };
 
 /* Growing bytes with a NUL behind them. */
 struct vka_text_buffer {

@@ -14,7 +14,7 @@
 enum {
     FILE_MAX = 16 << 20,  /* bytes of a file of lines */
     LINES_MAX = 1 << 20,  /* of all files that a name means */
-    DRAWS_MAX = 100000,   /* for one prompt */
+    DRAWS_MAX = 2000,     /* for one prompt */
     NAME_MAX_BYTES = 256
 };
 
@@ -154,8 +154,9 @@ static void resolve(struct drawer *d, const char *text, size_t size, uint32_t de
 
 static void add(struct drawer *d, struct vka_text_buffer *out, const char *text, size_t size)
 {
-    if (out->size + size > VKA_TEXT_MAX)
-        d->status = vka_fail(d->err, VKA_E_USAGE, "the wildcards make a prompt of more than the %u bytes that vkanim reads", VKA_TEXT_MAX);
+    if (out->size + size > VKA_PROMPT_MAX)
+        d->status = vka_fail(d->err, VKA_E_USAGE, "the wildcards make a prompt of more than the %d bytes that vkanim reads",
+                             VKA_PROMPT_MAX);
     else if (!vka_text_buffer_add(out, text, size))
         fail_memory(d);
 }

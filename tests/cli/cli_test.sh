@@ -205,6 +205,7 @@ lora_unet_down_blocks_0_attentions_0_proj_in.lora_up.weight 320 4 1 1
 END
 fails 3 'LoRA' -p x -m lora.safetensors -o clip.webp
 fails 3 'LoRA' -p x --motion lora.safetensors -o clip.webp
+fails 3 'lora.safetensors' -p 'x <lora:./lora.safetensors:0.5>' -o clip.webp
 fails 3 'does not fit the model' -p x --lora lora.safetensors:0.5 -o clip.webp
 fails 3 'is a motion module, not a LoRA' -p x --lora "$sources/models/miniature/motion.safetensors" -o clip.webp
 fails 3 'for the picture, not for motion' -p x --motion-lora lora.safetensors -o clip.webp

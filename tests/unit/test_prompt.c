@@ -148,7 +148,15 @@ static void nothing_is_too_deep(void **state)
         free(text);
     }
     struct vka_prompt_pieces p;
+    struct vka_prompt_edits e;
     vka_error err = {0};
+    char *text = repeated("a", VKA_PROMPT_MAX, "a");
+    assert_int_equal(vka_prompt_pieces_make(&p, VKA_SYNTAX_A1111, text, &err), VKA_E_USAGE);
+    assert_non_null(strstr(err.what, "1048577 bytes"));
+    vka_error_clear(&err);
+    assert_int_equal(vka_prompt_edits_make(&e, text, 3, &err), VKA_E_USAGE);
+    vka_error_clear(&err);
+    free(text);
     assert_int_equal(vka_prompt_pieces_make(&p, VKA_SYNTAX_A1111, "(a:99999999)", &err), VKA_E_USAGE);
     assert_non_null(strstr(err.what, "weight of 1e+08"));
 }
