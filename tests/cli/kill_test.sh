@@ -147,18 +147,19 @@ same locked.webp long-ddim
 resume 3 "$id" 'there is no job'
 
 # ---- other models, damage ----
-cp -r "$sources/models/miniature" model
-start changed.webp long-ddim --steps 30 -m ./model
+mkdir -p other
+cp -r "$sources/models/miniature" other # by the same name, which the file carries
+start changed.webp long-ddim --steps 30 -m ./other/miniature
 after_step 2
 kill -TERM "$pid"
 end
 id=$(jobs)
-cp -p model/motion.safetensors keep
-touch model/motion.safetensors
+cp -p other/miniature/motion.safetensors keep
+touch other/miniature/motion.safetensors
 size=$(wc -c <keep)
-printf 'x' | dd of=model/motion.safetensors bs=1 seek=$((size - 1)) conv=notrunc 2>/dev/null
+printf 'x' | dd of=other/miniature/motion.safetensors bs=1 seek=$((size - 1)) conv=notrunc 2>/dev/null
 resume 3 "$id" 'motion.safetensors. is not the file'
-cat keep >model/motion.safetensors # the same bytes at another time
+cat keep >other/miniature/motion.safetensors # the same bytes at another time
 mkdir -p damage
 cp "cache/jobs/$id"/state-* damage
 for state in "cache/jobs/$id"/state-*; do printf 'xxxx' | dd of="$state" bs=1 seek=200 conv=notrunc 2>/dev/null; done
