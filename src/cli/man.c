@@ -110,6 +110,27 @@ static const char streams[] =
     ".B vkanim resume\n"
     "goes on from the last step that was kept.\n";
 
+static const char samplers[] =
+    ".SH SAMPLERS AND SCHEDULES\n"
+    "Samplers are those of diffusers (ddim, euler, euler\\-a, unipc, pndm without its Runge\\-Kutta steps, deis, lcm, tcd,\n"
+    "ddpm) and of k\\-diffusion (the others), with their numbers.\n"
+    "dpmpp\\-sde, dpmpp\\-2m\\-sde and dpmpp\\-3m\\-sde draw plain noise for each interval of a step, shared where "
+    "intervals\n"
+    "overlap; torchsde's Brownian trees are not reproduced, so that a seed gives another picture than in A1111.\n"
+    "With \\fB\\-\\-step\\-noise\\fR they are k\\-diffusion's with that noise.\n"
+    ".PP\n"
+    "leading, linspace and trailing are diffusers', in the form of the sampler's class there.\n"
+    "The other schedules are lists of noise levels over the range that the motion module or the model was trained on, "
+    "as in\n"
+    "A1111; beta is A1111's and diffusers' form of it, kl\\-optimal ends in 0 as ComfyUI's does.\n"
+    "ays is a fixed list, made for Stable Diffusion's range: with modules of another one there is a warning, and nothing "
+    "is\n"
+    "scaled.\n"
+    "In such lists dpm2, dpm2\\-a and dpmpp\\-3m\\-sde leave out the last level but one, as A1111 does.\n"
+    "Where the model names no spacing, auto is leading for ddim, ddpm and pndm, karras for dpm2, dpm2\\-a, dpmpp\\-2m,\n"
+    "dpmpp\\-2s\\-a and dpmpp\\-sde, exponential for dpmpp\\-2m\\-sde and dpmpp\\-3m\\-sde, else linspace.\n"
+    "lcm and tcd take steps that their model was distilled on, unless told otherwise.\n";
+
 static const char exit_codes[] =
     ".SH EXIT STATUS\n"
     ".TP\n.B 0\nDone.\n"
@@ -437,6 +458,7 @@ void cli_print_man(FILE *to)
             put_option(to, &options[i]);
     fputs(prompts, to);
     fputs(streams, to);
+    fputs(samplers, to);
     fputs(exit_codes, to);
     fputs(json, to);
     fputs(json_plan, to);

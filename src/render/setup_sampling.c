@@ -71,6 +71,8 @@ vka_status vka_setup_sampling(struct vka_setup *s, const vka_log *log, vka_error
         spacing = s->motion_info->timestep_spacing;
     if (spacing)
         st = vka_schedule_from_name(spacing, &p->spacing, err);
+    if (st == VKA_OK && p->spacing > VKA_SCHEDULE_TRAILING)
+        st = vka_fail(err, VKA_E_INPUT, "the model's scheduler names the spacing '%s', which is none", spacing);
     if (st == VKA_OK)
         st = vka_prediction_from_name(c->prediction_type, &p->prediction, err);
     if (st != VKA_OK) {

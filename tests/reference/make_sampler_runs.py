@@ -265,6 +265,11 @@ def cases():
                     out.append(case(sampler, schedule, 8, eta=eta))
         if distilled:
             out += [case(sampler, "auto", n, original=o) for n, o in ((4, 100), (6, 100), (7, 30), (8, 200))]
+    for sampler, more in (("dpmpp-2m", {"lower_order_final": False}), ("unipc", {})):
+        for schedule, steps in (("leading", 6), ("trailing", 5), ("linspace", 12)):
+            x = run_diffusers(sampler, schedule, steps, "epsilon", final_sigmas_type="sigma_min", **more)
+            out.append({"sampler": sampler, "schedule": schedule, "steps": steps, "least_sigma": True,
+                        "source": "diffusers " + CLASSES[sampler].__name__, "x": [float(f"{v:.12g}") for v in x]})
     for sampler in ("ddim", "ddpm", "euler", "euler-a", "dpmpp-2m", "unipc"):
         for steps in (4, 10):
             x = run_diffusers(sampler, "trailing", steps, "v_prediction", rescale_betas_zero_snr=True)

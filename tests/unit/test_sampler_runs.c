@@ -108,6 +108,7 @@ static void runs(void **state)
             p.eta = json_number_value(json_object_get(c, "eta"));
         if (json_object_get(c, "original"))
             p.original_steps = (uint32_t)json_integer_value(json_object_get(c, "original"));
+        p.end_at_least_sigma = json_is_true(json_object_get(c, "least_sigma"));
         p.zero_snr = json_is_true(json_object_get(c, "zero_snr"));
         vka_sampler *s = create(&p);
         double x[VALUES], most = 0.0, off = 0.0;
