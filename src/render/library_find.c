@@ -330,7 +330,7 @@ static vka_status search(struct candidates *c, struct wanted *w, vka_error *err)
     prefer(c, is_first_name, NULL);
     if (!c->count && !w->hash[0])
         by_hash = take_hash(w->name, w->length, w->hash);
-    if (w->hash[0]) {
+    if (w->hash[0] && c->lib->count) {
         q.cache = vka_cache_load("hashes.json", &cache_path);
         if (!c->count)
             fits_of_hash(c, w, &q);
