@@ -4,14 +4,16 @@
     python3 train_lora.py data  --kind ink --model .. --out INK          drawn stills, redrawn in sepia ink -> latents
     python3 train_lora.py data  --kind pan --model .. --out PAN          clips whose camera pans, both ways -> latents
     python3 train_lora.py style --model .. --lat INK --out ../lora/style.safetensors
-    python3 train_lora.py pan   --model .. --lat PAN --way left  --out ../lora/motion-pan-left.safetensors
-    python3 train_lora.py pan   --model .. --lat PAN --way right --out ../lora/motion-pan-right.safetensors
+    python3 train_lora.py pan   --model .. --lat PAN --out ../lora/motion-pan         -left and -right, both at once
 
 The style learns on single frames, on the attention of the UNet; it is written with kohya's names, alpha and metadata.
 The camera moves learn on clips of 16 frames, on the attention of the motion module; they are written with AnimateDiff's
-own names, which know no alpha.  Everything else stays as it is.  "Pan left": the camera turns to the left, so the
-picture's content goes to the right.  The clips that pan to the left are those that pan to the right in a mirror,
-with "left" and "right" changed in the captions.
+own names, which know no alpha.  Everything else stays as it is.
+
+"Pan left": the camera turns to the left, so the picture's content goes to the right, and so does what moves in it.  The
+clips that pan to the left are those that pan to the right in a mirror.  Captions name either direction by chance, so that
+the LoRA and not the word decides.  Both moves are one training: the change of a weight is C + D to the left and C - D to
+the right, each step sees a clip of either kind; the files hold the rows of C and of D (or -D) one below the other.
 """
 import argparse
 import json
@@ -26,7 +28,7 @@ from safetensors.torch import save_file
 import world
 from common import BmmAttention, alphas_cumprod, norm_in_fp32
 
-PAN = 0.45            # of the picture's width, over the clip
+PAN = 0.3             # of the picture's width, over the clip
 INK, PAPER = (0.17, 0.09, 0.04), (0.98, 0.90, 0.74)
 TRIGGER = "sepia ink"
 FORMAT = {"format": "pt"}
@@ -40,11 +42,6 @@ def ink(frames):
     edge = np.hypot(np.gradient(y, axis=1), np.gradient(y, axis=2))
     y = np.clip(0.08 + 0.92 * y ** 0.8 - 2.2 * edge, 0, 1)[..., None]
     return ((np.array(INK, np.float32) * (1 - y) + np.array(PAPER, np.float32) * y) * 255 + 0.5).astype(np.uint8)
-
-
-def mirrored(caption):
-    swap = {"left": "right", "right": "left"}
-    return " ".join(swap.get(w.strip(","), w.strip(",")) + ("," if w.endswith(",") else "") for w in caption.split())
 
 
 def data(a):
@@ -66,10 +63,14 @@ def data(a):
             encode(ink(v[[(3 * i) % 16, (3 * i + 8) % 16]]))
             caps.append(cap)
         else:
-            v, cap, _ = world.clip(a.seed + i, pan=PAN)
+            sp, _ = world.spec_of(a.seed + i)
+            word = sp["motion"]
+            v, cap, _ = world.clip(a.seed + i, pan=PAN, **({"motion": "left"} if word in ("left", "right") else {}))
+            if word == "right":
+                cap = cap.replace("left", "right")
             encode(v)
             encode(v[:, :, ::-1])
-            caps += [cap, mirrored(cap)]
+            caps += [cap, cap]
         if i % 32 == 0:
             print(i, cap, flush=True)
     np.save(a.out + "/latents.npy", np.stack(rows))
@@ -80,25 +81,28 @@ def data(a):
 # ---- the LoRA -------------------------------------------------------------------------------------------------------
 
 class Lora(torch.nn.Module):
-    """a linear layer with a second, thin way beside it"""
+    """a linear layer with a second, thin way beside it; the first `common` of its channels do not follow `sign`"""
 
-    def __init__(self, base, rank, scale):
+    def __init__(self, base, rank, scale, common=0):
         super().__init__()
-        self.base, self.scale = base, scale
+        self.base, self.scale, self.common, self.sign = base, scale, common, 1.0
         self.down = torch.nn.Parameter(torch.randn(rank, base.in_features) / math.sqrt(base.in_features))
         self.up = torch.nn.Parameter(torch.zeros(base.out_features, rank))
 
     def forward(self, x):
-        return self.base(x) + self.scale * (x @ self.down.T.to(x.dtype)) @ self.up.T.to(x.dtype)
+        return self.base(x) + self.scale * (x @ self.down.T.to(x.dtype)) @ self.signed().T.to(x.dtype)
+
+    def signed(self):
+        return self.up if self.sign > 0 else torch.cat([self.up[:, :self.common], -self.up[:, self.common:]], 1)
 
 
-def attach(net, wanted, rank, scale):
+def attach(net, wanted, rank, scale, common=0):
     """every attention's to_q, to_k, to_v, to_out.0 whose path `wanted` accepts -> {path: Lora}"""
     found = {}
     for path, m in list(net.named_modules()):
         if path.endswith((".to_q", ".to_k", ".to_v", ".to_out.0")) and wanted(path):
             parent, _, leaf = path.rpartition(".")
-            found[path] = Lora(m, rank, scale)
+            found[path] = Lora(m, rank, scale, common)
             setattr(net.get_submodule(parent), leaf, found[path]) if leaf != "0" else net.get_submodule(parent).__setitem__(0, found[path])
     return found
 
@@ -115,29 +119,35 @@ def text_of(a):
     return embed
 
 
-def learn(a, layers, batch_of, run):
-    """batch_of(rng) -> latents, embeddings; run(xt, t, h) -> eps"""
+def learn(a, layers, batch_of, run, signs=(1.0,)):
+    """batch_of(rng, sign) -> latents, embeddings; run(xt, t, h) -> eps; a step is one batch of every sign"""
     params = [p for l in layers.values() for p in (l.down, l.up)]
     opt = torch.optim.AdamW(params, lr=a.lr, betas=(0.9, 0.98), weight_decay=0)
     shadow = [p.detach().clone() for p in params]
     acp = alphas_cumprod()
     snr = acp / (1 - acp)
-    wt = torch.clamp(snr, max=5.0) / snr
+    # a clip's motion is decided where noise is strong: there the error of the picture counts, not that of the noise
+    wt = torch.clamp(snr, max=5.0) / snr if a.what == "style" else torch.clamp(1 / snr, max=200.0)
     rng = np.random.default_rng(a.seed)
     torch.manual_seed(a.seed)
     print("parameters", sum(p.numel() for p in params), "layers", len(layers), flush=True)
     losses, last = [], time.time()
     for step in range(a.steps):
-        x, h = batch_of(rng)
-        b = len(x)
-        u = (torch.rand(b) + torch.arange(b)) / b
-        t = torch.where(u < 1 - a.high, u / (1 - a.high) * 500, 500 + (u - 1 + a.high) / a.high * 500).long().clamp(0, 999)
-        e = torch.randn_like(x)
-        s = acp[t].view(-1, *[1] * (x.ndim - 1))
-        with torch.autocast("cpu", torch.bfloat16):
-            y = run(s.sqrt() * x + (1 - s).sqrt() * e, t, h).float()
-        loss = (((y - e) ** 2).flatten(1).mean(1) * wt[t]).mean()
-        loss.backward()
+        total, turn = 0.0, int(rng.integers(len(signs)))
+        for k, sign in enumerate(signs):
+            for l in layers.values():
+                l.sign = sign
+            x, h = batch_of(rng, sign)
+            b, n = len(x), len(x) * len(signs)
+            u = (torch.rand(b) + torch.arange(b) + b * ((k + turn) % len(signs))) / n          # stratified: low and high noise in every step
+            t = (a.low + u * (1000 - a.low)).long().clamp(0, 999)
+            e = torch.randn_like(x)
+            s = acp[t].view(-1, *[1] * (x.ndim - 1))
+            with torch.autocast("cpu", torch.bfloat16):
+                y = run(s.sqrt() * x + (1 - s).sqrt() * e, t, h).float()
+            loss = (((y - e) ** 2).flatten(1).mean(1) * wt[t]).mean() / len(signs)
+            loss.backward()
+            total += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(params, 1.0)
         scale = min(1, (step + 1) / 20) * 0.5 * (1 + math.cos(math.pi * step / a.steps))
         for g in opt.param_groups:
@@ -146,7 +156,7 @@ def learn(a, layers, batch_of, run):
         opt.zero_grad(set_to_none=True)
         with torch.no_grad():
             torch._foreach_lerp_(shadow, params, 1 - min(0.98, (1 + step) / (10 + step)))
-        losses.append(float(loss.detach()))
+        losses.append(total)
         if (step + 1) % 20 == 0:
             print(f"step {step + 1} weighted {np.mean(losses):.4f} {(time.time() - last) / 20:.2f} s/step", flush=True)
             losses, last = [], time.time()
@@ -161,9 +171,9 @@ def learn(a, layers, batch_of, run):
     a.save(layers)
 
 
-def balanced(l, scale=1.0):
+def balanced(l):
     """down and up as fp16, with the product's size shared fairly so that neither is near fp16's floor"""
-    d, u = l.down.detach(), l.up.detach() * scale
+    d, u = l.down.detach(), l.signed().detach()
     f = (u.norm() / d.norm()).sqrt().clamp_min(1e-4)
     return (d * f).half().contiguous(), (u / f).half().contiguous()
 
@@ -187,7 +197,7 @@ def style(a):
     embed = text_of(a)
     plain, marked, empty = embed(caps), embed([c + ", " + TRIGGER for c in caps]), embed([""])
 
-    def batch_of(rng):
+    def batch_of(rng, sign):
         k = rng.integers(0, len(lat), a.batch)
         x = torch.from_numpy(lat[k, rng.integers(0, 2, a.batch)]).float()
         with_word, nothing = torch.from_numpy(rng.random(a.batch) < 0.7), torch.from_numpy(rng.random(a.batch) < 0.1)
@@ -213,6 +223,13 @@ def pan(a):
     from diffusers import UNet2DConditionModel
     from safetensors.torch import load_file
     import motion
+
+    def name_of(path):
+        """AnimateDiff's name of a layer's LoRA, without .down.weight and .up.weight"""
+        base = next(iter(motion.to_original({path.replace(".to_out.0", ".to_out") + ".x": 0})))[:-2]
+        base, _, leaf = base.rpartition(".")
+        return f"{base}.processor.{leaf}_lora"
+
     motion.patch()
     norm_in_fp32()
     unet = UNet2DConditionModel.from_pretrained(a.model + "/unet", torch_dtype=torch.float32)
@@ -221,30 +238,35 @@ def pan(a):
     net = motion.join(unet, adapter)
     net.set_attn_processor(BmmAttention())
     net = net.requires_grad_(False)
-    layers = attach(net, lambda p: "motion_modules" in p, a.rank, 1.0)
+    layers = attach(net, lambda p: "motion_modules" in p, a.rank, 1.0, a.common)
+    names = {p: name_of(p) for p in layers}
+    if a.resume:
+        start = load_file(a.resume)
+        for p, l in layers.items():
+            for k in ("down", "up"):
+                getattr(l, k).data.copy_(start[f"{names[p]}.{k}.weight"].float())
     lat = np.load(a.lat + "/latents.npy")                                       # [2N,16,4,16,16]: right, left, right, ...
     with open(a.lat + "/captions.json") as f:
         caps = json.load(f)["captions"]
-    first = 0 if a.way == "right" else 1
-    lat, embed = lat[first::2], text_of(a)
-    cond, empty = embed(caps[first::2]), embed([""])
+    embed = text_of(a)
+    cond, empty = embed(caps), embed([""])
 
-    def batch_of(rng):
-        k = rng.integers(0, len(lat), a.batch)
+    def batch_of(rng, sign):
+        k = 2 * rng.integers(0, len(lat) // 2, a.batch) + (1 if sign > 0 else 0)
         nothing = torch.from_numpy(rng.random(a.batch) < 0.1)
         h = torch.where(nothing[:, None, None], empty, cond[k])
         return torch.from_numpy(lat[k]).float().transpose(1, 2), h.repeat_interleave(16, 0)
 
     def save(ls):
-        t = {}
-        for p, l in ls.items():
-            base = next(iter(motion.to_original({p.replace(".to_out.0", ".to_out") + ".x": 0})))[:-2]
-            base, _, leaf = base.rpartition(".")
-            t[f"{base}.processor.{leaf}_lora.down.weight"], t[f"{base}.processor.{leaf}_lora.up.weight"] = balanced(l)
-        write(t, a.out, {**FORMAT, "modelspec.title": f"pan {a.way}", "modelspec.license": "CC0-1.0"})
+        for way, sign in (("left", 1.0), ("right", -1.0)):
+            t = {}
+            for p, l in ls.items():
+                l.sign = sign
+                t[names[p] + ".down.weight"], t[names[p] + ".up.weight"] = balanced(l)
+            write(t, f"{a.out}-{way}.safetensors", {**FORMAT, "modelspec.title": f"pan {way}", "modelspec.license": "CC0-1.0"})
 
     a.save = save
-    learn(a, layers, batch_of, lambda x, t, h: net(x, t, encoder_hidden_states=h, return_dict=False)[0])
+    learn(a, layers, batch_of, lambda x, t, h: net(x, t, encoder_hidden_states=h, return_dict=False)[0], (1.0, -1.0))
 
 
 def main():
@@ -252,16 +274,17 @@ def main():
     sub = ap.add_subparsers(dest="what", required=True)
     d = sub.add_parser("data")
     d.add_argument("--kind", choices=["ink", "pan"], required=True)
-    d.add_argument("--n", type=int, default=384)
+    d.add_argument("--n", type=int, default=384, help="clips drawn")
     s, p = sub.add_parser("style"), sub.add_parser("pan")
-    p.add_argument("--way", choices=["left", "right"], required=True)
-    for q, rank, steps, batch, lr, high in ((s, 2, 300, 16, 4e-3, 0.5), (p, 4, 400, 2, 4e-3, 0.75)):
+    p.add_argument("--common", type=int, default=1, help="rows of C among the rank")
+    p.add_argument("--resume", help="a pan-left file to go on from")
+    for q, rank, steps, batch, lr, low in ((s, 4, 700, 16, 0.01, 0), (p, 4, 700, 1, 0.012, 400)):
         q.add_argument("--lat", required=True)
         q.add_argument("--rank", type=int, default=rank)
         q.add_argument("--steps", type=int, default=steps)
         q.add_argument("--batch", type=int, default=batch)
         q.add_argument("--lr", type=float, default=lr)
-        q.add_argument("--high", type=float, default=high, help="share of steps in the noisy half")
+        q.add_argument("--low", type=float, default=low, help="the least noisy timestep that is trained")
     for q, seed in ((d, 50000), (s, 21), (p, 22)):
         q.add_argument("--model", default="..")
         q.add_argument("--out", required=True)
