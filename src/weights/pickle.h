@@ -14,12 +14,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VKA_PICKLE_MAX_BYTES (64u << 20) /* of the pickle, and so of all its strings */
+#define VKA_PICKLE_MAX_BYTES (32u << 20) /* of the pickle, and so of all its strings */
 #define VKA_PICKLE_MAX_STEPS 10000000u
 #define VKA_PICKLE_MAX_STACK 100000u
 #define VKA_PICKLE_MAX_MEMO  1000000u
-#define VKA_PICKLE_MAX_NODES 1500000u
-#define VKA_PICKLE_MAX_CELLS 3000000u
+#define VKA_PICKLE_MAX_NODES 1048576u
+#define VKA_PICKLE_MAX_CELLS 2097152u
 
 enum vka_pickle_kind {
     VKA_PICKLE_NONE,

@@ -256,9 +256,9 @@ static void hostile(void)
     begin(), text("d"), raw("](", 2), many("N", 90000), op('e'), many("(N0N1", 1), end(), archive();
     says("opcode 0x31");
     begin(), text("d"), op(']'), many("K\1a", 2000000), end(), archive();
-    says("more than 1500000 values");
+    says("more than 1048576 values");
     begin(), text("d"), op(']'), many("Na", 4000000), end(), archive();
-    says("more than 3000000 values in lists");
+    says("more than 2097152 values in lists");
     begin(), many("N0", 4000000), end(), archive();
     says("");
     begin(), text("l"), raw("}", 1), laughs();
