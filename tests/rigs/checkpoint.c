@@ -1,7 +1,8 @@
 /* checkpoint.c - files with the names and shapes of Stable Diffusion 1.5 and AnimateDiff v2 in a folder: sd15.safetensors,
- * motion.safetensors, and embeds.safetensors in place of a tokenizer.  Their numbers are holes that read as zero, so that 4 GB
+ * motion.safetensors, lora.safetensors (rank 128, for every matrix of the UNet's transformers, in kohya's names), and
+ * embeds.safetensors in place of a tokenizer.  Their numbers are holes that read as zero, so that 4 GB
  * take a few hundred kilobytes on disk: enough for plans and graphs.  With --numbers all but the text encoder's are random
- * numbers that keep activations near 1, so that the networks run: 2.9 GB, and always the same.
+ * numbers that keep activations near 1, so that the networks run: 3 GB, and always the same.
  *
  *     checkpoint [--numbers] FOLDER */
 #include "../unit/weights_build.h"
@@ -12,7 +13,7 @@
 
 #include <math.h>
 
-enum { CHOICES = 4096, AT_ONCE = 1 << 16 };
+enum { CHOICES = 4096, AT_ONCE = 1 << 16, RANK = 128 };
 
 static const unsigned vae_channels[] = {128, 256, 512, 512};
 
@@ -71,6 +72,34 @@ static bool fill(const char *name, const char *without)
     return good;
 }
 
+/* A LoRA for the matrices of the model's transformers. */
+static bool build_lora(build *b, const char *model)
+{
+    vka_safetensors st = {0};
+    vka_error err = {0};
+    if (vka_safetensors_open(&st, in_folder(model), &err) != VKA_OK) {
+        fprintf(stderr, "checkpoint: %s\n", err.what);
+        return false;
+    }
+    for (size_t i = 0; i < st.count; i++) {
+        static const char part[] = "model.diffusion_model.", end[] = ".weight";
+        const vka_weight *w = &st.tensors[i];
+        char layer[200], name[300];
+        size_t n = strlen(w->name);
+        if (strncmp(w->name, part, sizeof part - 1) != 0 || !strstr(w->name, "transformer_blocks") || w->rank != 2 || n >= sizeof layer)
+            continue;
+        snprintf(layer, sizeof layer, "%.*s", (int)(n - (sizeof part - 1) - (sizeof end - 1)), w->name + sizeof part - 1);
+        for (char *c = layer; *c; c++)
+            *c = *c == '.' ? '_' : *c;
+        snprintf(name, sizeof name, "lora_unet_%s.lora_down.weight", layer);
+        build_add(b, name, 2, RANK, (unsigned)w->dims[1]);
+        snprintf(name, sizeof name, "lora_unet_%s.lora_up.weight", layer);
+        build_add(b, name, 2, (unsigned)w->dims[0], RANK);
+    }
+    vka_safetensors_close(&st);
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     static const ldm_shape sd15 = {.levels = 4,
@@ -89,7 +118,7 @@ int main(int argc, char **argv)
     }
     snprintf(folder, sizeof folder, "%s", argv[argc - 1]);
     (void)make_folder, (void)remove_folder; /* the folder is the caller's */
-    build model = {0}, motion = {0}, embeds = {0};
+    build model = {0}, motion = {0}, embeds = {0}, lora = {0};
     build_ldm_unet(&model, &sd15);
     build_ldm_vae(&model, "first_stage_model.", vae_channels, 4, 2);
     build_text_model(&model, "cond_stage_model.transformer.text_model.", 12, 768, 49408);
@@ -99,8 +128,11 @@ int main(int argc, char **argv)
     build_add(&embeds, "cond", 3, 1, 77, 768);
     build_add(&embeds, "uncond", 3, 1, 77, 768);
     build_write(&embeds, "embeds.safetensors");
+    if (!build_lora(&lora, "sd15.safetensors"))
+        return 1;
+    build_write(&lora, "lora.safetensors");
     return !numbers || (fill("sd15.safetensors", "cond_stage_model.") && fill("motion.safetensors", "/") &&
-                        fill("embeds.safetensors", "/"))
+                        fill("lora.safetensors", "/") && fill("embeds.safetensors", "/"))
                ? 0
                : 1;
 }
