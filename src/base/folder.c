@@ -157,9 +157,17 @@ static int by_name(const void *a, const void *b)
 
 char **vka_folder_names(const char *path, size_t *count)
 {
+    bool whole;
+    return vka_folder_list(path, count, &whole);
+}
+
+char **vka_folder_list(const char *path, size_t *count, bool *whole)
+{
     char **names = NULL;
     size_t capacity = 0;
+    errno = 0;
     DIR *dir = opendir(path);
+    *whole = dir || errno != ENOMEM;
     *count = 0;
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         if (entry->d_name[0] == '.')
@@ -168,6 +176,7 @@ char **vka_folder_names(const char *path, size_t *count)
         char **more = name ? vka_grow(names, &capacity, *count + 1, sizeof *more) : NULL;
         if (!more) {
             free(name);
+            *whole = false;
             break;
         }
         names = more;

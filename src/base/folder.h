@@ -39,6 +39,8 @@ vka_status vka_folder_make(const char *path, bool *fresh, vka_error *err);
 /* The names in a folder but those that begin with a dot, sorted, in fresh memory: free each and the array.  A folder
  * that cannot be read has none. */
 char **vka_folder_names(const char *path, size_t *count);
+/* The same; *whole is false where memory was too short for all of them. */
+char **vka_folder_list(const char *path, size_t *count, bool *whole);
 /* Seconds since something was made in or removed from a folder; -1 where there is no folder (a link to one is none). */
 int64_t vka_folder_age(const char *path);
 /* Removes the files in a folder and then the folder; folders inside it stay, and so does it then. */

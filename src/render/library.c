@@ -132,28 +132,30 @@ static void add_entry(struct scan *s, char *path, size_t at, enum vka_library_ki
     lib->folders[folder].models++;
 }
 
-static bool has(const char *dir, const char *name)
+static bool has(struct scan *s, const char *dir, const char *name)
 {
     char *path = vka_path_join(dir, name);
     bool there = path && vka_path_exists(path);
+    s->failed = s->failed || !path;
     free(path);
     return there;
 }
 
 /* A diffusers pipeline, or one part of one with its config. */
-static bool is_model_folder(const char *dir)
+static bool is_model_folder(struct scan *s, const char *dir)
 {
-    if (has(dir, "model_index.json") || has(dir, "vkanim.json"))
+    if (has(s, dir, "model_index.json") || has(s, dir, "vkanim.json"))
         return true;
-    return has(dir, "config.json") && (has(dir, "diffusion_pytorch_model.safetensors") ||
-                                       has(dir, "diffusion_pytorch_model.fp16.safetensors") ||
-                                       has(dir, "diffusion_pytorch_model.bin"));
+    return has(s, dir, "config.json") && (has(s, dir, "diffusion_pytorch_model.safetensors") ||
+                                       has(s, dir, "diffusion_pytorch_model.fp16.safetensors") ||
+                                       has(s, dir, "diffusion_pytorch_model.bin"));
 }
 
 /* Whether a folder is met for the first time, whatever links lead to it. */
 static bool is_new(struct scan *s, const char *dir)
 {
     char id[96], *real = vka_file_identity(dir, id);
+    s->failed = s->failed || (!real && vka_path_is_dir(dir)); /* what can be asked about has a real path */
     if (!real)
         return false;
     for (size_t i = 0; i < s->seen_count; i++)
@@ -161,9 +163,11 @@ static bool is_new(struct scan *s, const char *dir)
             free(real);
             return false;
         }
-    char **seen = s->seen_count < MOST_FOLDERS ? vka_grow(s->seen, &s->seen_capacity, s->seen_count + 1, sizeof *seen) : NULL;
+    bool room = s->seen_count < MOST_FOLDERS;
+    char **seen = room ? vka_grow(s->seen, &s->seen_capacity, s->seen_count + 1, sizeof *seen) : NULL;
     if (!seen) {
-        s->lib->cut = true;
+        s->lib->cut = s->lib->cut || !room;
+        s->failed = s->failed || room;
         free(real);
         return false;
     }
@@ -182,16 +186,18 @@ enum depth {
 static void walk(struct scan *s, const char *dir, size_t root, enum vka_library_kind kind, enum depth how, int depth)
 {
     size_t count;
+    bool whole;
     if (s->failed || s->lib->cut || !is_new(s, dir))
         return;
-    char **names = vka_folder_names(dir, &count);
+    char **names = vka_folder_list(dir, &count, &whole);
+    s->failed = s->failed || !whole;
     for (size_t i = 0; i < count; i++) {
         char *path = s->failed || s->lib->cut ? NULL : vka_path_join(dir, names[i]);
         s->failed = s->failed || (!path && !s->lib->cut);
         if (path && vka_path_is_dir(path)) {
             bool skip;
             enum vka_library_kind own = vka_library_folder_kind(names[i], &skip);
-            if (how != SHALLOW && is_model_folder(path)) {
+            if (how != SHALLOW && is_model_folder(s, path)) {
                 add_entry(s, path, root, own != VKA_LIBRARY_ANY ? own : kind, true);
                 path = NULL;
             } else if (how == SHALLOW || depth >= MOST_DEPTH || (how == NAMED && own == VKA_LIBRARY_ANY) ||
@@ -246,10 +252,10 @@ static const struct {
     {"custom_nodes/comfyui-animatediff-evolved/motion_lora", VKA_LIBRARY_MOTION_LORA, true, false},
 };
 
-static const char *layout_of(const char *dir)
+static const char *layout_of(struct scan *s, const char *dir)
 {
     for (size_t i = 0; i < sizeof tree / sizeof *tree; i++)
-        if ((tree[i].comfy || tree[i].other) && has(dir, tree[i].path))
+        if ((tree[i].comfy || tree[i].other) && has(s, dir, tree[i].path))
             return tree[i].comfy ? "comfyui" : "a1111";
     return "flat";
 }
@@ -287,16 +293,18 @@ static void read_folder(struct scan *s, const char *dir)
     char *yaml = vka_path_join(dir, "extra_model_paths.yaml"), *text = NULL;
     size_t size;
     vka_error e = {0};
+    s->failed = s->failed || !yaml;
     if (yaml && vka_path_exists(yaml) && vka_read_file(yaml, MOST_YAML, &text, &size, &e) == VKA_OK) {
         vka_status st = vka_model_paths_read(&paths, text, size, dir, getenv("HOME"), &e);
         s->failed = s->failed || st == VKA_E_MEMORY;
     }
+    s->failed = s->failed || e.status == VKA_E_MEMORY;
     if (e.status == VKA_E_INPUT && !s->lib->note[0])
         snprintf(s->lib->note, sizeof s->lib->note, "%.120s: %.60s%s%.60s", yaml, e.what, e.why[0] ? ": " : "", e.why);
     free(text);
     free(yaml);
     read_yaml_folders(s, &paths, true);
-    const char *layout = layout_of(dir);
+    const char *layout = layout_of(s, dir);
     if (add_folder(s, dir, layout)) {
         if (strcmp(layout, "flat") == 0)
             walk(s, dir, strlen(dir) + 1, VKA_LIBRARY_ANY, WHOLE, 0);
