@@ -5,6 +5,8 @@
 #include "ops/pack.h"
 
 #include "base/half.h"
+#include "base/machine.h"
+#include "base/thread.h"
 #include "ops/ops.h"
 
 #include <stdlib.h>
@@ -144,38 +146,92 @@ static void scatter_groups(void *dst, bool f16, const float *src, const uint64_t
     }
 }
 
+/* Rows first .. end - 1 of a source of a matrix: what one thread packs.  Threads write different columns. */
+struct share {
+    const struct vka_tensor_info *info;
+    const struct vka_pack_matrix *m;
+    void *dst;
+    const uint64_t *down; /* of the source's ks */
+    float *chunk;         /* [most][k] */
+    uint64_t at[TILE_ROWS];
+    uint32_t source, column, k, first, end, most;
+};
+
+static void pack_rows(void *arg)
+{
+    struct share *p = arg;
+    const struct vka_weight_recipe *recipe = p->info->recipe;
+    bool f16 = p->info->dtype == VKA_F16;
+    for (uint32_t r = p->first; r < p->end; r += p->most) {
+        uint32_t rows = vka_min_u32(p->most, p->end - r);
+        recipe->from->to_f32(recipe->from->user, &recipe->source[p->source], (uint64_t)r * p->k, (uint64_t)rows * p->k, p->chunk);
+        for (uint32_t j = 0; j < rows; j++)
+            p->at[j] = place(p->m, column(p->m, p->column, r + j));
+        if (p->m->group == 1)
+            scatter_runs(p->dst, f16, p->chunk, p->at, p->down, rows, p->k);
+        else
+            scatter_groups(p->dst, f16, p->chunk, p->at, p->down, rows, p->k, p->m->taps);
+    }
+}
+
+enum { MOST_THREADS = 8, WORTH_A_THREAD = 1 << 18 /* elements */ };
+
+/* Threads for a source of `rows` rows of `k`: numbers that are made of others' (recipe.source.changes) want one. */
+static uint32_t threads_for(const struct vka_weight_data *w, uint32_t rows, uint32_t k, uint32_t most)
+{
+    uint64_t n = (uint64_t)rows * k / WORTH_A_THREAD;
+    n = n < vka_div_up(rows, most) ? n : vka_div_up(rows, most);
+    n = n < vka_machine_cores() ? n : vka_machine_cores();
+    return w->changes || n < 1 ? 1 : n < MOST_THREADS ? (uint32_t)n : MOST_THREADS;
+}
+
+/* One source, its rows cut in even shares of whole tiles. */
+static void pack_source(const struct share *all, uint32_t threads, float *chunks)
+{
+    struct share shares[MOST_THREADS];
+    vka_thread *workers[MOST_THREADS] = {NULL};
+    uint32_t tiles = vka_div_up(all->end, all->most), next = 0;
+    for (uint32_t t = 0; t < threads; t++) {
+        shares[t] = *all;
+        shares[t].first = next * all->most;
+        next += (tiles - next) / (threads - t);
+        shares[t].end = vka_min_u32(next * all->most, all->end);
+        shares[t].chunk = chunks + (size_t)t * all->most * all->k;
+        workers[t] = t + 1 < threads ? vka_thread_start(pack_rows, &shares[t]) : NULL;
+        if (!workers[t]) /* the last share, or no thread to be had */
+            pack_rows(&shares[t]);
+    }
+    for (uint32_t t = 0; t < threads; t++)
+        vka_thread_join(&workers[t]);
+}
+
 static vka_status pack_matrix(const struct vka_tensor_info *info, void *dst, vka_error *err)
 {
     const struct vka_weight_recipe *recipe = info->recipe;
     struct vka_pack_matrix m;
     memcpy(&m, recipe->p, sizeof m);
     memset(dst, 0, vka_tensor_bytes(info));
-    uint32_t longest = vka_max_u32(row_length(&m, 0), row_length(&m, 1));
+    uint32_t longest = vka_max_u32(row_length(&m, 0), row_length(&m, 1)), threads = 1;
     /* as many rows as a tile has, so that their runs of columns do not straddle panels */
     uint32_t most = vka_max_u32(1, vka_min_u32(vka_min_u32(m.panel, TILE_ROWS), CHUNK_FLOATS / longest));
-    float *chunk = malloc((size_t)most * longest * sizeof *chunk);
-    uint64_t *down = malloc((size_t)longest * sizeof *down), *at = malloc(most * sizeof *at);
+    for (uint32_t i = 0; i < recipe->sources; i++)
+        threads = vka_max_u32(threads, threads_for(&recipe->source[i], rows_of(recipe, &m, i), row_length(&m, i), most));
+    float *chunks = malloc((size_t)threads * most * longest * sizeof *chunks);
+    uint64_t *down = malloc((size_t)longest * sizeof *down);
     vka_status s = VKA_OK;
-    if (!chunk || !down || !at)
+    if (!chunks || !down)
         s = vka_fail(err, VKA_E_MEMORY, "out of host memory packing '%s'", info->name);
     for (uint32_t i = 0; s == VKA_OK && i < recipe->sources; i++) {
-        uint32_t k = row_length(&m, i), all = rows_of(recipe, &m, i), first = first_column(recipe, &m, i);
-        for (uint32_t j = 0; j < k; j++)
+        struct share all = {.info = info, .m = &m, .dst = dst, .down = down, .source = i, .most = most};
+        all.k = row_length(&m, i);
+        all.end = rows_of(recipe, &m, i);
+        all.column = first_column(recipe, &m, i);
+        for (uint32_t j = 0; j < all.k; j++)
             down[j] = below(&m, packed_row(&m, i, j));
-        for (uint32_t r = 0; r < all; r += most) {
-            uint32_t rows = vka_min_u32(most, all - r);
-            recipe->from->to_f32(recipe->from->user, &recipe->source[i], (uint64_t)r * k, (uint64_t)rows * k, chunk);
-            for (uint32_t j = 0; j < rows; j++)
-                at[j] = place(&m, column(&m, first, r + j));
-            if (m.group == 1)
-                scatter_runs(dst, info->dtype == VKA_F16, chunk, at, down, rows, k);
-            else
-                scatter_groups(dst, info->dtype == VKA_F16, chunk, at, down, rows, k, m.taps);
-        }
+        pack_source(&all, threads_for(&recipe->source[i], all.end, all.k, most), chunks);
     }
-    free(chunk);
+    free(chunks);
     free(down);
-    free(at);
     return s;
 }
 
