@@ -65,8 +65,10 @@ static void warn(const struct vka_setup *s, const struct vka_setup_lora *l)
                  l->fit.unknown, f->tensors, l->fit.names);
     if (vka_lora_is_motion(l->file) && !l->motion && !l->prompted)
         vka_logf(s->log, VKA_LOG_WARN, "'%s' changes motion: --motion-lora is its option", l->path);
-    if (vka_lora_is_motion(l->file) && m && (m->variant == VKA_MOTION_V1 || m->variant == VKA_MOTION_V3 || m->variant == VKA_MOTION_PIA))
-        vka_logf(s->log, VKA_LOG_WARN, "'%s' was made for a v2 motion module: it does little or nothing to the %s module '%s'", l->path,
+    if (vka_lora_is_motion(l->file) && m &&
+        (m->variant == VKA_MOTION_V1 || m->variant == VKA_MOTION_V3 || m->variant == VKA_MOTION_PIA))
+        vka_logf(s->log, VKA_LOG_WARN,
+                 "'%s' was made for a v2 motion module: it does little or nothing to the %s module '%s'", l->path,
                  vka_motion_variant_name(m->variant), s->motion_path ? s->motion_path : "");
 }
 
@@ -99,9 +101,11 @@ static char *find(const struct vka_setup_lora *l, vka_error *err)
 }
 
 /* Opens the LoRA and mixes it in; takes over `name`. */
-static vka_status add(struct vka_setup *s, char *name, double weight, double text_weight, bool motion, bool prompted, vka_error *err)
+static vka_status add(struct vka_setup *s, char *name, double weight, double text_weight, bool motion, bool prompted,
+                      vka_error *err)
 {
-    struct vka_setup_lora l = {.name = name, .weight = weight, .text_weight = text_weight, .motion = motion, .prompted = prompted};
+    struct vka_setup_lora l = {
+        .name = name, .weight = weight, .text_weight = text_weight, .motion = motion, .prompted = prompted};
     struct vka_setup_lora *all = vka_grow(s->loras, &s->lora_capacity, s->lora_count + 1, sizeof *all);
     struct vka_lora_tables tables = {.unet = s->unet ? vka_model_weights(s->model, VKA_PART_UNET, NULL) : NULL,
                                      .motion = s->motion ? vka_motion_weights(s->motion) : NULL,
@@ -188,7 +192,8 @@ json_t *vka_setup_loras_json(const struct vka_setup *s, bool motion, bool paths)
         vka_format_real(one, sizeof one, l->weight, 'g', 15);
         vka_format_real(two, sizeof two, l->text_weight, 'g', 15);
         char *full = paths ? vka_path_absolute(l->path) : vka_strdup(vka_path_base(l->path));
-        bool same = l->weight == l->text_weight && full && !strchr(full, ':'); /* a colon's number must not be taken for one */
+        bool same =
+            l->weight == l->text_weight && full && !strchr(full, ':'); /* a colon's number must not be taken for one */
         char *text = !full ? NULL : same ? vka_asprintf("%s:%s", full, one) : vka_asprintf("%s:%s:%s", full, one, two);
         vka_report_add(&whole, list, text ? vka_report_path(text) : NULL);
         free(full);

@@ -44,15 +44,25 @@ static vka_status damaged(const vka_lora *l, const char *module, const char *wha
 }
 
 /* A tensor's first dimension, and the product of the others; 1 where it has none. */
-static uint64_t rows(const vka_weight *w) { return w->rank ? w->dims[0] : 1; }
-static uint64_t rest(const vka_weight *w) { return rows(w) ? vka_weight_count(w) / rows(w) : 0; }
-static uint64_t second(const vka_weight *w) { return w->rank > 1 ? w->dims[1] : 1; }
+static uint64_t rows(const vka_weight *w)
+{
+    return w->rank ? w->dims[0] : 1;
+}
+static uint64_t rest(const vka_weight *w)
+{
+    return rows(w) ? vka_weight_count(w) / rows(w) : 0;
+}
+static uint64_t second(const vka_weight *w)
+{
+    return w->rank > 1 ? w->dims[1] : 1;
+}
 
 /* The family, from what is there; false with a sentence when a half is missing. */
 static vka_status judge(const vka_lora *l, struct vka_lora_module *m, vka_error *err)
 {
     const vka_weight *const *t = m->t;
-    bool hada = t[VKA_LORA_HADA], kron = t[VKA_LORA_KRON], glora = t[VKA_LORA_A1] || t[VKA_LORA_A2] || t[VKA_LORA_B1] || t[VKA_LORA_B2];
+    bool hada = t[VKA_LORA_HADA], kron = t[VKA_LORA_KRON],
+         glora = t[VKA_LORA_A1] || t[VKA_LORA_A2] || t[VKA_LORA_B1] || t[VKA_LORA_B2];
     bool lora = t[VKA_LORA_DOWN] || t[VKA_LORA_UP], add = t[VKA_LORA_DIFF] || t[VKA_LORA_DIFF_B], factor = t[VKA_LORA_FACTOR];
     if (hada + kron + glora + lora + (add && !lora) + factor > 1)
         return damaged(l, m->name, "mixes several LoRA families", err);
@@ -73,7 +83,8 @@ static vka_status judge(const vka_lora *l, struct vka_lora_module *m, vka_error 
     }
     if (kron) {
         m->kind = VKA_LORA_KIND_LOKR;
-        bool one = t[VKA_LORA_W1] || (t[VKA_LORA_W1A] && t[VKA_LORA_W1B]), two = t[VKA_LORA_W2] || (t[VKA_LORA_W2A] && t[VKA_LORA_W2B]);
+        bool one = t[VKA_LORA_W1] || (t[VKA_LORA_W1A] && t[VKA_LORA_W1B]),
+             two = t[VKA_LORA_W2] || (t[VKA_LORA_W2A] && t[VKA_LORA_W2B]);
         return one && two ? VKA_OK : damaged(l, m->name, "lacks one of LoKr's two factors", err);
     }
     if (glora) {
@@ -219,16 +230,17 @@ static vka_status check_ranks(const vka_lora *l, const struct vka_lora_module *m
     static const struct {
         enum vka_lora_kind kind;
         enum vka_lora_role left, right;
-    } pairs[] = {{VKA_LORA_KIND_LORA, VKA_LORA_UP, VKA_LORA_DOWN},  {VKA_LORA_KIND_LOHA, VKA_LORA_W1A, VKA_LORA_W1B},
-                 {VKA_LORA_KIND_LOHA, VKA_LORA_W2A, VKA_LORA_W2B},  {VKA_LORA_KIND_LOKR, VKA_LORA_W1A, VKA_LORA_W1B},
-                 {VKA_LORA_KIND_LOKR, VKA_LORA_W2A, VKA_LORA_W2B},  {VKA_LORA_KIND_GLORA, VKA_LORA_A1, VKA_LORA_A2},
+    } pairs[] = {{VKA_LORA_KIND_LORA, VKA_LORA_UP, VKA_LORA_DOWN}, {VKA_LORA_KIND_LOHA, VKA_LORA_W1A, VKA_LORA_W1B},
+                 {VKA_LORA_KIND_LOHA, VKA_LORA_W2A, VKA_LORA_W2B}, {VKA_LORA_KIND_LOKR, VKA_LORA_W1A, VKA_LORA_W1B},
+                 {VKA_LORA_KIND_LOKR, VKA_LORA_W2A, VKA_LORA_W2B}, {VKA_LORA_KIND_GLORA, VKA_LORA_A1, VKA_LORA_A2},
                  {VKA_LORA_KIND_GLORA, VKA_LORA_B1, VKA_LORA_B2}};
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         const vka_weight *a = m->t[pairs[i].left], *b = m->t[pairs[i].right];
         if (m->kind != pairs[i].kind || !a || !b)
             continue;
         bool middle = m->t[VKA_LORA_MID] || (m->t[VKA_LORA_T2] && pairs[i].right != VKA_LORA_W1B) ||
-                      (m->t[VKA_LORA_T1] && m->kind == VKA_LORA_KIND_LOHA) || (m->t[VKA_LORA_BM] && pairs[i].left == VKA_LORA_B1);
+                      (m->t[VKA_LORA_T1] && m->kind == VKA_LORA_KIND_LOHA) ||
+                      (m->t[VKA_LORA_BM] && pairs[i].left == VKA_LORA_B1);
         if (middle) /* whose shape is checked with the layer's */
             continue;
         if (second(a) != rows(b) || rest(a) != rows(b)) {
@@ -323,7 +335,8 @@ static const char *algorithm_of(const struct vka_lora_module *m)
     static const char *const names[VKA_LORA_KINDS] = {"lora", "loha", "lokr", "glora", "full", "ia3"};
     if (m->t[VKA_LORA_DORA] || m->t[VKA_LORA_MAGNITUDE])
         return "dora";
-    if (m->kind == VKA_LORA_KIND_LORA && (m->t[VKA_LORA_MID] || (m->t[VKA_LORA_DOWN]->rank == 4 && m->t[VKA_LORA_DOWN]->dims[2] > 1)))
+    if (m->kind == VKA_LORA_KIND_LORA &&
+        (m->t[VKA_LORA_MID] || (m->t[VKA_LORA_DOWN]->rank == 4 && m->t[VKA_LORA_DOWN]->dims[2] > 1)))
         return "locon";
     return m->norm ? "norm" : names[m->kind];
 }
@@ -381,12 +394,15 @@ static void describe(vka_lora *l)
 
 static vka_status not_a_lora(const vka_lora *l, vka_error *err)
 {
-    static const char *const hints[VKA_FILE_KINDS] = {[VKA_FILE_CHECKPOINT] = "--model", [VKA_FILE_MOTION] = "--motion",
-                                                      [VKA_FILE_VAE] = "--vae", [VKA_FILE_EMBEDDING] = "--embedding"};
+    static const char *const hints[VKA_FILE_KINDS] = {[VKA_FILE_CHECKPOINT] = "--model",
+                                                      [VKA_FILE_MOTION] = "--motion",
+                                                      [VKA_FILE_VAE] = "--vae",
+                                                      [VKA_FILE_EMBEDDING] = "--embedding"};
     vka_classification c;
     for (size_t i = 0; i < l->st->count; i++)
         if (strstr(l->st->tensors[i].name, ".oft_"))
-            return vka_fail(err, VKA_E_INPUT, "'%s' is an orthogonal adapter (OFT or BOFT), which cannot be applied", l->path);
+            return vka_fail(err, VKA_E_INPUT, "'%s' is an orthogonal adapter (OFT or BOFT), which cannot be applied",
+                            l->path);
     vka_classify(&c, l->st);
     if (c.kind != VKA_FILE_UNKNOWN && c.kind != VKA_FILE_LORA && c.kind != VKA_FILE_MOTION_LORA) {
         vka_fail(err, VKA_E_INPUT, "'%s' is %s, not a LoRA", l->path, vka_file_kind_phrase(c.kind));
@@ -523,6 +539,15 @@ void vka_lora_close(vka_lora *l)
     free(l);
 }
 
-const char *vka_lora_file(const vka_lora *l) { return l->path; }
-const vka_lora_info *vka_lora_describe(const vka_lora *l) { return &l->info; }
-bool vka_lora_is_motion(const vka_lora *l) { return l->info.motion * 2 > l->info.modules; }
+const char *vka_lora_file(const vka_lora *l)
+{
+    return l->path;
+}
+const vka_lora_info *vka_lora_describe(const vka_lora *l)
+{
+    return &l->info;
+}
+bool vka_lora_is_motion(const vka_lora *l)
+{
+    return l->info.motion * 2 > l->info.modules;
+}

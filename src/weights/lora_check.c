@@ -20,9 +20,18 @@ static struct shape shape_of(const vka_weight *base)
     return s;
 }
 
-static uint64_t first(const vka_weight *w) { return w->rank ? w->dims[0] : 1; }
-static uint64_t second(const vka_weight *w) { return w->rank > 1 ? w->dims[1] : 1; }
-static uint64_t rest(const vka_weight *w) { return first(w) ? vka_weight_count(w) / first(w) : 0; }
+static uint64_t first(const vka_weight *w)
+{
+    return w->rank ? w->dims[0] : 1;
+}
+static uint64_t second(const vka_weight *w)
+{
+    return w->rank > 1 ? w->dims[1] : 1;
+}
+static uint64_t rest(const vka_weight *w)
+{
+    return first(w) ? vka_weight_count(w) / first(w) : 0;
+}
 
 static bool is(const vka_weight *w, uint64_t rows, uint64_t columns)
 {
@@ -93,7 +102,8 @@ static bool weight_fits(const struct vka_lora_module *m, struct shape s)
 
 vka_status vka_lora_check(const vka_lora *l, const struct vka_lora_module *m, const vka_weight *base, vka_error *err)
 {
-    static const enum vka_lora_role telling[] = {VKA_LORA_DOWN, VKA_LORA_W1B, VKA_LORA_W1, VKA_LORA_B2, VKA_LORA_DIFF, VKA_LORA_FACTOR};
+    static const enum vka_lora_role telling[] = {VKA_LORA_DOWN, VKA_LORA_W1B,  VKA_LORA_W1,
+                                                 VKA_LORA_B2,   VKA_LORA_DIFF, VKA_LORA_FACTOR};
     struct shape s = shape_of(base);
     const vka_weight *dora = m->t[VKA_LORA_DORA], *size = m->t[VKA_LORA_MAGNITUDE];
     bool fits = weight_fits(m, s) && (!dora || vka_weight_count(dora) == s.rows || vka_weight_count(dora) == s.in) &&
@@ -101,19 +111,24 @@ vka_status vka_lora_check(const vka_lora *l, const struct vka_lora_module *m, co
     if (fits)
         return VKA_OK;
     const vka_weight *up = m->t[VKA_LORA_UP], *down = m->t[VKA_LORA_DOWN];
-    if (m->kind == VKA_LORA_KIND_LORA && !m->t[VKA_LORA_MID] && is(up, first(up), s.in * s.taps) && is(down, s.rows, first(up)))
-        return vka_fail(err, VKA_E_INPUT, "'%.200s' is damaged: '%.160s' has its up and its down swapped", vka_lora_file(l), m->name);
+    if (m->kind == VKA_LORA_KIND_LORA && !m->t[VKA_LORA_MID] && is(up, first(up), s.in * s.taps) &&
+        is(down, s.rows, first(up)))
+        return vka_fail(err, VKA_E_INPUT, "'%.200s' is damaged: '%.160s' has its up and its down swapped", vka_lora_file(l),
+                        m->name);
     char there[96], here[96] = "";
     vka_weight_shape_text(base, there, sizeof there);
     for (size_t i = 0; !here[0] && i < sizeof telling / sizeof *telling; i++)
         if (m->t[telling[i]])
             vka_weight_shape_text(m->t[telling[i]], here, sizeof here);
-    vka_fail(err, VKA_E_INPUT, "the LoRA '%.200s' does not fit the model: '%.160s' is for a layer of another shape", vka_lora_file(l),
-             m->name);
+    vka_fail(err, VKA_E_INPUT, "the LoRA '%.200s' does not fit the model: '%.160s' is for a layer of another shape",
+             vka_lora_file(l), m->name);
     uint64_t width = l->info.text_width;
     if (width >= 1024)
-        vka_error_why(err, "the layer is %s and the LoRA has %s; it was made for a model whose text is %llu wide, as %s's", there, here,
-                      (unsigned long long)width, width == 2048 ? "SDXL" : width == 1024 ? "Stable Diffusion 2" : "no known model");
+        vka_error_why(err, "the layer is %s and the LoRA has %s; it was made for a model whose text is %llu wide, as %s's",
+                      there, here, (unsigned long long)width,
+                      width == 2048   ? "SDXL"
+                      : width == 1024 ? "Stable Diffusion 2"
+                                      : "no known model");
     else
         vka_error_why(err, "the layer is %s and the LoRA has %s", there, here);
     return VKA_E_INPUT;

@@ -50,7 +50,7 @@ struct vka_lora_mix {
     struct target *targets;
     struct {
         double weight, text;
-    } *files;
+    } * files;
     size_t count, capacity;
     /* the room: `block` arrays of BLOCK rows, and what the current target's terms need */
     float *room;
@@ -91,9 +91,18 @@ static double weight_of(const struct target *t, const struct term *term)
 
 /* ---- sizes ---- */
 
-static size_t count(const vka_weight *w) { return w ? (size_t)vka_weight_count(w) : 0; }
-static size_t first(const vka_weight *w) { return w->rank ? (size_t)w->dims[0] : 1; }
-static size_t rest(const vka_weight *w) { return count(w) / first(w); }
+static size_t count(const vka_weight *w)
+{
+    return w ? (size_t)vka_weight_count(w) : 0;
+}
+static size_t first(const vka_weight *w)
+{
+    return w->rank ? (size_t)w->dims[0] : 1;
+}
+static size_t rest(const vka_weight *w)
+{
+    return count(w) / first(w);
+}
 
 static size_t take(size_t *at, size_t n)
 {
@@ -112,8 +121,7 @@ static void lay_out(const struct target *t, struct term *term, float *store, siz
         bool turned;
     } pair[2] = {{NULL, NULL, NULL, false}, {NULL, NULL, NULL, false}};
     size_t n;
-#define PLACE(pointer, floats)                                                                                         \
-    (n = take(at, floats), (pointer) = store ? store + n : NULL)
+#define PLACE(pointer, floats) (n = take(at, floats), (pointer) = store ? store + n : NULL)
     if (t->bias)
         return;
     if (m->kind == VKA_LORA_KIND_LORA)
@@ -146,7 +154,8 @@ static void lay_out(const struct target *t, struct term *term, float *store, siz
         PLACE(term->factors, count(w[VKA_LORA_FACTOR]));
     const vka_weight *dora = w[VKA_LORA_MAGNITUDE] ? w[VKA_LORA_MAGNITUDE] : w[VKA_LORA_DORA];
     if (dora) { /* of a square layer [1, in] tells the columns */
-        bool columns = !w[VKA_LORA_MAGNITUDE] && (count(dora) != t->rows || (dora->rank > 1 && dora->dims[0] == 1 && t->rows > 1));
+        bool columns =
+            !w[VKA_LORA_MAGNITUDE] && (count(dora) != t->rows || (dora->rank > 1 && dora->dims[0] == 1 && t->rows > 1));
         if (columns)
             PLACE(term->columns, t->in);
         else
@@ -174,7 +183,10 @@ static size_t rank_of(const struct term *term)
     return r;
 }
 
-static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
 
 /* Room for every target as it is now. */
 static vka_status take_room(vka_lora_mix *m, vka_error *err)
@@ -191,7 +203,8 @@ static vka_status take_room(vka_lora_mix *m, vka_error *err)
     }
     size_t at = 0, wide = BLOCK * m->most_columns, row = take(&at, m->most_columns), a = take(&at, BLOCK * m->most_rank);
     size_t base = take(&at, wide), delta = take(&at, wide), one = take(&at, wide), two = take(&at, wide);
-    size_t inner = take(&at, BLOCK * m->most_rank), taken = take(&at, wide), work = take(&at, m->most_work), store = take(&at, m->most_store);
+    size_t inner = take(&at, BLOCK * m->most_rank), taken = take(&at, wide), work = take(&at, m->most_work),
+           store = take(&at, m->most_store);
     if (at > m->room_floats) {
         free(m->room);
         m->room_floats = 0;
@@ -312,7 +325,8 @@ static void ready_kron(const struct target *t, struct term *term)
             }
 }
 
-static void add_delta(const struct target *t, const struct term *term, size_t row, size_t n, const float *base, float *out, float scale);
+static void add_delta(const struct target *t, const struct term *term, size_t row, size_t n, const float *base, float *out,
+                      float scale);
 
 /* DoRA by input channel: the norm goes over all rows and taps. */
 static void ready_columns(const struct target *t, struct term *term)
@@ -401,8 +415,8 @@ static void enter(const struct target *t)
 /* ---- rows ---- */
 
 /* out += scale * left[row ..] right, of one of a term's products. */
-static void add_product(const struct target *t, const struct term *term, int p, const vka_weight *left, size_t row, size_t n, float *out,
-                        float scale)
+static void add_product(const struct target *t, const struct term *term, int p, const vka_weight *left, size_t row, size_t n,
+                        float *out, float scale)
 {
     size_t rank = term->rank[p];
     const float *a = t->mix->a;
@@ -446,7 +460,8 @@ static void add_kron(const struct target *t, const struct term *term, size_t row
 }
 
 /* out [n, columns] += scale * what the term adds to rows [row, row + n), without its DoRA; scale holds the module's. */
-static void add_delta(const struct target *t, const struct term *term, size_t row, size_t n, const float *base, float *out, float scale)
+static void add_delta(const struct target *t, const struct term *term, size_t row, size_t n, const float *base, float *out,
+                      float scale)
 {
     const struct vka_lora_module *m = term->module;
     const vka_weight *const *w = m->t;
@@ -481,7 +496,8 @@ static void add_delta(const struct target *t, const struct term *term, size_t ro
         vka_weight_to_f32(w[VKA_LORA_ON_INPUT], 0, 1, &on_input);
         for (size_t i = 0; i < n; i++)
             for (size_t c = 0; c < t->columns; c++)
-                out[i * t->columns + c] += scale * (base[i * t->columns + c] * term->factors[on_input != 0 ? c / t->taps : row + i]);
+                out[i * t->columns + c] +=
+                    scale * (base[i * t->columns + c] * term->factors[on_input != 0 ? c / t->taps : row + i]);
         break;
     }
     case VKA_LORA_KINDS:
@@ -490,7 +506,8 @@ static void add_delta(const struct target *t, const struct term *term, size_t ro
 }
 
 /* out += weight * ((base + delta) * magnitude / norm - base). */
-static void add_dora(const struct target *t, const struct term *term, size_t row, size_t n, const float *base, float *out, float weight)
+static void add_dora(const struct target *t, const struct term *term, size_t row, size_t n, const float *base, float *out,
+                     float weight)
 {
     float *d = t->mix->delta;
     memset(d, 0, n * t->columns * sizeof *d);
@@ -637,7 +654,8 @@ static bool is_finite(const struct vka_lora_module *module)
 static vka_status add_module(vka_lora_mix *m, const vka_lora *l, const struct vka_lora_module *module, vka_weights *table,
                              const char *layer, bool text, vka_error *err)
 {
-    const vka_weight *weight = vka_weights_findf(table, "%s.weight", layer), *bias = vka_weights_findf(table, "%s.bias", layer);
+    const vka_weight *weight = vka_weights_findf(table, "%s.weight", layer),
+                     *bias = vka_weights_findf(table, "%s.bias", layer);
     const vka_weight *more = module->t[VKA_LORA_DIFF_B] ? module->t[VKA_LORA_DIFF_B] : module->t[VKA_LORA_UP_BIAS];
     bool whole = module->kind != VKA_LORA_KIND_ADD || module->t[VKA_LORA_DIFF];
     if (module->fault) {
@@ -647,10 +665,12 @@ static vka_status add_module(vka_lora_mix *m, const vka_lora *l, const struct vk
     }
     vka_status s = vka_lora_check(l, module, weight, err);
     if (s == VKA_OK && more && (!bias || vka_weight_count(more) != vka_weight_count(bias)))
-        s = vka_fail(err, VKA_E_INPUT, "the LoRA '%.200s' does not fit the model: '%.160s' changes a bias that the layer has not",
-                     l->path, module->name);
+        s = vka_fail(err, VKA_E_INPUT,
+                     "the LoRA '%.200s' does not fit the model: '%.160s' changes a bias that the layer has not", l->path,
+                     module->name);
     if (s == VKA_OK && ((whole && is_twice(m, weight)) || (more && is_twice(m, bias))))
-        s = vka_fail(err, VKA_E_INPUT, "'%.200s' is damaged: '%.160s' is there twice, under two names", l->path, module->name);
+        s = vka_fail(err, VKA_E_INPUT, "'%.200s' is damaged: '%.160s' is there twice, under two names", l->path,
+                     module->name);
     if (s == VKA_OK && !is_finite(module))
         s = vka_fail(err, VKA_E_INPUT, "'%.200s' is damaged: '%.160s' holds NaN or infinity", l->path, module->name);
     if (s != VKA_OK)
@@ -681,8 +701,10 @@ static vka_status nothing_fits(const vka_lora *l, const vka_lora_fit *fit, vka_e
 {
     uint64_t width = l->info.text_width;
     if (l->info.second_text)
-        return vka_fail(err, VKA_E_INPUT, "the LoRA '%.200s' is for SDXL: it changes a second text encoder, which this model has not", l->path);
-    vka_fail(err, VKA_E_INPUT, "the LoRA '%.200s' is for another kind of model: none of its %zu layers is in this one", l->path, l->count);
+        return vka_fail(err, VKA_E_INPUT,
+                        "the LoRA '%.200s' is for SDXL: it changes a second text encoder, which this model has not", l->path);
+    vka_fail(err, VKA_E_INPUT, "the LoRA '%.200s' is for another kind of model: none of its %zu layers is in this one",
+             l->path, l->count);
     if (width >= 1024)
         vka_error_why(err, "its text is %llu wide, as %s's", (unsigned long long)width,
                       width == 2048   ? "SDXL"
@@ -713,9 +735,7 @@ vka_status vka_lora_mix_add(vka_lora_mix *m, const vka_lora *l, const struct vka
         const struct vka_lora_module *module = &l->modules[i];
         bool motion = strstr(module->plain, "motion_modules") != NULL;
         const char *layer = NULL;
-        int k = motion                                ? VKA_LORA_OF_MOTION
-                : module->side == VKA_LORA_TEXT       ? VKA_LORA_OF_TEXT
-                                                      : VKA_LORA_OF_UNET;
+        int k = motion ? VKA_LORA_OF_MOTION : module->side == VKA_LORA_TEXT ? VKA_LORA_OF_TEXT : VKA_LORA_OF_UNET;
         if (module->side != VKA_LORA_OTHER)
             layer = vka_lora_names_find(&names[k], module->plain);
         if (!layer && module->side == VKA_LORA_ANY && !motion) {

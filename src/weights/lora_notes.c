@@ -59,8 +59,8 @@ static void say_form(const struct notes *n, const vka_lora_info *f)
         snprintf(where, sizeof where, ", %zu of them in motion modules", f->motion);
     else if (f->text && f->text < f->modules)
         snprintf(where, sizeof where, ", %zu of them in the text encoder", f->text);
-    say(n, "%s of %zu layer%s%s%s%s; names in the form of %s", f->algorithm, f->modules, f->modules == 1 ? "" : "s", where, rank, alpha,
-        f->dialect);
+    say(n, "%s of %zu layer%s%s%s%s; names in the form of %s", f->algorithm, f->modules, f->modules == 1 ? "" : "s", where,
+        rank, alpha, f->dialect);
 }
 
 /* The most frequent tags of all of kohya's training folders. */

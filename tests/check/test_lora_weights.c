@@ -52,7 +52,8 @@ static struct loaded load(bool with, unsigned which, bool f16, bool streamed)
     check_ok(vka_motion_open(&l.motion, path, &err), &err);
     l.mix = vka_lora_mix_create();
     assert_true(unet && l.mix);
-    const struct vka_lora_tables tables = {.unet = vka_model_weights(l.model, VKA_PART_UNET, NULL), .motion = vka_motion_weights(l.motion)};
+    const struct vka_lora_tables tables = {.unet = vka_model_weights(l.model, VKA_PART_UNET, NULL),
+                                           .motion = vka_motion_weights(l.motion)};
     for (int i = 0; with && i < FILES; i++) {
         vka_lora_fit fit;
         snprintf(path, sizeof path, "%s/golden/lora/%s.safetensors", VKA_TEST_DATA, files[i]);

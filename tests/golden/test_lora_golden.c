@@ -155,10 +155,11 @@ static bool run_case(const json_t *c, const struct place *at)
         const json_t *f = json_array_get(files, i), *te = json_object_get(f, "te_weight");
         add(&w, "--%s", json_string_value(json_object_get(f, "option")));
         if (json_is_number(te))
-            add(&w, "%s/%s:%g:%g", at->set, json_string_value(json_object_get(f, "file")), json_number_value(json_object_get(f, "weight")),
-                json_number_value(te));
+            add(&w, "%s/%s:%g:%g", at->set, json_string_value(json_object_get(f, "file")),
+                json_number_value(json_object_get(f, "weight")), json_number_value(te));
         else
-            add(&w, "%s/%s:%g", at->set, json_string_value(json_object_get(f, "file")), json_number_value(json_object_get(f, "weight")));
+            add(&w, "%s/%s:%g", at->set, json_string_value(json_object_get(f, "file")),
+                json_number_value(json_object_get(f, "weight")));
     }
     remove(at->out);
     int status = run(&w, at->log);
@@ -173,7 +174,8 @@ static bool run_case(const json_t *c, const struct place *at)
 
 static bool run_damage(const json_t *c, const struct place *at)
 {
-    const char *expect = json_string_value(json_object_get(c, "expect")), *file = json_string_value(json_object_get(c, "file"));
+    const char *expect = json_string_value(json_object_get(c, "expect")),
+               *file = json_string_value(json_object_get(c, "file"));
     struct words w = {0};
     unsigned lines;
     begin(&w, "unet", at);
@@ -213,7 +215,8 @@ static bool run_family(const char *motion, const struct place *at)
     add(&w, "%s/%s", at->set, file);
     int status = run(&w, at->log);
     bool named = log_has(at->log, file, &lines), v2 = motion && !strcmp(motion, "motion-v2.safetensors");
-    bool ok = !motion ? status == 3 && named : status == 0 && (v2 ? !lines : log_has(at->log, "was made for a v2", &lines) && named);
+    bool ok = !motion ? status == 3 && named
+                      : status == 0 && (v2 ? !lines : log_has(at->log, "was made for a v2", &lines) && named);
     printf("    status %d%s\n", status, ok ? "" : "  FAILED");
     if (!ok)
         tell(at->log);

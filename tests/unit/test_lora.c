@@ -61,7 +61,11 @@ static void model_make(void)
         assert_non_null(model.data[i]);
         for (size_t k = 0; k < n; k++)
             model.data[i][k] = draw();
-        vka_weight w = {.name = layers[i].name, .dtype = VKA_WEIGHT_F32, .rank = layers[i].rank, .data = model.data[i], .bytes = n * sizeof(float)};
+        vka_weight w = {.name = layers[i].name,
+                        .dtype = VKA_WEIGHT_F32,
+                        .rank = layers[i].rank,
+                        .data = model.data[i],
+                        .bytes = n * sizeof(float)};
         memcpy(w.dims, layers[i].dims, sizeof layers[i].dims);
         assert_true(vka_weights_add(model.table, layers[i].name, &w));
     }
@@ -106,7 +110,10 @@ static float *put(const char *name, unsigned rank, ...)
     return p;
 }
 
-static void put_number(const char *name, double v) { *put(name, 0) = (float)v; }
+static void put_number(const char *name, double v)
+{
+    *put(name, 0) = (float)v;
+}
 
 static vka_status file_open(vka_lora **l, const char *const (*metadata)[2], size_t count, vka_error *err)
 {
@@ -263,7 +270,8 @@ static void tucker(void **unused)
             for (size_t tap = 0; tap < 9; tap++)
                 for (size_t m = 0; m < 4; m++)
                     for (size_t n = 0; n < 4; n++)
-                        d[o * 54 + c * 9 + tap] += 1.25 / 4 * (double)up[o * 4 + m] * (double)mid[(m * 4 + n) * 9 + tap] * (double)down[n * 6 + c];
+                        d[o * 54 + c * 9 + tap] +=
+                            1.25 / 4 * (double)up[o * 4 + m] * (double)mid[(m * 4 + n) * 9 + tap] * (double)down[n * 6 + c];
     compare("down_blocks.0.resnets.0.conv1.weight", d);
     end();
 }
@@ -271,11 +279,14 @@ static void tucker(void **unused)
 static void loha(void **unused)
 {
     (void)unused;
-    const float *a = put(Q ".hada_w1_a", 2, 80, 4), *b = put(Q ".hada_w1_b", 2, 4, 20), *c = put(Q ".hada_w2_a", 2, 80, 4), *e = put(Q ".hada_w2_b", 2, 4, 20);
+    const float *a = put(Q ".hada_w1_a", 2, 80, 4), *b = put(Q ".hada_w1_b", 2, 4, 20), *c = put(Q ".hada_w2_a", 2, 80, 4),
+                *e = put(Q ".hada_w2_b", 2, 4, 20);
     put_number(Q ".alpha", 2);
     /* Tucker: w1_a [r, 70], t [r, r, 9], w1_b [r, 6] */
-    const float *t1 = put(C ".hada_t1", 4, 3, 3, 3, 3), *wa = put(C ".hada_w1_a", 2, 3, 70), *wb = put(C ".hada_w1_b", 2, 3, 6);
-    const float *t2 = put(C ".hada_t2", 4, 3, 3, 3, 3), *xa = put(C ".hada_w2_a", 2, 3, 70), *xb = put(C ".hada_w2_b", 2, 3, 6);
+    const float *t1 = put(C ".hada_t1", 4, 3, 3, 3, 3), *wa = put(C ".hada_w1_a", 2, 3, 70),
+                *wb = put(C ".hada_w1_b", 2, 3, 6);
+    const float *t2 = put(C ".hada_t2", 4, 3, 3, 3, 3), *xa = put(C ".hada_w2_a", 2, 3, 70),
+                *xb = put(C ".hada_w2_b", 2, 3, 6);
     begin(0.9);
     assert_string_equal(vka_lora_describe(lora)->algorithm, "loha");
     double *one = product(a, b, 80, 4, 20, 1), *two = product(c, e, 80, 4, 20, 1);
@@ -324,9 +335,11 @@ static void lokr(void **unused)
     /* both whole: no scale; both factorised; a convolution with a middle */
     const float *w1 = put(Q ".lokr_w1", 2, 4, 5), *w2 = put(Q ".lokr_w2", 2, 20, 4);
     put_number(Q ".alpha", 7);
-    const float *a1 = put(O ".lokr_w1_a", 2, 3, 2), *b1 = put(O ".lokr_w1_b", 2, 2, 4), *a2 = put(O ".lokr_w2_a", 2, 4, 2), *b2 = put(O ".lokr_w2_b", 2, 2, 3);
+    const float *a1 = put(O ".lokr_w1_a", 2, 3, 2), *b1 = put(O ".lokr_w1_b", 2, 2, 4), *a2 = put(O ".lokr_w2_a", 2, 4, 2),
+                *b2 = put(O ".lokr_w2_b", 2, 2, 3);
     put_number(O ".alpha", 1);
-    const float *c1 = put(C ".lokr_w1", 2, 7, 2), *ca = put(C ".lokr_w2_a", 2, 2, 10), *cb = put(C ".lokr_w2_b", 2, 2, 3), *ct = put(C ".lokr_t2", 4, 2, 2, 3, 3);
+    const float *c1 = put(C ".lokr_w1", 2, 7, 2), *ca = put(C ".lokr_w2_a", 2, 2, 10), *cb = put(C ".lokr_w2_b", 2, 2, 3),
+                *ct = put(C ".lokr_t2", 4, 2, 2, 3, 3);
     begin(0.6);
     double *x = doubles(w1, 20), *y = doubles(w2, 80);
     compare(ATTENTION "to_q.weight", kron(x, y, 4, 5, 20, 4, 1, 0.6));
@@ -344,7 +357,8 @@ static void lokr(void **unused)
             for (size_t tap = 0; tap < 9; tap++)
                 for (size_t i = 0; i < 2; i++)
                     for (size_t j = 0; j < 2; j++)
-                        y[(p * 3 + r) * 9 + tap] += (double)ct[(i * 2 + j) * 9 + tap] * (double)ca[i * 10 + p] * (double)cb[j * 3 + r];
+                        y[(p * 3 + r) * 9 + tap] +=
+                            (double)ct[(i * 2 + j) * 9 + tap] * (double)ca[i * 10 + p] * (double)cb[j * 3 + r];
     compare("down_blocks.0.resnets.0.conv1.weight", kron(x, y, 7, 2, 10, 3, 9, 0.6));
     free(x);
     free(y);
@@ -352,8 +366,8 @@ static void lokr(void **unused)
 }
 
 /* scale * (W a1 a2 + b1 b2), tap by tap of W. */
-static double *glora_delta(const float *w, const float *a1, const float *a2, const float *b1, const float *b2, size_t rows, size_t in, size_t taps,
-                           size_t r, double scale)
+static double *glora_delta(const float *w, const float *a1, const float *a2, const float *b1, const float *b2, size_t rows,
+                           size_t in, size_t taps, size_t r, double scale)
 {
     double *a = product(a1, a2, in, r, in, 1), *d = product(b1, b2, rows, r, in * taps, scale);
     for (size_t o = 0; o < rows; o++)
@@ -368,14 +382,19 @@ static double *glora_delta(const float *w, const float *a1, const float *a2, con
 static void glora(void **unused)
 {
     (void)unused;
-    const float *a1 = put(Q ".a1.weight", 2, 20, 3), *a2 = put(Q ".a2.weight", 2, 3, 20), *b1 = put(Q ".b1.weight", 2, 80, 3), *b2 = put(Q ".b2.weight", 2, 3, 20);
+    const float *a1 = put(Q ".a1.weight", 2, 20, 3), *a2 = put(Q ".a2.weight", 2, 3, 20), *b1 = put(Q ".b1.weight", 2, 80, 3),
+                *b2 = put(Q ".b2.weight", 2, 3, 20);
     put_number(Q ".alpha", 2);
     /* as LyCORIS 1 wrote it */
-    const float *o2 = put(O ".a1.weight", 2, 3, 12), *o1 = put(O ".a2.weight", 2, 12, 3), *p2 = put(O ".b1.weight", 2, 3, 12), *p1 = put(O ".b2.weight", 2, 12, 3);
-    const float *c1 = put(C ".a1.weight", 4, 6, 2, 1, 1), *c2 = put(C ".a2.weight", 4, 2, 6, 1, 1), *d1 = put(C ".b1.weight", 4, 70, 2, 1, 1), *d2 = put(C ".b2.weight", 4, 2, 6, 3, 3);
+    const float *o2 = put(O ".a1.weight", 2, 3, 12), *o1 = put(O ".a2.weight", 2, 12, 3), *p2 = put(O ".b1.weight", 2, 3, 12),
+                *p1 = put(O ".b2.weight", 2, 12, 3);
+    const float *c1 = put(C ".a1.weight", 4, 6, 2, 1, 1), *c2 = put(C ".a2.weight", 4, 2, 6, 1, 1),
+                *d1 = put(C ".b1.weight", 4, 70, 2, 1, 1), *d2 = put(C ".b2.weight", 4, 2, 6, 3, 3);
     begin(0.8);
-    compare(ATTENTION "to_q.weight", glora_delta(model.data[index_of(ATTENTION "to_q.weight")], a1, a2, b1, b2, 80, 20, 1, 3, 0.8 * 2 / 3));
-    compare(ATTENTION "to_out.0.weight", glora_delta(model.data[index_of(ATTENTION "to_out.0.weight")], o1, o2, p1, p2, 12, 12, 1, 3, 0.8));
+    compare(ATTENTION "to_q.weight",
+            glora_delta(model.data[index_of(ATTENTION "to_q.weight")], a1, a2, b1, b2, 80, 20, 1, 3, 0.8 * 2 / 3));
+    compare(ATTENTION "to_out.0.weight",
+            glora_delta(model.data[index_of(ATTENTION "to_out.0.weight")], o1, o2, p1, p2, 12, 12, 1, 3, 0.8));
     compare("down_blocks.0.resnets.0.conv1.weight", glora_delta(model.data[2], c1, c2, d1, d2, 70, 6, 9, 2, 0.8));
     end();
 }
@@ -392,7 +411,8 @@ static void differences(void **unused)
 {
     (void)unused;
     const float *w = put(O ".diff", 2, 12, 12), *b = put(O ".diff_b", 1, 12);
-    const float *n = put("lora_unet_down_blocks_0_resnets_0_norm1.w_norm", 1, 8), *nb = put("lora_unet_down_blocks_0_resnets_0_norm1.b_norm", 1, 8);
+    const float *n = put("lora_unet_down_blocks_0_resnets_0_norm1.w_norm", 1, 8),
+                *nb = put("lora_unet_down_blocks_0_resnets_0_norm1.b_norm", 1, 8);
     const float *cb = put(C ".diff_b", 1, 70);
     begin(0.3);
     assert_string_equal(vka_lora_describe(lora)->algorithm, "full");
@@ -424,7 +444,8 @@ static void ia3(void **unused)
 }
 
 /* weight * ((W + delta) m / |W + delta| - W); by row, or by input channel. */
-static double *dora_delta(const float *w, double *delta, const float *m, size_t rows, size_t in, size_t taps, bool channels, double weight)
+static double *dora_delta(const float *w, double *delta, const float *m, size_t rows, size_t in, size_t taps, bool channels,
+                          double weight)
 {
     size_t k = in * taps;
     double *norm = zeros(channels ? in : rows);
@@ -443,11 +464,13 @@ static double *dora_delta(const float *w, double *delta, const float *m, size_t 
 static void dora(void **unused)
 {
     (void)unused;
-    const float *down = put(Q ".lora_down.weight", 2, 5, 20), *up = put(Q ".lora_up.weight", 2, 80, 5), *m = put(Q ".dora_scale", 2, 80, 1);
+    const float *down = put(Q ".lora_down.weight", 2, 5, 20), *up = put(Q ".lora_up.weight", 2, 80, 5),
+                *m = put(Q ".dora_scale", 2, 80, 1);
     put_number(Q ".alpha", 10);
     const float *hd = put(O ".hada_w1_a", 2, 12, 2), *he = put(O ".hada_w1_b", 2, 2, 12), *hf = put(O ".hada_w2_a", 2, 12, 2),
                 *hg = put(O ".hada_w2_b", 2, 2, 12), *hm = put(O ".dora_scale", 2, 1, 12);
-    const float *cd = put(C ".lora_down.weight", 4, 3, 6, 3, 3), *cu = put(C ".lora_up.weight", 4, 70, 3, 1, 1), *cm = put(C ".dora_scale", 4, 1, 6, 1, 1);
+    const float *cd = put(C ".lora_down.weight", 4, 3, 6, 3, 3), *cu = put(C ".lora_up.weight", 4, 70, 3, 1, 1),
+                *cm = put(C ".dora_scale", 4, 1, 6, 1, 1);
     begin(0.5);
     assert_string_equal(vka_lora_describe(lora)->algorithm, "dora");
     compare(ATTENTION "to_q.weight", dora_delta(model.data[6], product(up, down, 80, 5, 20, 2), m, 80, 20, 1, false, 0.5));
@@ -456,7 +479,8 @@ static void dora(void **unused)
         one[i] *= two[i];
     free(two);
     compare(ATTENTION "to_out.0.weight", dora_delta(model.data[7], one, hm, 12, 12, 1, true, 0.5));
-    compare("down_blocks.0.resnets.0.conv1.weight", dora_delta(model.data[2], product(cu, cd, 70, 3, 54, 1), cm, 70, 6, 9, true, 0.5));
+    compare("down_blocks.0.resnets.0.conv1.weight",
+            dora_delta(model.data[2], product(cu, cd, 70, 3, 54, 1), cm, 70, 6, 9, true, 0.5));
     end();
 }
 
@@ -466,10 +490,11 @@ static void peft(void **unused)
     (void)unused;
 #define B "base_model.model." ATTENTION
     const float *down = put(B "to_q.lora_A.default.weight", 2, 4, 20), *up = put(B "to_q.lora_B.default.weight", 2, 80, 4);
-    const float *od = put(B "to_out.0.lora_A.weight", 2, 2, 12), *ou = put(B "to_out.0.lora_B.weight", 2, 12, 2), *ob = put(B "to_out.0.lora_B.bias", 1, 12),
-                *om = put(B "to_out.0.lora_magnitude_vector", 1, 12);
+    const float *od = put(B "to_out.0.lora_A.weight", 2, 2, 12), *ou = put(B "to_out.0.lora_B.weight", 2, 12, 2),
+                *ob = put(B "to_out.0.lora_B.bias", 1, 12), *om = put(B "to_out.0.lora_magnitude_vector", 1, 12);
     static const char *const metadata[][2] = {
-        {"lora_adapter_metadata", "{\"unet.lora_alpha\": 8, \"unet.use_rslora\": true, \"unet.alpha_pattern\": {\"attn1.to_out.0\": 3}}"}};
+        {"lora_adapter_metadata",
+         "{\"unet.lora_alpha\": 8, \"unet.use_rslora\": true, \"unet.alpha_pattern\": {\"attn1.to_out.0\": 3}}"}};
     vka_lora_fit fit;
     const struct vka_lora_tables tables = {.unet = model.table};
     assert_int_equal(file_open(&lora, metadata, 1, NULL), VKA_OK);
@@ -478,7 +503,8 @@ static void peft(void **unused)
     assert_int_equal(vka_lora_mix_add(mix, lora, &tables, 1, 1, &fit, NULL), VKA_OK);
     compare(ATTENTION "to_q.weight", product(up, down, 80, 4, 20, 8 / sqrt(4)));
     double scale = 3 / sqrt(2);
-    compare(ATTENTION "to_out.0.weight", dora_delta(model.data[7], product(ou, od, 12, 2, 12, scale), om, 12, 12, 1, false, 1));
+    compare(ATTENTION "to_out.0.weight",
+            dora_delta(model.data[7], product(ou, od, 12, 2, 12, scale), om, 12, 12, 1, false, 1));
     compare(ATTENTION "to_out.0.bias", times(ob, 12, scale));
     end();
 }
@@ -558,8 +584,8 @@ static void products(void **unused)
     static const size_t sizes[][3] = {{1, 1, 1}, {4, 3, 16}, {5, 7, 17}, {9, 128, 33}, {64, 40, 100}, {3, 0, 5}};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         size_t m = sizes[s][0], k = sizes[s][1], n = sizes[s][2], all = vka_gemm_panels(k, n);
-        float *a = calloc(m * k + 1, sizeof *a), *b = calloc(k * n + 1, sizeof *b), *p = calloc(all + 1, sizeof *p), *c = calloc(m * n, sizeof *c),
-              *one = calloc(m * n, sizeof *one);
+        float *a = calloc(m * k + 1, sizeof *a), *b = calloc(k * n + 1, sizeof *b), *p = calloc(all + 1, sizeof *p),
+              *c = calloc(m * n, sizeof *c), *one = calloc(m * n, sizeof *one);
         assert_true(a && b && p && c && one);
         for (size_t i = 0; i < m * k; i++)
             a[i] = draw();
@@ -644,10 +670,10 @@ static int tear_down(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain),       cmocka_unit_test(convolution), cmocka_unit_test(tucker), cmocka_unit_test(loha),
-        cmocka_unit_test(lokr),        cmocka_unit_test(glora),       cmocka_unit_test(differences),
-        cmocka_unit_test(ia3),         cmocka_unit_test(dora),        cmocka_unit_test(peft),   cmocka_unit_test(several),
-        cmocka_unit_test(faults),      cmocka_unit_test(products),    cmocka_unit_test(specs),
+        cmocka_unit_test(plain),    cmocka_unit_test(convolution), cmocka_unit_test(tucker),      cmocka_unit_test(loha),
+        cmocka_unit_test(lokr),     cmocka_unit_test(glora),       cmocka_unit_test(differences), cmocka_unit_test(ia3),
+        cmocka_unit_test(dora),     cmocka_unit_test(peft),        cmocka_unit_test(several),     cmocka_unit_test(faults),
+        cmocka_unit_test(products), cmocka_unit_test(specs),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

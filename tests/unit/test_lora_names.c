@@ -16,7 +16,7 @@ static const char *layer_of(const char *tensor)
     static struct vka_lora_key key;
     if (!vka_lora_parse(&key, tensor))
         return NULL;
-    return vka_lora_names_find(key.side == VKA_LORA_TEXT                    ? &text_names
+    return vka_lora_names_find(key.side == VKA_LORA_TEXT              ? &text_names
                                : strstr(key.module, "motion_modules") ? &motion_names
                                                                       : &unet_names,
                                key.module);
@@ -83,7 +83,8 @@ static void unet(void **state)
         finds(layer, "base_model.model.%s.lora_B.default.weight", layer);
         finds(layer, "module.unet.base_model.model.%s.lora_magnitude_vector", layer);
     }
-    assert_int_equal(n, (686 + 96) / 2); /* of SD1.5's 686 tensors 96, the projections of attentions, have no bias beside them */
+    assert_int_equal(n,
+                     (686 + 96) / 2); /* of SD1.5's 686 tensors 96, the projections of attentions, have no bias beside them */
 #define AT "down_blocks.1.attentions.0.transformer_blocks.0.attn2."
     finds(AT "to_q", "%s", AT "processor.to_q_lora.down.weight");
     finds(AT "to_out.0", "%s", AT "processor.to_out_lora.up.weight");
@@ -150,7 +151,8 @@ static void motion_modules(void **state)
     finds(SLOT "transformer_blocks.0.attn2.to_q", "%s", SLOT INNER "processor.to_q_lora.down.weight");
     finds(SLOT "transformer_blocks.0.attn2.to_out.0", "%s", SLOT INNER "processor.to_out_lora.up.weight");
     finds("mid_block.motion_modules.0.transformer_blocks.0.attn1.to_k", "%s",
-          "mid_block.motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.0.processor.to_k_lora.up.weight");
+          "mid_block.motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.0.processor.to_k_lora.up."
+          "weight");
 }
 
 static int set_up(void **state)
@@ -171,7 +173,8 @@ static int set_up(void **state)
     const vka_weights *u = vka_model_weights(model, VKA_PART_UNET, &err), *t = vka_model_weights(model, VKA_PART_TEXT, &err);
     if (!u || !t)
         printf("%s %s\n", err.what, err.why);
-    return !u || !t || !vka_lora_names_build(&unet_names, u, VKA_LORA_OF_UNET) || !vka_lora_names_build(&text_names, t, VKA_LORA_OF_TEXT) ||
+    return !u || !t || !vka_lora_names_build(&unet_names, u, VKA_LORA_OF_UNET) ||
+           !vka_lora_names_build(&text_names, t, VKA_LORA_OF_TEXT) ||
            !vka_lora_names_build(&motion_names, vka_motion_weights(motion), VKA_LORA_OF_MOTION);
 }
 
