@@ -223,6 +223,7 @@ static vka_status append(struct machine *m, uint32_t container, size_t first, si
     if (!cells)
         return no_memory(m);
     p->cells = cells;
+    cells[0] = (vka_pickle_cell){0}; /* whoever follows a list that is an entry short ends at None */
     vka_pickle_node *n = &p->nodes[container];
     for (size_t i = 0; i < count; i++) {
         uint32_t cell = (uint32_t)p->cell_count++;
