@@ -2,6 +2,7 @@
 #include "render/setup.h"
 
 #include "base/file.h"
+#include "base/mem.h"
 #include "base/thread.h"
 #include "render/filehash.h"
 #include "render/report.h"
@@ -10,15 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_FILES = 64 };
-
 /* Files are hashed by a thread of its own beside load and sampling: a 4 GB checkpoint takes many seconds the first time. */
+struct hashed_file {
+    const char *path, *kind, *family, *variant; /* owned by the setup's models */
+    const vka_lora_fit *fit;   /* of a LoRA */
+    char sha256[65], lora[13]; /* lora: a LoRA's hash in infotexts; empty for others */
+};
 struct vka_model_hashes {
-    struct {
-        const char *path, *kind, *family, *variant; /* owned by the setup's models */
-        const vka_lora_fit *fit; /* of a LoRA */
-        char sha256[65], lora[13]; /* lora: a LoRA's hash in infotexts; empty for others */
-    } files[MOST_FILES];
+    struct hashed_file *files;
     size_t count;
     atomic_bool stop, done; /* done: hashes and status may be read beside the thread */
     vka_thread *thread;
@@ -44,22 +44,41 @@ static void hash_all(void *arg)
     atomic_store(&h->done, true);
 }
 
-static void add_file(struct vka_model_hashes *h, const char *path, const char *kind, const char *family, const char *variant)
+static struct hashed_file *add_file(struct vka_model_hashes *h, const char *path, const char *kind, const char *family,
+                                    const char *variant)
 {
-    if (h->count < MOST_FILES) {
-        h->files[h->count].path = path;
-        h->files[h->count].kind = kind;
-        h->files[h->count].family = family;
-        h->files[h->count++].variant = variant;
-    }
+    struct hashed_file *f = &h->files[h->count++];
+    f->path = path;
+    f->kind = kind;
+    f->family = family;
+    f->variant = variant;
+    return f;
+}
+
+/* More than the files of a job, by the embeddings that no prompt names. */
+static size_t most_files(const struct vka_setup *s)
+{
+    size_t n = 1 + s->lora_count + s->embeddings.count;
+    for (size_t i = 0; vka_model_file(s->model, i); i++)
+        n++;
+    for (size_t i = 0; s->vae_model != s->model && vka_model_file(s->vae_model, i); i++)
+        n++;
+    return n;
+}
+
+static void free_hashes(struct vka_model_hashes *h)
+{
+    if (h)
+        free(h->files);
+    free(h);
 }
 
 void vka_setup_hash_begin(struct vka_setup *s)
 {
-    struct vka_model_hashes *h = calloc(1, sizeof *h);
+    struct vka_model_hashes *h = s->hashes ? NULL : calloc(1, sizeof *h);
     const char *file, *family = vka_model_family(s->model);
-    if (!h || s->hashes) {
-        free(h);
+    if (!h || !(h->files = vka_calloc(most_files(s), sizeof *h->files))) {
+        free_hashes(h);
         return;
     }
     atomic_init(&h->stop, false);
@@ -72,13 +91,10 @@ void vka_setup_hash_begin(struct vka_setup *s)
     if (s->motion) /* it fits the UNet, so it is of its family */
         add_file(h, vka_motion_file(s->motion), "motion-module", family ? family : "sd15",
                  vka_motion_variant_name(s->motion_info->variant));
-    for (size_t i = 0; i < s->lora_count; i++) {
-        size_t at = h->count;
+    for (size_t i = 0; i < s->lora_count; i++)
         add_file(h, vka_lora_file(s->loras[i].file), vka_lora_is_motion(s->loras[i].file) ? "motion-lora" : "lora", family,
-                 vka_lora_describe(s->loras[i].file)->algorithm);
-        if (at < h->count)
-            h->files[at].fit = &s->loras[i].fit;
-    }
+                 vka_lora_describe(s->loras[i].file)->algorithm)
+            ->fit = &s->loras[i].fit;
     for (size_t i = 0; i < s->embeddings.count; i++)
         if (s->embeddings.files[i].taken)
             add_file(h, s->embeddings.files[i].path, "embedding", family ? family : "sd15", NULL);
@@ -94,7 +110,7 @@ void vka_setup_hash_end(struct vka_setup *s)
         return;
     atomic_store(&s->hashes->stop, true);
     vka_thread_join(&s->hashes->thread);
-    free(s->hashes);
+    free_hashes(s->hashes);
     s->hashes = NULL;
 }
 

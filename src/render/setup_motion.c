@@ -77,18 +77,8 @@ static vka_status open_motion(struct vka_setup *s, bool use_manifest, const vka_
     return s->motion_info->needs_picture && !forced ? refuse_picture(s, err) : VKA_OK;
 }
 
-static bool is_built(const char *sampler)
-{
-    bool built = false;
-    const char *name;
-    for (uint32_t i = 0; (name = vka_sampler_list(i, &built)); i++)
-        if (!strcmp(name, sampler))
-            return built;
-    return false;
-}
-
 /* What the family of a distilled module recommends, where the user says nothing: vka_setup_recommended finds it. */
-static vka_status recommend(struct vka_setup *s, const vka_log *log, vka_error *err)
+static vka_status recommend(struct vka_setup *s, vka_error *err)
 {
     const vka_motion_info *m = s->motion_info;
     if (!m || !m->sampler)
@@ -97,12 +87,7 @@ static vka_status recommend(struct vka_setup *s, const vka_log *log, vka_error *
     bool whole = o != NULL;
     if (o && m->original_steps)
         whole = json_object_set_new(o, "original-steps", json_integer(m->original_steps)) == 0;
-    if (is_built(m->sampler))
-        whole = whole && json_object_set_new(o, "sampler", json_string(m->sampler)) == 0;
-    else if (!vka_job_has(s->job, "sampler"))
-        vka_logf(log, VKA_LOG_WARN,
-                 "'%s' is made for the sampler %s, which is not in this version: expect poorer frames", s->motion_path,
-                 m->sampler);
+    whole = whole && json_object_set_new(o, "sampler", json_string(m->sampler)) == 0;
     s->family = o;
     return whole ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
 }
@@ -122,7 +107,7 @@ vka_status vka_setup_motion(struct vka_setup *s, bool use_manifest, const vka_lo
 {
     vka_status st = open_motion(s, use_manifest, log, err);
     if (st == VKA_OK && use_manifest) /* a clip is made */
-        st = recommend(s, log, err);
+        st = recommend(s, err);
     const char *effect = s->job->motion_effect;
     if (st == VKA_OK && !s->motion && (effect || s->job->motion_scale))
         vka_logf(log, VKA_LOG_WARN, "--motion-%s changes nothing without a motion module", effect ? "effect" : "scale");
