@@ -3,8 +3,9 @@
 #
 # First what a signal must leave: the exit code, the last line, a job that nobody else may touch, that refuses other models
 # and damage.  Then KILLS (5; 100 with VKANIM_TEST_ALL) kills with SIGKILL at random moments, of renders and of those that go
-# on: other samplers, context windows, several clips, video.  In the end there must be the frames and files of a render that
-# nobody disturbed.  Random moments come from SEED, as far as a machine that is busy with other things allows.
+# on: other samplers, context windows, several clips, video, a LoRA with perturbed attention.  In the end there must be the
+# frames and files of a render that nobody disturbed.  Random moments come from SEED, as far as a machine that is busy with
+# other things allows.
 vkanim=$1
 sources=$2
 shim=$(dirname "$vkanim")/tests/fault/libvkanim_fault_shim.so
@@ -208,6 +209,7 @@ fi
 
 # ---- killed at random ----
 # Each in a folder of its own, which must end up with the files of a render that nobody disturbed and no others.
+cp "$sources/models/miniature/lora/style.safetensors" .
 cases='euler-a unipc ddim windows sde count video mixed'
 words() {
     case $1 in
@@ -215,7 +217,7 @@ words() {
     windows) echo '--sampler euler-a --steps 3 -f 9 --context-length 4 --context-overlap 1 -o clip.webp' ;;
     unipc) echo '--sampler unipc --steps 6 -f 6 --context-length 4 --context-overlap 1 -o clip.webp' ;;
     sde) echo '--sampler dpmpp-sde --steps 3 -f 4 --subseed 9 --subseed-strength 0.4 -o clip.webp' ;;
-    ddim) echo '--sampler ddim --steps 5 -f 4 -o clip.webp -o frames/' ;;
+    ddim) echo '--sampler ddim --steps 5 -f 4 --lora ../style.safetensors:0.7 --pag 2 -o clip.webp -o frames/' ;;
     count) echo '--sampler euler --steps 3 -f 3 --count 3 -o clip.webp' ;;
     video) echo '--sampler euler --steps 4 -f 5 -o clip.mp4 -o clip.webp' ;;
     mixed) echo '--sampler euler-a --steps 3 -f 7 --context-length 3 --context-overlap 1 --count 2 -o clip.mp4 -o clip.apng' ;;
