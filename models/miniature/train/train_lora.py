@@ -1,24 +1,26 @@
 #!/usr/bin/env python3
-"""train_lora.py - the miniature's own LoRAs, from the exported folder: a style and two camera moves.
+"""train_lora.py - the miniature's own LoRAs, from the exported folder: a style and two motions.
 
-    python3 train_lora.py data  --kind ink --model .. --out INK          drawn stills, redrawn in sepia ink -> latents
-    python3 train_lora.py data  --kind pan --model .. --out PAN          clips whose camera pans, both ways -> latents
+    python3 train_lora.py data  --kind ink --model .. --out INK              drawn stills, redrawn in sepia ink -> latents
+    python3 train_lora.py data  --kind move --n 272 --model .. --out MOVE    clips whose subject goes to the left, and mirrored
     python3 train_lora.py style --model .. --lat INK --out ../lora/style.safetensors
-    python3 train_lora.py pan   --model .. --lat PAN --out ../lora/motion-pan         -left and -right, both at once
+    python3 train_lora.py move  --model .. --lat MOVE --out ../lora/motion   -left and -right, both at once
 
 The style learns on single frames, on the attention of the UNet; it is written with kohya's names, alpha and metadata.
-The camera moves learn on clips of 16 frames, on the attention of the motion module; they are written with AnimateDiff's
-own names, which know no alpha.  Everything else stays as it is.
+The motions learn on clips of 16 frames, on the attention of the motion module; they are written with AnimateDiff's own
+names, which know no alpha.  Everything else stays as it is.
 
-"Pan left": the camera turns to the left, so the picture's content goes to the right, and so does what moves in it.  The
-clips that pan to the left are those that pan to the right in a mirror.  Captions name either direction by chance, so that
-the LoRA and not the word decides.  Both moves are one training: the change of a weight is C + D to the left and C - D to
-the right, each step sees a clip of either kind; the files hold the rows of C and of D (or -D) one below the other.
+The motions: the subject goes to the left, or to the right, when the prompt names no direction.  The module knows both from
+its own training; what is new is that no word asks for them.  So the captions lose "to the left", and clips to the right are
+those to the left in a mirror.  Both are one training: the change of a weight is C + D to the left and C - D to the right,
+each step sees a clip of either kind; the files hold the rows of C and of D (or -D) one below the other.  The layers are the
+few whose gradient differs most between the two directions, and D begins along that difference.
 """
 import argparse
 import json
 import math
 import os
+import re
 import time
 
 import numpy as np
@@ -28,7 +30,6 @@ from safetensors.torch import save_file
 import world
 from common import BmmAttention, alphas_cumprod, norm_in_fp32
 
-PAN = 0.3             # of the picture's width, over the clip
 INK, PAPER = (0.17, 0.09, 0.04), (0.98, 0.90, 0.74)
 TRIGGER = "sepia ink"
 FORMAT = {"format": "pt"}
@@ -63,15 +64,14 @@ def data(a):
             encode(ink(v[[(3 * i) % 16, (3 * i + 8) % 16]]))
             caps.append(cap)
         else:
-            sp, _ = world.spec_of(a.seed + i)
-            word = sp["motion"]
-            v, cap, _ = world.clip(a.seed + i, pan=PAN, **({"motion": "left"} if word in ("left", "right") else {}))
-            if word == "right":
-                cap = cap.replace("left", "right")
+            if world.spec_of(a.seed + i)[0]["motion"] not in ("left", "right"):
+                continue
+            v, cap, _ = world.clip(a.seed + i, motion="left")
+            cap = re.sub(r" (to the )?left\b", "", cap)
             encode(v)
             encode(v[:, :, ::-1])
             caps += [cap, cap]
-        if i % 32 == 0:
+        if len(caps) % 32 == 0:
             print(i, cap, flush=True)
     np.save(a.out + "/latents.npy", np.stack(rows))
     with open(a.out + "/captions.json", "w") as f:
@@ -132,7 +132,7 @@ def learn(a, layers, batch_of, run, signs=(1.0,)):
     torch.manual_seed(a.seed)
     print("parameters", sum(p.numel() for p in params), "layers", len(layers), flush=True)
     losses, last = [], time.time()
-    for step in range(a.steps):
+    for step in range(min(a.steps, a.stop)):
         total, turn = 0.0, int(rng.integers(len(signs)))
         for k, sign in enumerate(signs):
             for l in layers.values():
@@ -219,7 +219,31 @@ def style(a):
     learn(a, layers, batch_of, lambda x, t, h: net(x, t, encoder_hidden_states=h, return_dict=False)[0])
 
 
-def pan(a):
+def leaning(a, net, lat, cond, wanted, run):
+    """{path: (the gradient for clips to the left) - (to the right)}, over `probe` mirrored pairs with the same noise"""
+    found = {p: m for p, m in net.named_modules() if p.endswith((".to_q", ".to_k", ".to_v", ".to_out.0")) and wanted(p)}
+    for m in found.values():
+        m.weight.requires_grad_(True)
+    torch.manual_seed(a.seed)
+    acp = alphas_cumprod()
+    for i in range(a.probe):
+        e = torch.randn(1, 4, 16, 16, 16)
+        t = torch.tensor([int(a.low + (i + 0.5) / a.probe * (1000 - a.low))])
+        k = 2 * (i * (len(lat) // 2) // a.probe)
+        for sign in (1.0, -1.0):
+            x = torch.from_numpy(lat[k if sign > 0 else k + 1][None]).float().transpose(1, 2)
+            noise = e if sign > 0 else e.flip(-1)
+            with torch.autocast("cpu", torch.bfloat16):
+                y = run(acp[t].sqrt() * x + (1 - acp[t]).sqrt() * noise, t, cond[k:k + 1].repeat_interleave(16, 0)).float()
+            (sign * ((y - noise) ** 2).mean() * torch.clamp((1 - acp[t]) / acp[t], max=200.0)).sum().backward()
+    grads = {p: m.weight.grad.clone() for p, m in found.items()}
+    for m in found.values():
+        m.weight.grad = None
+        m.weight.requires_grad_(False)
+    return grads
+
+
+def move(a):
     from diffusers import UNet2DConditionModel
     from safetensors.torch import load_file
     import motion
@@ -238,21 +262,27 @@ def pan(a):
     net = motion.join(unet, adapter)
     net.set_attn_processor(BmmAttention())
     net = net.requires_grad_(False)
-    layers = attach(net, lambda p: "motion_modules" in p, a.rank, 1.0, a.common)
-    names = {p: name_of(p) for p in layers}
-    if a.resume:
-        start = load_file(a.resume)
-        for p, l in layers.items():
-            for k in ("down", "up"):
-                getattr(l, k).data.copy_(start[f"{names[p]}.{k}.weight"].float())
-    lat = np.load(a.lat + "/latents.npy")                                       # [2N,16,4,16,16]: right, left, right, ...
+    lat = np.load(a.lat + "/latents.npy")                                       # [2N,16,4,16,16]: left, right, left, ...
     with open(a.lat + "/captions.json") as f:
         caps = json.load(f)["captions"]
     embed = text_of(a)
     cond, empty = embed(caps), embed([""])
 
+    def run(x, t, h):
+        return net(x, t, encoder_hidden_states=h, return_dict=False)[0]
+
+    grads = leaning(a, net, lat, cond, lambda p: "motion_modules" in p, run)
+    values = {p: torch.linalg.svdvals(g) for p, g in grads.items()}
+    chosen = sorted(values, key=lambda p: -float(values[p][0]))[:a.layers]
+    for p in chosen:
+        print(name_of(p), [f"{float(v):.3g}" for v in values[p][:4]])
+    torch.manual_seed(a.seed)
+    layers = attach(net, lambda p: p in chosen, a.rank, 1.0, a.common)
+    for p, l in layers.items():
+        l.down.data[a.common:] = torch.linalg.svd(grads[p])[2][:a.rank - a.common]
+
     def batch_of(rng, sign):
-        k = 2 * rng.integers(0, len(lat) // 2, a.batch) + (1 if sign > 0 else 0)
+        k = 2 * rng.integers(0, len(lat) // 2, a.batch) + (0 if sign > 0 else 1)
         nothing = torch.from_numpy(rng.random(a.batch) < 0.1)
         h = torch.where(nothing[:, None, None], empty, cond[k])
         return torch.from_numpy(lat[k]).float().transpose(1, 2), h.repeat_interleave(16, 0)
@@ -262,26 +292,28 @@ def pan(a):
             t = {}
             for p, l in ls.items():
                 l.sign = sign
-                t[names[p] + ".down.weight"], t[names[p] + ".up.weight"] = balanced(l)
-            write(t, f"{a.out}-{way}.safetensors", {**FORMAT, "modelspec.title": f"pan {way}", "modelspec.license": "CC0-1.0"})
+                t[name_of(p) + ".down.weight"], t[name_of(p) + ".up.weight"] = balanced(l)
+            write(t, f"{a.out}-{way}.safetensors", {**FORMAT, "modelspec.title": f"to the {way}", "modelspec.license": "CC0-1.0"})
 
     a.save = save
-    learn(a, layers, batch_of, lambda x, t, h: net(x, t, encoder_hidden_states=h, return_dict=False)[0], (1.0, -1.0))
+    learn(a, layers, batch_of, run, (1.0, -1.0))
 
 
 def main():
     ap = argparse.ArgumentParser()
     sub = ap.add_subparsers(dest="what", required=True)
     d = sub.add_parser("data")
-    d.add_argument("--kind", choices=["ink", "pan"], required=True)
+    d.add_argument("--kind", choices=["ink", "move"], required=True)
     d.add_argument("--n", type=int, default=384, help="clips drawn")
-    s, p = sub.add_parser("style"), sub.add_parser("pan")
+    s, p = sub.add_parser("style"), sub.add_parser("move")
     p.add_argument("--common", type=int, default=1, help="rows of C among the rank")
-    p.add_argument("--resume", help="a pan-left file to go on from")
-    for q, rank, steps, batch, lr, low in ((s, 4, 700, 16, 0.01, 0), (p, 4, 700, 1, 0.012, 400)):
+    p.add_argument("--layers", type=int, default=28, help="how many linear layers it changes")
+    p.add_argument("--probe", type=int, default=32, help="mirrored pairs that choose them")
+    for q, rank, steps, stop, batch, lr, low in ((s, 4, 700, 700, 16, 0.01, 0), (p, 3, 560, 200, 1, 0.01, 500)):
         q.add_argument("--lat", required=True)
         q.add_argument("--rank", type=int, default=rank)
         q.add_argument("--steps", type=int, default=steps)
+        q.add_argument("--stop", type=int, default=stop, help="the step it ends after")
         q.add_argument("--batch", type=int, default=batch)
         q.add_argument("--lr", type=float, default=lr)
         q.add_argument("--low", type=float, default=low, help="the least noisy timestep that is trained")
@@ -291,7 +323,7 @@ def main():
         q.add_argument("--seed", type=int, default=seed)
     a = ap.parse_args()
     torch.set_num_threads(1)
-    {"data": data, "style": style, "pan": pan}[a.what](a)
+    {"data": data, "style": style, "move": move}[a.what](a)
 
 
 if __name__ == "__main__":
