@@ -131,7 +131,7 @@ static vka_status probe_fma(const struct bench_run *r, bool half, struct outcome
         k.key.constants[0] = lanes;
         k.key.constants[1] = chains;
         set_push(&k, &push, 20);
-        s = grow_rounds(r, &k, 16, 8.0 * chains * STEPS * lanes * k.groups[0], o, err);
+        s = grow_rounds(r, &k, 16, 8.0 * chains * (double)STEPS * lanes * k.groups[0], o, err);
     }
     vka_block_destroy(r->gpu, &block);
     return s;

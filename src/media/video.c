@@ -69,7 +69,7 @@ static AVCodecContext *try_encoder(const AVCodec *codec, int width, int height, 
         return NULL;
     }
     if (!look->lossless && av_opt_set_int(c->priv_data, "crf", crf_of(vp9, quality), 0) < 0)
-        c->bit_rate = (int64_t)((double)width * height * av_q2d(fps) * 0.4 * exp2(((double)quality - QUALITY) / 12)) + 100000;
+        c->bit_rate = (int64_t)((double)width * height * av_q2d(fps) * 0.4 * exp2((double)((int)quality - QUALITY) / 12)) + 100000;
     if (vp9) {
         (void)av_opt_set(c->priv_data, "deadline", "good", 0);
         (void)av_opt_set(c->priv_data, "cpu-used", "2", 0);

@@ -91,7 +91,7 @@ vka_status vka_webp_write(vka_outfile *out, const vka_clip *clip, vka_error *err
     WebPConfig config;
     if (!WebPConfigInit(&config))
         return failed(out, "libwebp is of another version than its headers", err);
-    config.quality = clip->look.has_quality ? (float)clip->look.quality : QUALITY;
+    config.quality = (float)(clip->look.has_quality ? clip->look.quality : QUALITY);
     config.method = METHOD;
     if (clip->look.lossless && !WebPConfigLosslessPreset(&config, LOSSLESS_LEVEL))
         return failed(out, "libwebp is of another version than its headers", err);

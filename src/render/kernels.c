@@ -255,7 +255,7 @@ static vka_status worth_taking(vka_gpu *gpu, struct vka_kernel_table *t, bool *y
     }
     json_decref(known);
     *yes = right && (seconds[0] <= seconds[1] || seconds[1] <= 0);
-    t->flops = seconds[0] > 0 ? 2.0 * WIDE_SIDE * WIDE_SIDE * WIDE * WIDE / seconds[0] : 0;
+    t->flops = seconds[0] > 0 ? 2.0 * (double)(WIDE_SIDE * WIDE_SIDE) * (double)(WIDE * WIDE) / seconds[0] : 0;
     if (s == VKA_OK && !*yes)
         vka_logf(log, VKA_LOG_WARN, "the path %s on '%.200s': %s", key, info->name,
                  right ? "the portable kernels are faster there" : "its results are wrong");

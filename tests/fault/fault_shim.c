@@ -391,11 +391,17 @@ EXPORT size_t fwrite(const void *data, size_t size, size_t count, FILE *file)
     return real(data, size, count, file);
 }
 
+/* fflush takes NULL, which means every stream. */
+static bool stream_fails(const char *name, FILE *file)
+{
+    return file && state.error && file_fails(name, fd_under_folder(fileno(file)));
+}
+
 #define ON_STREAM(name)                                                                                                \
     EXPORT int name(FILE *file)                                                                                        \
     {                                                                                                                  \
         NEXT(int, #name, (FILE *))                                                                                     \
-        bool fail = file && state.error && file_fails(#name, fd_under_folder(fileno(file)));                           \
+        bool fail = stream_fails(#name, file);                                                                         \
         int r = real(file);                                                                                            \
         if (!fail)                                                                                                     \
             return r;                                                                                                  \

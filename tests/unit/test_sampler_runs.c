@@ -234,7 +234,7 @@ static void dummy(double *sample, bool reversed)
             for (int y = 0; y < SIDE; y++)
                 for (int x = 0; x < SIDE; x++) {
                     int from = ((c * SIDE + y) * SIDE + (reversed ? SIDE - 1 - x : x)) * BATCH + b;
-                    sample[((b * CHANNELS + c) * SIDE + y) * SIDE + x] = (double)from / DUMMY;
+                    sample[((b * CHANNELS + c) * SIDE + y) * SIDE + x] = (double)from / (double)DUMMY;
                 }
 }
 
