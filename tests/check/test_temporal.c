@@ -53,7 +53,7 @@ static struct values make_values(uint32_t frames, enum vka_dtype storage)
     assert_non_null(v.table);
     for (uint32_t t = 0; t < frames; t++)
         for (uint32_t c = 0; c < C; c++) {
-            double angle = t / pow(10000, (double)(c / 2 * 2) / C);
+            double angle = t / pow(10000, (double)(c / 2 * 2) / (double)C);
             v.table[t * C + c] = (float)(c % 2 ? cos(angle) : sin(angle));
         }
     check_round(v.table, (size_t)frames * C, storage);
@@ -306,7 +306,7 @@ static struct timing timing_begin(uint32_t frames)
     uint32_t pixels = vka_max_u32(PAIRS / frames / frames, 1);
     float *qkv = check_random(9, (size_t)frames * pixels * 3 * C, 1);
     struct timing t = {.check = check_begin(gpu, VKA_F16, VKA_F16, 1, frames),
-                       .each = 1e9 / ((double)pixels * frames * frames * HEADS),
+                       .each = 1e9 / ((double)pixels * frames * frames * (double)HEADS),
                        .best = HUGE_VAL};
     vka_tensor x = check_input(t.check, "qkv", VKA_SAMPLE, VKA_F16, frames, 1, pixels, 3 * C, qkv);
     vka_attention(&t.check->build, &(struct vka_attention_args){.kind = VKA_ATTENTION_TEMPORAL,
