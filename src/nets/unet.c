@@ -4,9 +4,7 @@
  * mid_block     : ResNet, spatial transformer, motion, ResNet
  * up_blocks.i   : (layers + 1) x (ResNet over x | skip, spatial transformer, motion), then nearest enlargement to the size of
  *                 the next skip and a convolution, but in the last */
-#include "nets/nets.h"
-
-#include "ops/ops.h"
+#include "nets/parts.h"
 
 #include <string.h>
 
@@ -17,7 +15,7 @@ struct unet {
     const vka_unet_config *c;
     const vka_motion_info *motion;
     struct vka_net_norms norms;
-    vka_tensor context, index;
+    struct vka_net_text_in text;
     struct vka_net_amount amount;
     vka_tensor skips[MAX_SKIPS];
     uint32_t skip_count;
@@ -48,98 +46,6 @@ vka_tensor vka_net_resnet(vka_build *b, vka_tensor x, vka_tensor x2, struct vka_
     else
         last.add = x;
     return vka_conv(b, h, &last);
-}
-
-static uint32_t channels(vka_build *b, vka_tensor x) { return vka_info(b->graph, x)->c; }
-
-/* LayerNorm, attention, projection and residual: h [n, h, w, C] -> the same. */
-static vka_tensor self_attention(vka_build *b, vka_tensor h, vka_scope norm, vka_scope at, uint32_t heads,
-                                 enum vka_attention_kind kind, vka_tensor positions, struct vka_net_amount amount)
-{
-    if (b->err.status != VKA_OK)
-        return h;
-    uint32_t dim = channels(b, h) / heads, inner = heads * vka_pitch(dim);
-    vka_tensor n = vka_layer_norm(b, h, norm, 1e-5f);
-    vka_tensor qkv = vka_linear(b, n, &(struct vka_linear_args){.at = vka_in(at, "to_q"), .stacked = 2,
-                                                               .stack = {vka_in(at, "to_k"), vka_in(at, "to_v")},
-                                                               .heads_out = heads, .positions = positions});
-    if (amount.scale)
-        qkv = vka_scale_channels(b, qkv, inner, inner, amount.table, VKA_AMOUNT_SCALE, vka_in(at, "motion scale"));
-    vka_tensor o = vka_attention(b, &(struct vka_attention_args){.kind = kind, .q = qkv, .k = qkv, .v = qkv,
-                                                                 .k_channel = inner, .v_channel = 2 * inner,
-                                                                 .heads = heads, .head_dim = dim, .label = at});
-    if (amount.perturbed) { /* every token sees itself alone: what comes out is its own value */
-        vka_tensor v = vka_linear(b, n, &(struct vka_linear_args){.at = vka_in(at, "to_v"), .heads_out = heads});
-        o = vka_blend(b, o, v, amount.table, VKA_AMOUNT_PERTURBED, vka_in(at, "perturbed attention"));
-    }
-    return vka_linear(b, o, &(struct vka_linear_args){.at = vka_in(at, "to_out.0"), .heads_in = heads, .add = h});
-}
-
-static vka_tensor cross_attention(const struct unet *u, vka_tensor h, vka_scope norm, vka_scope at, uint32_t heads)
-{
-    vka_build *b = u->b;
-    if (b->err.status != VKA_OK)
-        return h;
-    uint32_t dim = channels(b, h) / heads;
-    vka_tensor n = vka_layer_norm(b, h, norm, 1e-5f);
-    vka_tensor q = vka_linear(b, n, &(struct vka_linear_args){.at = vka_in(at, "to_q"), .heads_out = heads});
-    vka_tensor kv = vka_linear(b, u->context, &(struct vka_linear_args){.at = vka_in(at, "to_k"), .stacked = 1,
-                                                                       .stack = {vka_in(at, "to_v")},
-                                                                       .heads_out = heads});
-    vka_tensor o = vka_attention(b, &(struct vka_attention_args){.kind = VKA_ATTENTION_CROSS, .q = q, .k = kv, .v = kv,
-                                                                 .v_channel = heads * vka_pitch(dim), .heads = heads,
-                                                                 .head_dim = dim, .index = u->index, .label = at});
-    return vka_linear(b, o, &(struct vka_linear_args){.at = vka_in(at, "to_out.0"), .heads_in = heads, .add = h});
-}
-
-/* GEGLU feed-forward with its norm and residual (Shazeer 2020). */
-static vka_tensor feed_forward(vka_build *b, vka_tensor h, vka_scope norm, vka_scope ff)
-{
-    vka_tensor n = vka_layer_norm(b, h, norm, 1e-5f);
-    vka_tensor m = vka_linear(b, n, &(struct vka_linear_args){.at = vka_in(ff, "net.0.proj"), .act = VKA_ACT_GEGLU});
-    return vka_linear(b, m, &(struct vka_linear_args){.at = vka_in(ff, "net.2"), .add = h});
-}
-
-static vka_tensor spatial_transformer(const struct unet *u, vka_tensor x, vka_scope s, uint32_t depth, uint32_t heads,
-                                      bool perturbed)
-{
-    vka_build *b = u->b;
-    if (b->err.status == VKA_OK && channels(b, x) % heads) {
-        vka_build_fail(b, VKA_E_INPUT, "%u channels do not divide into %u heads at '%s'", channels(b, x), heads, s.path);
-        return x;
-    }
-    vka_tensor norm = vka_group_norm(b, x, (vka_tensor){0}, vka_in(s, "norm"), u->c->norm_num_groups, 1e-6f, false);
-    vka_tensor h = vka_linear(b, x, &(struct vka_linear_args){.at = vka_in(s, "proj_in"), .norm = norm});
-    for (uint32_t i = 0; i < depth; i++) {
-        vka_scope t = vka_in_index(s, "transformer_blocks", i);
-        h = self_attention(b, h, vka_in(t, "norm1"), vka_in(t, "attn1"), heads, VKA_ATTENTION_SPATIAL, (vka_tensor){0},
-                           (struct vka_net_amount){.table = u->amount.table, .perturbed = perturbed});
-        h = cross_attention(u, h, vka_in(t, "norm2"), vka_in(t, "attn2"), heads);
-        h = feed_forward(b, h, vka_in(t, "norm3"), vka_in(t, "ff"));
-    }
-    return vka_linear(b, h, &(struct vka_linear_args){.at = vka_in(s, "proj_out"), .add = x});
-}
-
-vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *m, uint32_t groups, bool joint_norm,
-                          struct vka_net_amount amount, vka_tensor x, vka_scope s)
-{
-    if (b->err.status == VKA_OK && channels(b, x) % m->heads) {
-        vka_build_fail(b, VKA_E_INPUT, "%u channels do not divide into %u heads at '%s'", channels(b, x), m->heads, s.path);
-        return x;
-    }
-    vka_tensor norm = vka_group_norm(b, x, (vka_tensor){0}, vka_in(s, "norm"), groups, 1e-6f, joint_norm);
-    vka_tensor h = vka_linear(b, x, &(struct vka_linear_args){.at = vka_in(s, "proj_in"), .norm = norm});
-    for (uint32_t i = 0; i < m->transformer_blocks; i++) {
-        vka_scope t = vka_in_index(s, "transformer_blocks", i);
-        vka_tensor positions = vka_weight_rows(b, t, "pos_embed.pe");
-        for (uint32_t a = 0; a < vka_min_u32(m->attention_blocks, 2); a++)
-            h = self_attention(b, h, vka_in(t, a ? "norm2" : "norm1"), vka_in(t, a ? "attn2" : "attn1"), m->heads,
-                               VKA_ATTENTION_TEMPORAL, positions,
-                               (struct vka_net_amount){.table = amount.table, .scale = amount.scale});
-        h = feed_forward(b, h, vka_in(t, "norm3"), vka_in(t, "ff"));
-    }
-    h = vka_linear(b, h, &(struct vka_linear_args){.at = vka_in(s, "proj_out"), .add = x});
-    return amount.effect ? vka_blend(b, x, h, amount.table, VKA_AMOUNT_EFFECT, vka_in(s, "motion effect")) : h;
 }
 
 static void list_resnet(struct unet *u, vka_scope s)
@@ -187,8 +93,11 @@ static vka_tensor transformers(const struct unet *u, vka_tensor x, vka_scope blo
                                uint32_t heads, uint32_t modules)
 {
     if (depth)
-        x = spatial_transformer(u, x, vka_in_index(block, "attentions", j), depth, heads,
-                                u->amount.perturbed && !strcmp(block.path, "mid_block"));
+        x = vka_net_spatial_transformer(
+            u->b, x, vka_in_index(block, "attentions", j),
+            &(struct vka_net_spatial){.groups = u->c->norm_num_groups, .depth = depth, .heads = heads, .text = u->text,
+                                      .perturbed = u->amount.perturbed && !strcmp(block.path, "mid_block") ? u->amount.table
+                                                                                                            : (vka_tensor){0}});
     if (u->motion && j < modules)
         x = vka_net_motion(u->b, u->motion, u->c->norm_num_groups, u->norms.motion_joint, u->amount, x,
                            vka_in_index(block, "motion_modules", j));
@@ -206,7 +115,7 @@ static void push(struct unet *u, vka_tensor x)
 vka_tensor vka_net_unet(vka_build *b, const vka_unet_config *c, const vka_motion_info *motion,
                         const struct vka_net_norms *norms, const struct vka_unet_inputs *in)
 {
-    struct unet u = {.b = b, .c = c, .motion = motion, .norms = *norms, .context = in->context, .index = in->index,
+    struct unet u = {.b = b, .c = c, .motion = motion, .norms = *norms, .text = {in->context, in->index},
                      .amount = in->amount};
     vka_scope root = vka_scope_root("");
     vka_tensor t = vka_timestep_embedding(b, in->timestep, c->channels[0], c->flip_sin_to_cos, c->freq_shift);

@@ -209,7 +209,7 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint32_t k, bool f16)
         vka_report_put(&whole, o, "context-stride", json_integer(s->windows.stride));
         vka_report_put(&whole, o, "context-overlap", json_integer(s->windows.overlap));
         vka_report_put(&whole, o, "context-schedule", json_string(vka_window_schedule_name(s->window_schedule)));
-        vka_report_put(&whole, o, "context-fuse", json_string(vka_window_fuse_name(s->window_fuse)));
+        vka_report_put(&whole, o, "context-merge", json_string(vka_window_merge_name(s->window_merge)));
     }
     vka_report_put(&whole, o, "fps", json_real(s->fps));
     if (j->ping_pong)

@@ -37,7 +37,19 @@ struct vka_job {
     /* the clip */
     int64_t width, height, frames, count;
     int64_t context_length, context_stride, context_overlap;
-    char *context_schedule, *context_fuse;
+    char *context_schedule, *context_merge, *loop, *noise_kind;
+    /* prompts and values over the frames */
+    char *travel, *travel_blend, *travel_ease, *cfg_frames;
+    vka_text_list lora_frames;
+    /* FreeNoise, FreeInit, a second pass */
+    bool freenoise, freeinit_fast;
+    int64_t freeinit, freeinit_order, hires_steps;
+    char *freeinit_filter, *freeinit_cutoff, *hires, *hires_upscaler;
+    /* images and video in */
+    char *init, *init_last, *init_video, *mask, *resize, *save_hints, *vision;
+    vka_text_list keyframe, control, ip_adapter;
+    double video_fps, video_start, strength, latent_power, latent_scale, latent_power_last, latent_scale_last, hold;
+    int64_t video_stride, interpolate;
     double fps;
     /* sampling */
     int64_t seed, steps, clip_skip;

@@ -49,7 +49,7 @@ struct vka_setup {
     uint32_t width, height, frames; /* picture pixels */
     struct vka_window_params windows; /* length 0: the clip is one piece */
     vka_window_schedule window_schedule;
-    vka_window_fuse window_fuse;
+    vka_window_merge window_merge;
     uint32_t count;
     double fps, cfg;
     double *cfg_at; /* --cfg-schedule: the scale of each step; NULL: cfg in all of them */

@@ -21,7 +21,7 @@ static vka_status decide_windows(struct vka_setup *s, vka_error *err)
     vka_status st = vka_window_schedule_from_name(j->context_schedule ? j->context_schedule : "uniform-standard",
                                                   &s->window_schedule, err);
     if (st == VKA_OK)
-        st = vka_window_fuse_from_name(j->context_fuse ? j->context_fuse : "flat", &s->window_fuse, err);
+        st = vka_window_merge_from_name(j->context_merge ? j->context_merge : "flat", &s->window_merge, err);
     if (st != VKA_OK)
         return st;
     if (m && w.length > most) {

@@ -13,11 +13,9 @@
 /* ---- names --------------------------------------------------------------------------------------------------- */
 
 /* The first ones are built, in the order of their enumeration. */
-static const char *const schedules[] = {"uniform-standard", "uniform", "uniform-looped", "static-standard",
-                                        "batched",          "shuffle", "composite",      NULL};
-static const char *const fuses[] = {
-    "flat", "relative", "pyramid", "overlap-linear", "delayed-reverse-sawtooth", "gauss-sigma", "pyramid-sigma", NULL};
-enum { BUILT_SCHEDULES = 1, BUILT_FUSES = 1 };
+static const char *const schedules[] = {"uniform-standard", "uniform", "static", "batched", "shuffle", NULL};
+static const char *const merges[] = {"flat", "pyramid", "overlap-linear", "relative", "last", NULL};
+enum { BUILT_SCHEDULES = 1, BUILT_MERGES = 1 };
 
 static vka_status find(const char *const *names, uint32_t built, const char *what, const char *name, uint32_t *out,
                        vka_error *err)
@@ -45,12 +43,12 @@ vka_status vka_window_schedule_from_name(const char *name, vka_window_schedule *
     return s;
 }
 
-vka_status vka_window_fuse_from_name(const char *name, vka_window_fuse *out, vka_error *err)
+vka_status vka_window_merge_from_name(const char *name, vka_window_merge *out, vka_error *err)
 {
     uint32_t i;
-    vka_status s = find(fuses, BUILT_FUSES, "context merge", name, &i, err);
+    vka_status s = find(merges, BUILT_MERGES, "context merge", name, &i, err);
     if (s == VKA_OK)
-        *out = (vka_window_fuse)i;
+        *out = (vka_window_merge)i;
     return s;
 }
 
@@ -59,9 +57,9 @@ const char *vka_window_schedule_name(vka_window_schedule schedule)
     return schedules[schedule];
 }
 
-const char *vka_window_fuse_name(vka_window_fuse fuse)
+const char *vka_window_merge_name(vka_window_merge merge)
 {
-    return fuses[fuse];
+    return merges[merge];
 }
 
 /* ---- the schedule -------------------------------------------------------------------------------------------- */

@@ -24,14 +24,14 @@
 #include <stdint.h>
 
 typedef enum vka_window_schedule { VKA_WINDOWS_UNIFORM_STANDARD } vka_window_schedule;
-typedef enum vka_window_fuse { VKA_FUSE_FLAT } vka_window_fuse;
+typedef enum vka_window_merge { VKA_MERGE_FLAT } vka_window_merge;
 
-/* Names as in --context-schedule and --context-fuse; VKA_E_USAGE tells apart a name that nobody uses from one that
+/* Names as in --context-schedule and --context-merge; VKA_E_USAGE tells apart a name that nobody uses from one that
  * is known and not built. */
 vka_status vka_window_schedule_from_name(const char *name, vka_window_schedule *out, vka_error *err);
-vka_status vka_window_fuse_from_name(const char *name, vka_window_fuse *out, vka_error *err);
+vka_status vka_window_merge_from_name(const char *name, vka_window_merge *out, vka_error *err);
 const char *vka_window_schedule_name(vka_window_schedule schedule);
-const char *vka_window_fuse_name(vka_window_fuse fuse);
+const char *vka_window_merge_name(vka_window_merge merge);
 
 struct vka_window_params {
     uint32_t length;  /* frames of a window; 0: no windows, the clip is one piece */

@@ -129,7 +129,7 @@ fails 2 'not a multiple of 8' plan -W 7 --device-memory 4G
 fails 2 'positional table' plan -f 99 --context-length 33 --device-memory 4G
 fails 2 'less than the 8 frames' plan -f 99 --context-length 8 --context-overlap 8 --device-memory 4G
 fails 2 'not in this version' plan --context-schedule batched --device-memory 4G
-fails 2 'does not know' plan --context-fuse round --device-memory 4G
+fails 2 'does not know' plan --context-merge round --device-memory 4G
 fails 2 'takes no eta' plan --sampler dpmpp-2m --eta 0.5 --device-memory 4G
 fails 2 'more than the 50 steps that the model was distilled with' plan --sampler lcm --steps 51 --device-memory 4G
 fails 2 'more than the 4 steps' plan --sampler tcd --steps 5 --original-steps 4 --device-memory 4G

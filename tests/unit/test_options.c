@@ -37,7 +37,7 @@ static const struct {
     {"height", 'H', true, false},     {"frames", 'f', true, false},      {"fps", 0, true, false},
     {"seed", 's', true, false},       {"count", 0, true, false},         {"rng", 0, true, false},
     {"context-length", 0, true, false},   {"context-stride", 0, true, false}, {"context-overlap", 0, true, false},
-    {"context-schedule", 0, true, false}, {"context-fuse", 0, true, false},
+    {"context-schedule", 0, true, false}, {"context-merge", 0, true, false},
     {"noise-layout", 0, true, false}, {"steps", 0, true, false},         {"cfg", 0, true, false},
     {"sampler", 0, true, false},      {"schedule", 0, true, false},      {"beta", 0, true, false},
     {"norm", 0, true, false},         {"precision", 0, true, false},     {"clip-skip", 0, true, false},
@@ -58,6 +58,18 @@ static const struct {
     {"plays", 0, true, false},        {"ping-pong", 0, false, false},    {"quality", 0, true, false},
     {"kind", 0, true, false},         {"hash", 0, false, false},
     {"lossless", 0, false, false},    {"colors", 0, true, false},        {"dither", 0, true, false},
+    {"travel", 0, true, false}, {"travel-blend", 0, true, false}, {"travel-ease", 0, true, false},
+    {"lora-frames", 0, true, true}, {"loop", 0, true, false}, {"noise-kind", 0, true, false},
+    {"freenoise", 0, false, false}, {"freeinit", 0, true, false}, {"freeinit-filter", 0, true, false},
+    {"freeinit-cutoff", 0, true, false}, {"freeinit-order", 0, true, false}, {"freeinit-fast", 0, false, false},
+    {"hires", 0, true, false}, {"hires-upscaler", 0, true, false}, {"hires-steps", 0, true, false},
+    {"init", 0, true, false}, {"init-last", 0, true, false}, {"keyframe", 0, true, true},
+    {"init-video", 0, true, false}, {"video-fps", 0, true, false}, {"video-start", 0, true, false},
+    {"video-stride", 0, true, false}, {"resize", 0, true, false}, {"strength", 0, true, false},
+    {"latent-power", 0, true, false}, {"latent-scale", 0, true, false}, {"latent-power-last", 0, true, false},
+    {"latent-scale-last", 0, true, false}, {"hold", 0, true, false}, {"mask", 0, true, false},
+    {"control", 0, true, true}, {"save-hints", 0, true, false}, {"ip-adapter", 0, true, true},
+    {"vision", 0, true, false}, {"cfg-frames", 0, true, false}, {"interpolate", 0, true, false},
 };
 
 static void table_is_the_contract(void **state)
@@ -138,11 +150,11 @@ static void choices_are_what_the_rooms_know(void **state)
         assert_int_equal(vka_window_schedule_from_name(words[i], &schedule, &err) == VKA_OK, built[i]);
         assert_true(built[i] || strstr(err.what, "not built"));
     }
-    vka_window_fuse fuse;
-    n = words_of(vka_option_find("context-fuse")->choices, words, built);
+    vka_window_merge merge;
+    n = words_of(vka_option_find("context-merge")->choices, words, built);
     for (i = 0; i < n; i++) {
         vka_error err = {0};
-        assert_int_equal(vka_window_fuse_from_name(words[i], &fuse, &err) == VKA_OK, built[i]);
+        assert_int_equal(vka_window_merge_from_name(words[i], &merge, &err) == VKA_OK, built[i]);
         assert_true(built[i] || strstr(err.what, "not built"));
     }
     n = words_of(vka_option_find("rng")->choices, words, built);

@@ -183,19 +183,19 @@ static void names(void **state)
 {
     (void)state;
     vka_window_schedule schedule;
-    vka_window_fuse fuse;
+    vka_window_merge merge;
     vka_error err = {0};
     assert_int_equal(vka_window_schedule_from_name("uniform-standard", &schedule, &err), VKA_OK);
     assert_string_equal(vka_window_schedule_name(schedule), "uniform-standard");
-    assert_int_equal(vka_window_fuse_from_name("flat", &fuse, &err), VKA_OK);
-    assert_string_equal(vka_window_fuse_name(fuse), "flat");
+    assert_int_equal(vka_window_merge_from_name("flat", &merge, &err), VKA_OK);
+    assert_string_equal(vka_window_merge_name(merge), "flat");
     assert_int_equal(vka_window_schedule_from_name("batched", &schedule, &err), VKA_E_USAGE);
     assert_non_null(strstr(err.what, "not built"));
     err = (vka_error){0};
-    assert_int_equal(vka_window_fuse_from_name("pyramid", &fuse, &err), VKA_E_USAGE);
+    assert_int_equal(vka_window_merge_from_name("pyramid", &merge, &err), VKA_E_USAGE);
     assert_non_null(strstr(err.what, "not built"));
     err = (vka_error){0};
-    assert_int_equal(vka_window_fuse_from_name("round", &fuse, &err), VKA_E_USAGE);
+    assert_int_equal(vka_window_merge_from_name("round", &merge, &err), VKA_E_USAGE);
     assert_non_null(strstr(err.what, "unknown"));
     err = (vka_error){0};
     assert_int_equal(vka_window_schedule_from_name("", &schedule, &err), VKA_E_USAGE);
