@@ -1,15 +1,16 @@
-// blend.comp - a number of its own for each sample: result = x + w (y - x), or some channels of x times w.
+// blend.comp - a number of its own for each sample: result = x + w (y - x), or x + w y, or some channels of x times w.
 //
 // x, y, result [n, rows, c] of one pitch; weights f32, one for each sample. Blending is done in fp32, rounded step by step
-// (no contraction), so that every device gives the same bits; where w is 0 or 1 the bits are those of x or y, whatever
-// the other one holds. One invocation takes four channels of a row; it reads what it overwrites where the result lies on y
-// (scaling: on x).
+// (no contraction), so that every device gives the same bits; where w is 0 the bits are those of x, whatever y holds, and
+// blending with 1 gives those of y. One invocation takes four channels of a row; it reads what it overwrites where the
+// result lies on x or y.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #include "lanes.glsl"
 #include "quad.glsl"
 
-layout(constant_id = 1) const bool BLEND = true;
+layout(constant_id = 1) const uint MODE = 0;
+const uint BLEND = 0, ADD = 1; // 2: scale
 
 layout(push_constant, scalar) uniform Push {
     uvec2 x, y, weights, result;
@@ -27,14 +28,14 @@ void main()
     const float w = load_f32(push.weights, s * push.weights_stride);
     const vec4 x = load_quad(push.x, s * push.x_stride + i * 4);
     precise vec4 v = x;
-    if (BLEND) {
+    if (MODE == BLEND || MODE == ADD) {
         const vec4 y = load_quad(push.y, s * push.y_stride + i * 4);
-        v = y - x;
+        v = MODE == BLEND ? y - x : y;
         v = w * v;
         v = x + v;
         if (w == 0.0)
             v = x;
-        if (w == 1.0)
+        if (MODE == BLEND && w == 1.0)
             v = y;
     } else {
         const uint quad = i % push.row_quads;

@@ -1,19 +1,22 @@
-/* blend.c - a number of its own for each sample: x + w (y - x), and some channels of x times w.
+/* blend.c - a number of its own for each sample: x + w (y - x), x + w y, and some channels of x times w.
  *
  * x, y [n, h, w, c] of one type, weights f32 SAMPLE [n, 1, 1, m], one channel of it -> x's shape and type; see
- * shaders/blend.comp.  May be written over y (scaling: over x).  Cut by samples and pixels. */
+ * shaders/blend.comp.  May be written over y (the other two: over x).  Cut by samples and pixels. */
 #include "ops/launch.h"
 #include "ops/ops.h"
 
+enum { BLEND, ADD, SCALE }; /* MODE of shaders/blend.comp */
+
 struct blend_params {
+    uint32_t mode;
     uint32_t channel;    /* of the weights */
-    uint32_t first, end; /* channels of x that are multiplied; 0 and 0: x and y are blended */
+    uint32_t first, end; /* channels of x that are multiplied */
 };
 
 static void blend_cost(const struct vka_graph *g, const struct vka_node *node, struct vka_cost *cost)
 {
     const struct blend_params *p = (const struct blend_params *)(const void *)node->params;
-    cost->flop = (p->end ? 1.0 : 3.0) * vka_elements(vka_info(g, node->out[0]));
+    cost->flop = (p->mode == SCALE ? 1.0 : p->mode == ADD ? 2.0 : 3.0) * vka_elements(vka_info(g, node->out[0]));
     cost->bytes = vka_node_bytes(g, node);
 }
 
@@ -42,7 +45,7 @@ static void blend_record(const struct vka_node *node, struct vka_recorder *r)
               .first = p->first / 4,
               .end = p->end / 4};
     _Static_assert(sizeof push == 64, "the push block of shaders/blend.comp");
-    uint32_t constants[] = {vka_elementwise_lanes(r->table), !p->end};
+    uint32_t constants[] = {vka_elementwise_lanes(r->table), p->mode};
     vka_launch(r, vka_variant(out->dtype, VKA_SHADER_BLEND_F32, VKA_SHADER_BLEND_F16), constants, 2, &push, sizeof push,
                vka_div_up(push.quads, constants[0]), out->n);
 }
@@ -63,11 +66,12 @@ static vka_tensor append(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor we
     const struct vka_tensor_info i = *vka_info(b->graph, x);
     vka_tensor out = vka_graph_tensor(b, label.path, VKA_SAMPLE, VKA_TEMP, i.dtype, i.n, i.h, i.w, i.c);
     int32_t node = vka_graph_node(b, &vka_op_blend, label, in, 3, &out, 1, p, sizeof *p);
-    vka_graph_in_place(b, node, y.id ? 1 : 0);
+    vka_graph_in_place(b, node, p->mode == BLEND ? 1 : 0);
     return b->err.status == VKA_OK ? out : none;
 }
 
-vka_tensor vka_blend(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, vka_scope label)
+static vka_tensor pair(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, uint32_t mode,
+                       vka_scope label)
 {
     const vka_tensor none = {0};
     if (!vka_build_ok(b, x) || !y.id || !weights.id)
@@ -78,7 +82,17 @@ vka_tensor vka_blend(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weight
         vka_build_fail(b, VKA_E_INTERNAL, "%s: %s and %s cannot be blended", label.path, i->name, k->name);
         return none;
     }
-    return append(b, x, y, weights, label, &(struct blend_params){.channel = channel});
+    return append(b, x, y, weights, label, &(struct blend_params){.mode = mode, .channel = channel});
+}
+
+vka_tensor vka_blend(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, vka_scope label)
+{
+    return pair(b, x, y, weights, channel, BLEND, label);
+}
+
+vka_tensor vka_add_scaled(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, vka_scope label)
+{
+    return pair(b, x, y, weights, channel, ADD, label);
 }
 
 vka_tensor vka_scale_channels(vka_build *b, vka_tensor x, uint32_t first, uint32_t count, vka_tensor weights,
@@ -95,5 +109,5 @@ vka_tensor vka_scale_channels(vka_build *b, vka_tensor x, uint32_t first, uint32
         return none;
     }
     return append(b, x, none, weights, label,
-                  &(struct blend_params){.channel = channel, .first = first, .end = first + count});
+                  &(struct blend_params){.mode = SCALE, .channel = channel, .first = first, .end = first + count});
 }

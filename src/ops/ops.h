@@ -125,6 +125,8 @@ vka_tensor vka_rescale(vka_build *b, vka_tensor guided, vka_tensor positive, vka
 /* x + w (y - x), w being channel `channel` of `weights` (f32 SAMPLE [n, 1, 1, m]) for each sample; in fp32, and where w is 0 or
  * 1 exactly x or y.  May be written over y. */
 vka_tensor vka_blend(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, vka_scope label);
+/* x + w y, likewise; where w is 0 exactly x, whatever y holds.  May be written over x. */
+vka_tensor vka_add_scaled(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, vka_scope label);
 /* x with channels first .. first + count - 1 (multiples of 4) times w, likewise.  May be written over x. */
 vka_tensor vka_scale_channels(vka_build *b, vka_tensor x, uint32_t first, uint32_t count, vka_tensor weights, uint32_t channel,
                               vka_scope label);

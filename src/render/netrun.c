@@ -14,7 +14,8 @@ static void fill(struct vka_weight_data *out, const vka_weight *w)
 }
 
 /* A positional table for the block that `name` belongs to: as wide as the block's first norm. */
-static bool make_positions(struct vka_name_source *s, const char *name, struct vka_weight_data *out)
+static bool make_positions(struct vka_name_source *s, const vka_weights *table_of, const char *name,
+                           struct vka_weight_data *out)
 {
     static const char suffix[] = "pos_embed.pe";
     size_t n = strlen(name), tail = sizeof suffix - 1;
@@ -23,7 +24,7 @@ static bool make_positions(struct vka_name_source *s, const char *name, struct v
         return false;
     memcpy(norm, name, n - tail);
     memcpy(norm + n - tail, "norm1.weight", sizeof "norm1.weight");
-    const vka_weight *w = vka_weights_find(s->motion, norm);
+    const vka_weight *w = vka_weights_find(table_of, norm);
     if (!w || w->rank != 1)
         return false;
     if (!out)
@@ -46,11 +47,19 @@ static bool make_positions(struct vka_name_source *s, const char *name, struct v
 static bool find(void *user, const char *name, struct vka_weight_data *out)
 {
     struct vka_name_source *s = user;
-    bool temporal = s->motion && strstr(name, "motion_modules.");
-    vka_weights *table = temporal ? s->motion : s->part;
+    bool temporal = strstr(name, "motion_modules.");
+    vka_weights *table = temporal && s->motion ? s->motion : s->part;
+    for (uint32_t i = 0; i < s->more_count; i++) {
+        size_t n = strlen(s->more[i].prefix);
+        if (strncmp(name, s->more[i].prefix, n) == 0) {
+            table = s->more[i].table;
+            name += n;
+            break;
+        }
+    }
     const vka_weight *w = out ? vka_weights_use(table, name) : vka_weights_find(table, name);
     if (!w)
-        return temporal && make_positions(s, name, out);
+        return temporal && make_positions(s, table, name, out);
     if (out)
         fill(out, w);
     return true;
@@ -79,6 +88,16 @@ vka_status vka_netrun_begin(struct vka_netrun *run, const char *name, uint32_t b
         return vka_fail(err, VKA_E_MEMORY, "out of memory");
     run->build = (vka_build){.graph = run->graph, .source = {&run->names, find, to_f32}, .table = &run->table,
                              .storage = f16 ? VKA_F16 : VKA_F32, .weights = f16 ? VKA_F16 : VKA_F32};
+    return VKA_OK;
+}
+
+vka_status vka_netrun_more(struct vka_netrun *run, const char *prefix, vka_weights *table, vka_error *err)
+{
+    struct vka_name_source *s = &run->names;
+    if (s->more_count == VKA_NAME_SOURCES || strlen(prefix) >= sizeof s->more[0].prefix)
+        return vka_fail(err, VKA_E_USAGE, "a network of more than %d files", VKA_NAME_SOURCES + 2);
+    snprintf(s->more[s->more_count].prefix, sizeof s->more[0].prefix, "%s", prefix);
+    s->more[s->more_count++].table = table;
     return VKA_OK;
 }
 

@@ -8,10 +8,17 @@
 #include "render/exec.h"
 #include "weights/weights.h"
 
-/* Names to tensors for a network: a part's table, a motion module's table behind it, and positional tables made from their
- * formula where the file has none (Vaswani et al. 2017: sin and cos of t / 10000^(2i/C)). */
+/* Names to tensors for a network: a part's table, a motion module's table behind it, further files' under a prefix of their
+ * own, and positional tables made from their formula where the file has none (Vaswani et al. 2017: sin and cos of
+ * t / 10000^(2i/C)). */
+enum { VKA_NAME_SOURCES = 16 };
 struct vka_name_source {
     vka_weights *part, *motion;
+    struct {
+        char prefix[16]; /* "control0.": what begins so is in `table`, without it */
+        vka_weights *table;
+    } more[VKA_NAME_SOURCES];
+    uint32_t more_count;
     uint32_t positions; /* rows of a made table */
     vka_arena arena;
 };
@@ -29,6 +36,8 @@ struct vka_netrun {
 vka_status vka_netrun_begin(struct vka_netrun *run, const char *name, uint32_t branches, uint32_t frames,
                             vka_weights *part, vka_weights *motion, bool f16, const struct vka_kernel_table *table,
                             vka_error *err);
+/* Between begin and the network functions: names "<prefix>..." ("control0.", with the dot) are tensors of `table`. */
+vka_status vka_netrun_more(struct vka_netrun *run, const char *prefix, vka_weights *table, vka_error *err);
 vka_status vka_netrun_finish(struct vka_netrun *run, const vka_tensor *changing, uint32_t count, vka_error *err);
 /* Plans within `budget` bytes, `other` of which the caller needs itself; run->need tells what came out. */
 vka_status vka_netrun_plan(struct vka_netrun *run, uint64_t budget, uint64_t other, vka_error *err);

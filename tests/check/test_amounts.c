@@ -31,14 +31,14 @@ static vka_gpu *gpu;
 
 struct blend_case {
     uint32_t branches, frames, h, w, c;
-    uint32_t first, count; /* channels scaled; 0: x and y are blended */
+    uint32_t first, count; /* channels scaled; 0: x and y are blended, or added */
     uint32_t channel;      /* of the weights */
-    bool in_place;
+    bool in_place, add;
 };
 static const struct blend_case cases[] = {
-    {1, 5, 3, 7, 64, 0, 0, 1, false},    {2, 3, 9, 5, 24, 0, 0, 0, true},    {1, 1, 1, 1, 5, 0, 0, 0, false},
-    {1, 4, 5, 5, 120, 40, 40, 0, false}, {2, 2, 6, 3, 240, 80, 80, 1, true}, {1, 3, 2, 2, 32, 0, 32, 1, true},
-    {1, 7, 17, 3, 96, 64, 32, 0, false},
+    {1, 5, 3, 7, 64, 0, 0, 1, false, false},    {2, 3, 9, 5, 24, 0, 0, 0, true, false},    {1, 1, 1, 1, 5, 0, 0, 0, false, false},
+    {1, 4, 5, 5, 120, 40, 40, 0, false, false}, {2, 2, 6, 3, 240, 80, 80, 1, true, false}, {1, 3, 2, 2, 32, 0, 32, 1, true, false},
+    {1, 7, 17, 3, 96, 64, 32, 0, false, false}, {2, 3, 4, 5, 24, 0, 0, 0, false, true}, {1, 5, 3, 7, 64, 0, 0, 1, true, true},
 };
 enum { ALONG_SAMPLES = 1, ALONG_PIXELS };
 
@@ -54,9 +54,10 @@ static float *run(const struct blend_case *k, const float *x, const float *y, co
     vka_tensor w = check_input(c, "weights", VKA_SAMPLE, VKA_F32, n, 1, 1, 2, weights);
     vka_scope at = vka_scope_root("blend");
     vka_tensor out = k->count ? vka_scale_channels(&c->build, a, k->first, k->count, w, k->channel, at)
+               : k->add       ? vka_add_scaled(&c->build, a, b, w, k->channel, at)
                               : vka_blend(&c->build, a, b, w, k->channel, at);
     if (k->in_place)
-        check_in_place(c, out, k->count ? a : b);
+        check_in_place(c, out, k->count || k->add ? a : b);
     if (cut == ALONG_SAMPLES)
         for (uint32_t s = 0; s < n; s += 2)
             cuts[count++] = (struct vka_cut){.s0 = s, .sn = vka_min_u32(2, n - s)};
@@ -83,6 +84,9 @@ static void check_blend(const struct blend_case *k, enum vka_dtype storage, bool
         if (k->count)
             ref_scale_channels(x + s * one, w[2 * s + k->channel], (uint64_t)k->h * k->w, k->c, k->first, k->count,
                                want + s * one);
+        else if (k->add)
+            for (size_t i = s * one; i < (s + 1) * one; i++)
+                want[i] = (double)x[i] + (double)w[2 * s + k->channel] * y[i];
         else
             ref_blend(x + s * one, y + s * one, w[2 * s + k->channel], one, want + s * one);
     if (!k->count && n > 1) /* what has no weight may be anything */
@@ -93,7 +97,8 @@ static void check_blend(const struct blend_case *k, enum vka_dtype storage, bool
     if (!k->count) {
         if (n > 1)
             check_same("weight 0", got, x, one);
-        check_same("weight 1", got + (n - 1) * one, y + (n - 1) * one, one);
+        if (!k->add)
+            check_same("weight 1", got + (n - 1) * one, y + (n - 1) * one, one);
     }
     for (int cut = ALONG_SAMPLES; cut <= ALONG_PIXELS; cut++) {
         float *parts = run(k, x, y, w, storage, cpu, cut);
