@@ -186,7 +186,7 @@ static const char json_plan[] =
     "\"row_parts\",\\:\"peak_node\", \"weights\": resident or streamed, \"prefetch\": whether on a queue of their own, ahead of the "
     "work,\n"
     "\"streamed_bytes_per_step\", \"skips\" and \"clip_state\": device or host, \"parked_bytes_per_step\": of skips, to the host and "
-    "back};\n"
+    "back, \"windows_at_once\": context windows that the network takes together};\n"
     "\"estimate\":{\"flop_per_step\", \"bytes_per_step\", \"dispatches_per_step\", \"s_per_it\", \"text_s\", \"decode_s\", "
     "\"total_s\"},\n"
     "the last three of all clips, without reading models and writing files;\n"

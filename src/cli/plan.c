@@ -110,7 +110,10 @@ static void put_cuts(FILE *to, json_t *plan)
     fprintf(to, "skips %s", place(plan, "skips"));
     if (parked > 0)
         fprintf(to, ", %s a step there and back", cli_size_text(size, parked));
-    fprintf(to, "; clip state %s\n", place(plan, "clip_state"));
+    fprintf(to, "; clip state %s", place(plan, "clip_state"));
+    if (number(plan, "windows_at_once") > 1)
+        fprintf(to, "; %.0f windows at once", number(plan, "windows_at_once"));
+    fputc('\n', to);
 }
 
 /* ---- other plans --------------------------------------------------------------------------------------------- */

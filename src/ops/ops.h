@@ -131,6 +131,11 @@ vka_tensor vka_add_scaled(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor w
 vka_tensor vka_scale_channels(vka_build *b, vka_tensor x, uint32_t first, uint32_t count, vka_tensor weights, uint32_t channel,
                               vka_scope label);
 
+/* sum + w_0 x[from_0] + w_1 x[from_1] .., rounded term by term: what several windows predict for each sample's frame, by weight.
+ * sum f32 SAMPLE [n, h, w, c]; x f32 GLOBAL [m, h, w, c]; table f32 SAMPLE [n, 1, 1, 2 terms]: pairs of a sample of x and its
+ * weight, the sample below 0 where there is none.  May be written over sum. */
+vka_tensor vka_merge(vka_build *b, vka_tensor sum, vka_tensor x, vka_tensor table);
+
 /* round((clamp(x, -1, 1) + 1) * 127.5) of channels 0..2, halves to even as torch: [n, h, w, >=3] -> U8X4 [n, h, w, 1], byte 3 = 255.
  * NaN and infinity become 0 with byte 3 = 0, so that the reader can tell. */
 vka_tensor vka_picture(vka_build *b, vka_tensor x);

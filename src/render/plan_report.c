@@ -25,7 +25,7 @@ static json_t *knobs(const struct vka_work *w)
         if (vka_along_pixels(s))
             most_pixels = vka_max_u32(most_pixels, s->parts);
     }
-    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:b, s:I, s:s, s:I, s:s}", "guidance",
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:s, s:b, s:I, s:s, s:I, s:s, s:i}", "guidance",
                      w->branches == 1 ? "off"
                      : p->passes == 1 ? "together"
                                       : "apart",
@@ -34,7 +34,7 @@ static json_t *knobs(const struct vka_work *w)
                      p->unit_count ? "streamed" : "resident", "prefetch", (int)p->prefetch, "streamed_bytes_per_step",
                      (json_int_t)p->stream_bytes, "skips", p->parking_count ? "host" : "device",
                      "parked_bytes_per_step", (json_int_t)p->parked_bytes, "clip_state",
-                     w->unet.parked ? "host" : "device");
+                     w->unet.parked ? "host" : "device", "windows_at_once", (int)w->unet.together);
 }
 
 /* What of a stage lives where; the first five are device memory and add up to what the stage needs. */

@@ -48,6 +48,14 @@ void vka_text_stage_end(struct vka_text_stage *s);
 
 /* ---- UNet --------------------------------------------------------------------------------------------------- */
 
+/* A number for each frame, which counts in some of the steps and is 0 in the others. */
+struct vka_frame_values {
+    const float *frame; /* [frames]; NULL: 1 throughout */
+    double start, end;  /* shares of the steps, 0 and 1: all.  Step i of n counts where i >= start n and i + 1 <= end n */
+    bool guided_only;   /* 0 in the branch without the prompt */
+};
+enum { VKA_FRAME_VALUES = 32 };
+
 struct vka_unet_stage_params {
     vka_weights *weights, *motion_weights; /* motion NULL: none */
     const vka_unet_config *config;
@@ -66,26 +74,60 @@ struct vka_unet_stage_params {
     uint32_t slice; /* frames that the sampler takes at a time from host memory; 0: as many as fit the bytes of a window's
                        input.  No bit of any result depends on it, nor on `park` */
     const float *motion_scale, *motion_effect; /* [frames], see vka_net_amount; NULL: 1 throughout.  The stage keeps a copy */
+    struct vka_frame_values values[VKA_FRAME_VALUES]; /* channels VKA_AMOUNTS + i of vka_net_amount.table; frames are copied */
+    uint32_t value_count;
+    const float *cfg; /* [frames] a guidance scale of its own for each; NULL: that of vka_unet_stage_eval.  Copied */
+    bool travels;     /* every frame has a context row of its own: vka_unet_stage_travel; `prompts` is not looked at */
 };
 
-enum { VKA_MAX_PATTERNS = 8 };
+enum { VKA_MAX_PATTERNS = 8, VKA_UNET_FEEDS = 24, VKA_MOST_TOGETHER = 4 };
+
+/* An input of the network that the caller fills: of every sample, or the same for all (branch and frame 0 are asked for once). */
+struct vka_unet_feed {
+    const char *name;
+    bool global;
+    enum vka_dtype dtype;
+    uint32_t n, h, w, c; /* n: of a global one; of others 0 */
+    void *user;
+    /* What the device reads: [h, w, vka_pitch(c)] of the type, zeroed before the call; n of them where global. */
+    vka_status (*get)(void *user, uint32_t branch, uint32_t frame, void *out, vka_error *err);
+};
+
+/* The context row [tokens][text_width] of a frame in a branch of guidance. */
+typedef void (*vka_context_row)(void *user, uint32_t branch, uint32_t frame, float *out);
 
 struct vka_unet_stage {
     struct vka_unet_stage_params p;
     struct vka_guide guide_rule;
-    uint32_t length; /* frames of the network: of a window, or all */
+    uint32_t length;   /* frames of a window, or all */
+    uint32_t together; /* windows that the network takes at once */
+    uint32_t batch;    /* together * length: samples of a branch, in the network those of branch 0 come first */
     uint32_t slice;  /* frames that the sampler takes at a time where parked */
     bool parked;     /* the clip's state is in host memory */
     struct vka_netrun unet, begin, pattern[VKA_MAX_PATTERNS];
     struct vka_netrun guide; /* where parked; else guidance is part of the patterns */
+    struct vka_netrun merge; /* in windows */
     uint32_t patterns;
     vka_tensor sample, timestep, context, index, eps;
     vka_tensor amounts; /* vka_net_amount.table; none where it is not needed */
-    float *amount;      /* [VKA_AMOUNTS][p.frames] */
-    vka_tensor begin_x, begin_scale, begin_out[VKA_GUIDE_BRANCHES];
-    vka_tensor guide_eps, guide_guidance, guide_out;
+    float *amount;      /* [channels][p.frames] */
+    uint32_t channels;  /* VKA_AMOUNTS + p.value_count, or 0 where there is no table */
+    float *cfg;         /* [p.frames] or NULL */
     struct {
-        vka_tensor eps, guidance, coefficients, guided;
+        struct vka_unet_feed is;
+        vka_tensor tensor;
+        uint64_t at, bytes; /* in the block; of a sample, or of all where global */
+    } feeds[VKA_UNET_FEEDS];
+    uint32_t feed_count;
+    vka_context_row row; /* where p.travels */
+    void *row_user;
+    uint32_t step_index; /* of the evaluation under way */
+    bool fed;            /* a clip in one piece: the frames' inputs and rows are on the device */
+    vka_tensor begin_x, begin_scale, begin_out[VKA_GUIDE_BRANCHES];
+    vka_tensor guide_eps, guide_guidance, guide_cfg, guide_out;
+    vka_tensor merge_x, merge_sum, merge_table, merge_out;
+    struct {
+        vka_tensor eps, guidance, cfg, coefficients, guided;
         vka_tensor in[VKA_SLOTS], out[VKA_SLOTS], made[VKA_SAMPLER_OPS];
     } flow[VKA_MAX_PATTERNS];
     struct vka_io io;
@@ -97,9 +139,11 @@ struct vka_unet_stage {
     bool first;
     /* where parked */
     float *state[VKA_SLOTS]; /* planes [p.frames, c, h, w]; NULL where the sampler has no such slot */
-    float *pixels, *planes;  /* some frames on their way: as the device has them, as the state has them */
+    float *pixels;           /* some frames on their way, as the device has them */
     int32_t *prompt_of;      /* [branches * p.frames] prompts */
-    uint32_t *seen;          /* [p.frames] */
+    uint8_t *seen;           /* [p.frames] has a sum */
+    int32_t *frame_of;       /* [2 * batch] frames that the network has; those that have sums */
+    int32_t *place_of;       /* [p.frames] where a frame's sum lies on the device, or -1 */
     struct vka_windows windows; /* of the last evaluation */
 };
 
@@ -110,6 +154,9 @@ vka_status vka_unet_stage_ask(struct vka_unet_stage *s, const struct vka_ask *as
 /* As vka_unet_stage_ask, and decides where the clip's state is unless p.park says: on the device where all fits there at full
  * speed, else where it is faster; where nothing fits, where less is needed. */
 vka_status vka_unet_stage_choose(struct vka_unet_stage *s, const struct vka_ask *ask, uint64_t *need, vka_error *err);
+/* How many windows the network takes at once, 1 .. VKA_MOST_TOGETHER: builds the stage anew, what was planned is forgotten.  Of a
+ * clip in one piece there is one.  No bit depends on it. */
+vka_status vka_unet_stage_together(struct vka_unet_stage *s, uint32_t together, vka_error *err);
 /* Puts the clip's state in host memory or on the device, as p.park does; what was planned is forgotten.  A stage that has not
  * started.  In windows the state stays in host memory. */
 vka_status vka_unet_stage_park(struct vka_unet_stage *s, bool park, vka_error *err);
@@ -128,6 +175,11 @@ vka_status vka_unet_stage_make_windows(const struct vka_unet_stage *s, struct vk
 vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err);
 /* context [prompts][tokens][text_width]; index [branches * frames]: each sample's prompt. */
 vka_status vka_unet_stage_prompt(struct vka_unet_stage *s, const float *context, const int32_t *index, vka_error *err);
+/* Where p.travels, in place of _prompt: the rows are asked for as frames need them, for a clip in one piece before the next
+ * evaluation; again after each call. */
+void vka_unet_stage_travel(struct vka_unet_stage *s, vka_context_row row, void *user);
+/* While the network is built: a further input of it.  `name` is borrowed for ever, `user` until the stage ends. */
+vka_tensor vka_unet_stage_feed(struct vka_unet_stage *s, const struct vka_unet_feed *feed);
 /* After LoRAs got other weights: packs again what they change.  What is computed once per prompt is computed again. */
 vka_status vka_unet_stage_repack(struct vka_unet_stage *s, const vka_ticker *ticker, vka_error *err);
 /* Another index: other rows of the same context. */

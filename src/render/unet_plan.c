@@ -25,8 +25,8 @@ uint64_t vka_unet_stage_host_bytes(const struct vka_unet_stage *s)
     uint64_t frame = vka_unet_stage_frame(s) * sizeof(float), slots = 0;
     for (uint32_t i = 0; i < VKA_SLOTS; i++)
         slots += vka_unet_stage_slots(s) >> i & 1;
-    return slots * s->p.frames * frame + vka_max_u32(s->length, s->slice) * frame + s->pixels_bytes +
-           (uint64_t)s->p.frames * (s->p.branches * sizeof *s->prompt_of + sizeof *s->seen);
+    return slots * s->p.frames * frame + s->pixels_bytes + (uint64_t)2 * s->batch * sizeof *s->frame_of +
+           (uint64_t)s->p.frames * (s->p.branches * sizeof *s->prompt_of + sizeof *s->seen + sizeof *s->place_of);
 }
 
 /* ---- plans ------------------------------------------------------------------------------------------------ */
@@ -43,6 +43,10 @@ static vka_status plan_around(struct vka_unet_stage *s, uint64_t *other, vka_err
     if (st == VKA_OK && s->parked) {
         st = vka_netrun_plan(&s->guide, UINT64_MAX, 0, err);
         *other += s->guide.need;
+    }
+    if (st == VKA_OK && s->p.sampler && s->length < s->p.frames) {
+        st = vka_netrun_plan(&s->merge, UINT64_MAX, 0, err);
+        *other += s->merge.need;
     }
     for (uint32_t k = 0; st == VKA_OK && k < s->patterns; k++) {
         st = vka_netrun_plan(&s->pattern[k], UINT64_MAX, 0, err);
@@ -94,8 +98,52 @@ static bool is_whole(const struct vka_plan *p)
     return whole;
 }
 
+/* Some windows at a time pay where weights are streamed, which is then done less often, and where a network is so quick that
+ * launches and the host take their share. */
+static bool may_pay(const struct vka_unet_stage *s, const struct trial *t, uint32_t windows)
+{
+    return t->fits && (s->unet.plan->unit_count || t->seconds < windows * 0.02);
+}
+
+static vka_status choose_together(struct vka_unet_stage *s, const struct vka_ask *ask, uint64_t *need, vka_error *err)
+{
+    struct trial best, other;
+    struct vka_windows w = {0};
+    uint32_t most = 1;
+    vka_status st = vka_unet_stage_together(s, 1, err);
+    if (st == VKA_OK)
+        st = vka_unet_stage_ask(s, ask, need, err);
+    if (st == VKA_OK)
+        st = look_at(s, ask, *need, &best, err);
+    if (st == VKA_OK)
+        st = vka_unet_stage_make_windows(s, &w, 0, err);
+    if (st == VKA_OK && may_pay(s, &best, w.count))
+        most = vka_min_u32(VKA_MOST_TOGETHER, w.count);
+    uint32_t taken = 1;
+    for (uint32_t t = 2; st == VKA_OK && t <= most; t *= 2) {
+        st = vka_unet_stage_together(s, t, err);
+        if (st == VKA_OK)
+            st = vka_unet_stage_ask(s, ask, need, err);
+        if (st == VKA_OK)
+            st = look_at(s, ask, *need, &other, err);
+        if (st != VKA_OK || !other.fits || other.seconds >= 0.98 * best.seconds)
+            break;
+        best = other;
+        taken = t;
+    }
+    vka_windows_free(&w);
+    if (st == VKA_OK && s->together != taken) {
+        st = vka_unet_stage_together(s, taken, err);
+        if (st == VKA_OK)
+            st = vka_unet_stage_ask(s, ask, need, err);
+    }
+    return st;
+}
+
 vka_status vka_unet_stage_choose(struct vka_unet_stage *s, const struct vka_ask *ask, uint64_t *need, vka_error *err)
 {
+    if (s->p.sampler && s->length < s->p.frames)
+        return choose_together(s, ask, need, err);
     struct trial here, there;
     bool free_to_choose = s->p.sampler && s->length == s->p.frames && !s->p.park && (!ask->knobs || ask->any_state);
     vka_status st = vka_unet_stage_park(s, s->p.park, err);
@@ -136,7 +184,7 @@ vka_status vka_unet_stage_choose(struct vka_unet_stage *s, const struct vka_ask 
 vka_status vka_unet_stage_make_windows(const struct vka_unet_stage *s, struct vka_windows *w, uint32_t step,
                                        vka_error *err)
 {
-    const struct vka_window_params all = {s->length, 1, 0};
+    const struct vka_window_params all = {.length = s->length, .stride = 1};
     return vka_windows_make(w, s->length < s->p.frames ? &s->p.window : &all, s->p.frames, s->p.motion ? step : 0, err);
 }
 
@@ -153,16 +201,20 @@ vka_status vka_unet_stage_seconds(const struct vka_unet_stage *s, const struct v
         st = vka_netrun_seconds(&s->pattern[0], rates, &sampler, err);
     if (st == VKA_OK && s->parked) {
         struct vka_windows w = {0};
-        uint64_t frame = s->pixels_bytes / vka_max_u32(s->length, s->slice), moved = 0;
+        uint64_t frame = s->pixels_bytes / vka_max_u32(s->batch, s->slice), moved = 0;
+        bool merges = s->length < s->p.frames;
         st = vka_netrun_seconds(&s->guide, rates, &network, err);
+        if (st == VKA_OK && merges)
+            st = vka_netrun_seconds(&s->merge, rates, &network, err);
         if (st == VKA_OK)
             st = vka_unet_stage_make_windows(s, &w, 0, err);
-        windows = w.count;
+        windows = vka_div_up(w.count, s->together);
         slices = vka_div_up(s->p.frames, s->slice);
         for (uint32_t i = 0; i < VKA_SLOTS; i++)
             moved += (s->flow[0].in[i].id ? 1u : 0u) + (s->flow[0].out[i].id ? 1u : 0u);
         /* each byte is copied, and turned from planes to pixels or back */
-        network += 2.0 * 2 * (double)(s->length * frame) / rates->copy_bytes_per_second + 3 * round_trip;
+        network += 2.0 * (merges ? 3 : 2) * (double)(s->batch * frame) / rates->copy_bytes_per_second +
+                   (merges ? 4 : 3) * round_trip;
         sampler += 2.0 * (double)(moved * s->slice * frame) / rates->copy_bytes_per_second + round_trip;
         vka_windows_free(&w);
     }
@@ -227,9 +279,11 @@ vka_status vka_unet_stage_traffic(const struct vka_unet_stage *u, struct vka_tra
     if (s == VKA_OK && u->parked) {
         struct vka_windows w = {0};
         s = add_traffic(&u->guide, &u->p.table, lines, count, err);
+        if (s == VKA_OK && u->length < u->p.frames)
+            s = add_traffic(&u->merge, &u->p.table, lines, count, err);
         if (s == VKA_OK)
             s = vka_unet_stage_make_windows(u, &w, 0, err);
-        windows = w.count;
+        windows = vka_div_up(w.count, u->together);
         slices = vka_div_up(u->p.frames, u->slice);
         vka_windows_free(&w);
     }

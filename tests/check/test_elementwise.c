@@ -256,6 +256,53 @@ static void test_rescale(void **state)
         }
 }
 
+/* ---- merge of windows ------------------------------------------------------------------------------ */
+
+static float *run_merge(uint32_t n, uint32_t m, uint32_t h, uint32_t w, uint32_t ch, uint32_t terms, const float *sum,
+                        const float *x, const float *table, const struct vka_cut *cuts, uint32_t count)
+{
+    struct check *c = check_begin(gpu, VKA_F32, VKA_F32, 1, n);
+    vka_tensor s = check_input(c, "sum", VKA_SAMPLE, VKA_F32, n, h, w, ch, sum);
+    vka_tensor y = check_input(c, "guided", VKA_GLOBAL, VKA_F32, m, h, w, ch, x);
+    vka_tensor t = check_input(c, "table", VKA_SAMPLE, VKA_F32, n, 1, 1, 2 * terms, table);
+    vka_tensor out = vka_merge(&c->build, s, y, t);
+    check_in_place(c, out, s);
+    check_run(c, cuts, count);
+    float *got = check_output(c, out);
+    check_end(&c);
+    return got;
+}
+
+/* Several windows at once, one of which brings numbers that are none and no weight. */
+static void test_merge(void **state)
+{
+    (void)state;
+    enum { N = 5, M = 7, H = 3, W = 5, C = 4, TERMS = 3, ONE = H * W * C };
+    float *sum = check_random(1, (size_t)N * ONE, 5), *x = check_random(2, (size_t)M * ONE, 5), table[N * 2 * TERMS];
+    double want[N * ONE];
+    for (uint32_t i = 0; i < ONE; i++)
+        x[6 * ONE + i] = NAN; /* of no frame */
+    for (uint32_t s = 0; s < N; s++)
+        for (uint32_t k = 0; k < TERMS; k++) {
+            bool there = k <= s % TERMS;
+            uint32_t from = (2 * s + k) % 6;
+            table[(s * TERMS + k) * 2] = there ? (float)from : -1.0f;
+            table[(s * TERMS + k) * 2 + 1] = 0.25f * (float)(k + 1);
+            for (uint32_t i = 0; i < ONE; i++)
+                want[s * ONE + i] = (k ? want[s * ONE + i] : (double)sum[s * ONE + i]) +
+                                    (there ? 0.25 * (k + 1) * (double)x[from * ONE + i] : 0);
+        }
+    float *got = run_merge(N, M, H, W, C, TERMS, sum, x, table, NULL, 0);
+    check_close("merge", got, want, N * ONE, 2e-6);
+    const struct vka_cut samples[] = {{.s0 = 0, .sn = 2}, {.s0 = 2, .sn = 3}}, pixels[] = {{.p0 = 0, .pn = 4}, {.p0 = 4, .pn = 11}};
+    for (int way = 0; way < 2; way++) {
+        float *parts = run_merge(N, M, H, W, C, TERMS, sum, x, table, way ? pixels : samples, 2);
+        check_same(way ? "merge, cut along pixels" : "merge, cut along samples", parts, got, N * ONE);
+        free(parts);
+    }
+    free(sum), free(x), free(got);
+}
+
 static void test_picture(void **state)
 {
     (void)state;
@@ -301,7 +348,8 @@ int main(void)
 {
     gpu = check_open_gpu();
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_timestep), cmocka_unit_test(test_tokens),
-                                       cmocka_unit_test(test_combine), cmocka_unit_test(test_rescale),
+                                       cmocka_unit_test(test_combine), cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_rescale),
                                        cmocka_unit_test(test_picture)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     check_close_gpu(&gpu);

@@ -35,6 +35,7 @@ struct clip {
     struct vka_unet_stage_params p;
     float *context, *noise, *step_noise;
     size_t frame, all; /* elements */
+    uint32_t together; /* windows at once; 0: as they come */
 };
 
 static struct clip clip_sized(uint32_t height, uint32_t width, uint32_t frames, uint32_t branches, vka_sampler_id sampler,
@@ -119,6 +120,8 @@ static bool render_in(const struct clip *c, const struct vka_unet_stage_params *
     vka_error err = {0};
     uint64_t need, peak, before = vka_gpu_device_bytes(gpu, NULL);
     check_ok(vka_unet_stage_build(&s, p, &err), &err);
+    if (c->together)
+        check_ok(vka_unet_stage_together(&s, c->together, &err), &err);
     if (choose)
         check_ok(vka_unet_stage_choose(&s, &ask, &need, &err), &err);
     else
@@ -181,14 +184,13 @@ static void render_apart(const struct clip *c, const struct vka_window_params *w
     check_ok(vka_unet_stage_start(&s, gpu, NULL, &err), &err);
     size_t one = window->length * c->frame;
     float *in = calloc(2 * one, sizeof *in), *out = calloc(2 * one, sizeof *out), *guided = calloc(one, sizeof *guided);
-    uint32_t *seen = calloc(f, sizeof *seen);
-    assert_true(in && out && guided && seen);
+    assert_true(in && out && guided);
     memcpy(latents, c->noise, c->all * sizeof *latents);
     for (uint32_t i = 0; i < STEPS; i++) {
         const vka_sampler_eval *e = vka_sampler_eval_at(c->sampler, i);
         const float scale = (float)e->input_scale, guidance[2] = {(float)(p.branches > 1 ? 1 - CFG : 1), (float)CFG};
         check_ok(vka_windows_make(&w, window, f, e->step, &err), &err);
-        memset(seen, 0, f * sizeof *seen);
+        memset(eps, 0, c->all * sizeof *eps);
         for (uint32_t k = 0; k < w.count; k++) {
             const int32_t *frame = w.frame + k * w.length;
             for (uint32_t j = 0; j < w.length; j++)
@@ -198,9 +200,14 @@ static void render_apart(const struct clip *c, const struct vka_window_params *w
             set_prompt(&s, c, w.length, frame);
             check_ok(vka_unet_stage_once(&s, in, e->timestep, out, NULL, &err), &err);
             combine(guided, (const float *[]){out, out + one}, guidance, p.branches, one);
-            vka_windows_add(&w, k, guided, c->frame, eps, seen);
+            for (uint32_t j = 0; j < w.length; j++) {
+                const float share = 1.0f / (float)w.hits[frame[j]];
+                float *sum = eps + (size_t)frame[j] * c->frame;
+                combine(guided + j * c->frame, (const float *[]){guided + j * c->frame}, &share, 1, c->frame);
+                for (uint32_t v = 0; v < c->frame; v++)
+                    sum[v] = sum[v] + guided[j * c->frame + v];
+            }
         }
-        vka_windows_mean(&w, c->frame, eps);
         for (uint32_t o = 0; o < e->ops; o++) {
             const float *x[VKA_SAMPLER_TERMS];
             float a[VKA_SAMPLER_TERMS];
@@ -217,7 +224,6 @@ static void render_apart(const struct clip *c, const struct vka_window_params *w
     free(in);
     free(out);
     free(guided);
-    free(seen);
     vka_windows_free(&w);
     vka_unet_stage_end(&s);
 }
@@ -270,6 +276,7 @@ static void parked_state_changes_no_bit(void **state)
         p.park = true;
         for (size_t k = 0; k < sizeof slices / sizeof *slices; k++) {
             p.slice = slices[k];
+            c.together = (uint32_t)k + 1;
             render(&c, &p, k % 2 ? 0 : UINT64_MAX, r.latents, r.eps);
             same("parked", &r, c.all);
         }
@@ -309,7 +316,7 @@ static void the_planner_parks_where_it_must(void **state)
     assert_false(render_in(&c, &p, (struct vka_room){UINT64_MAX, UINT64_MAX}, true, r.want_latents, r.want_eps));
     static const bool parked[] = {true, true, false, false};
     const struct vka_room rooms[] = {
-        {there, there_host}, {here - 1, UINT64_MAX}, {here, here_host}, {most - 1, UINT64_MAX}};
+        {there, there_host}, {here - 1, UINT64_MAX}, {most, 0}, {most - 1, UINT64_MAX}};
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) {
         assert_true(render_in(&c, &p, rooms[i], true, r.latents, r.eps) == parked[i]);
         same("chosen", &r, c.all);
@@ -342,6 +349,7 @@ static void windows_are_the_network_apart(void **state)
         p.window = cases[i].window;
         for (size_t k = 0; k < sizeof slices / sizeof *slices; k++) {
             p.slice = slices[k];
+            c.together = (uint32_t)k + 1;
             render(&c, &p, k % 2 ? 0 : UINT64_MAX, r.latents, r.eps);
             same("windows", &r, c.all);
         }
@@ -399,7 +407,7 @@ static void device_memory_does_not_grow(void **state)
             assert_true((host[i] - host[0]) % (frames[i] - frames[0]) == 0);
     }
     /* X, EPS and NOISE of a frame, its prompts and its count */
-    assert_true((host[3] - host[0]) / (frames[3] - frames[0]) == 3 * c.frame * sizeof(float) + 2 * 4 + 4);
+    assert_true((host[3] - host[0]) / (frames[3] - frames[0]) == 3 * c.frame * sizeof(float) + 2 * 4 + 1 + 4);
     release(&c);
 }
 
