@@ -15,18 +15,8 @@ static const uint64_t MIB = 1048576;
 static bool begin(struct vka_work *t, const struct vka_work *w, uint32_t width, uint32_t height, uint32_t frames)
 {
     vka_error err = {0};
-    *t = *w;
-    t->text = (struct vka_text_stage){0};
-    t->unet = (struct vka_unet_stage){0};
-    t->vae = (struct vka_vae_stage){0};
+    *t = vka_work_alike(w);
     return vka_setup_resize(&t->setup, width, height, frames, &err) == VKA_OK && vka_work_build(t, &err) == VKA_OK;
-}
-
-static void end(struct vka_work *t)
-{
-    vka_text_stage_end(&t->text);
-    vka_unet_stage_end(&t->unet);
-    vka_vae_stage_end(&t->vae);
 }
 
 static bool plan_least(struct vka_work *t)
@@ -51,7 +41,7 @@ static bool clip_fits(const struct vka_work *w, uint32_t width, uint32_t height,
     if (good && !vka_work_fits(&t))
         good = t.planned <= t.budget && plan_within(&t, t.budget);
     *planned = t.planned;
-    end(&t);
+    vka_work_end_stages(&t);
     return good;
 }
 
@@ -181,7 +171,7 @@ static void find_budget(const struct vka_work *w, struct vka_nearest *out)
                 low = middle;
         }
     }
-    end(&t);
+    vka_work_end_stages(&t);
     if (found > w->budget && found <= most) {
         out->budget = found;
         out->budget_planned = planned;

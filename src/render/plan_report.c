@@ -59,19 +59,38 @@ static json_t *where(const struct vka_netrun *n, uint64_t need, uint64_t io_byte
 
 static json_t *where_all(const struct vka_work *w)
 {
-    return json_pack("{s:o, s:o, s:o}", "text", where(&w->text.run, w->need[0], w->text.io.bytes, 0), "unet",
-                     where(&w->unet.unet, w->need[1], w->unet.io.bytes, vka_unet_stage_host_bytes(&w->unet)), "vae",
-                     where(&w->vae.run, w->need[2], w->vae.io.bytes, 0));
+    json_t *o = json_object();
+    for (int i = 0; i < VKA_STAGES; i++) {
+        struct vka_stage_view v;
+        bool there = vka_work_view(w, (enum vka_stage_index)i, &v);
+        if (o && (there || i == VKA_AT_TEXT))
+            json_object_set_new(o, v.key, there ? where(v.run, w->need[i], v.io_bytes, v.host_state) : json_null());
+    }
+    return o;
+}
+
+/* Device memory of each stage. */
+static json_t *needs(const struct vka_work *w)
+{
+    json_t *o = json_object();
+    for (int i = 0; i < VKA_STAGES; i++) {
+        struct vka_stage_view v;
+        char key[32];
+        if (!vka_work_view(w, (enum vka_stage_index)i, &v) && i != VKA_AT_TEXT)
+            continue;
+        snprintf(key, sizeof key, "%s_bytes", v.key);
+        if (o)
+            json_object_set_new(o, key, json_integer((json_int_t)w->need[i]));
+    }
+    return o;
 }
 
 static json_t *peak(const struct vka_work *w)
 {
-    const char *stage = vka_work_peak(w);
-    const struct vka_netrun *n = w->planned == w->need[0] && w->text.run.plan ? &w->text.run
-                                 : w->planned == w->need[1]                   ? &w->unet.unet
-                                                                              : &w->vae.run;
-    return json_pack("{s:s, s:I, s:s}", "stage", stage, "bytes", (json_int_t)w->planned, "node",
-                     n->plan->graph->nodes[n->plan->peak_node].label);
+    struct vka_stage_view v;
+    vka_work_view(w, vka_work_peak(w), &v);
+    return json_pack("{s:s, s:I, s:s}", "stage", v.name, "bytes", (json_int_t)w->planned, "node",
+                     v.run->plan->graph->nodes[v.run->plan->peak_node].label);
 }
 
 static json_t *operators(const struct vka_traffic *lines, uint32_t count)
@@ -115,7 +134,7 @@ static vka_status estimate(const struct vka_work *w, const struct vka_rates *rat
         st = step_seconds(w, rates, step, err);
     if (st != VKA_OK)
         return st;
-    double decode = frame * s->frames * s->count, steps = *step * vka_sampler_steps(s->sampler) * s->count;
+    double decode = frame * s->frames * s->count, steps = *step * vka_work_steps(w) * s->count;
     *out = json_pack("{s:f, s:f, s:i, s:f, s:f, s:f, s:f}", "flop_per_step", sum->flop, "bytes_per_step", sum->bytes,
                      "dispatches_per_step", (int)sum->dispatches, "s_per_it", *step, "text_s", text, "decode_s", decode,
                      "total_s", text + steps + decode);
@@ -226,9 +245,7 @@ static vka_status tell(struct vka_work *w, const vka_gpu_info *info, char **repo
                                       (json_int_t)p->weight_bytes, "activations_bytes", (json_int_t)p->arena_bytes,
                                       "host_bytes", (json_int_t)w->host_planned, "host_budget_bytes",
                                       (json_int_t)(w->host_budget > INT64_MAX ? INT64_MAX : w->host_budget)));
-        json_object_set_new(r, "stages",
-                            json_pack("{s:I, s:I, s:I}", "text_bytes", (json_int_t)w->need[0], "unet_bytes",
-                                      (json_int_t)w->need[1], "vae_bytes", (json_int_t)w->need[2]));
+        json_object_set_new(r, "stages", needs(w));
         json_object_set_new(r, "where", where_all(w));
         json_object_set_new(r, "peak", peak(w));
         json_object_set_new(r, "plan", knobs(w));

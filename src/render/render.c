@@ -28,8 +28,8 @@ static bool fits_clip(const struct vka_run *r, const struct vka_run_clip *c, con
     const struct vka_setup *s = &r->w.setup;
     return at->seed == c->seed && at->frames == s->frames && at->channels == s->unet->in_channels &&
            at->height == s->height / s->factor && at->width == s->width / s->factor &&
-           at->eval <= vka_sampler_evals(s->sampler) && at->step <= vka_sampler_steps(s->sampler) &&
-           at->timings <= vka_sampler_steps(s->sampler);
+           at->pass < r->w.passes && at->eval <= vka_sampler_evals(r->w.pass[at->pass].sampler) &&
+           at->step <= vka_sampler_steps(r->w.pass[at->pass].sampler) && at->timings <= vka_work_steps(&r->w);
 }
 
 /* Files in a record as an earlier run named them, from where it was. */
@@ -65,7 +65,7 @@ static vka_status take_newest(struct vka_run *r, vka_error *err)
     vka_status st = vka_state_newest(r->state, &at, err);
     if (st == VKA_OK && at.slots) {
         struct vka_run_clip *c = at.clip < r->count ? &r->clips[at.clip] : NULL;
-        if (!c || !fits_clip(r, c, &at) || at.slots != vka_run_slots(r->w.setup.sampler))
+        if (!c || !fits_clip(r, c, &at) || at.slots != vka_run_slots(r->w.pass[at.pass].sampler))
             st = wrong_checkpoint(err);
         else if (!c->sampled && !c->written) {
             take_timings(c, &at);
@@ -83,7 +83,7 @@ static vka_status take_stock(struct vka_run *r, vka_error *err)
 {
     vka_checkpoint at;
     vka_status st = VKA_OK;
-    uint32_t steps = vka_sampler_steps(r->w.setup.sampler);
+    uint32_t steps = vka_work_steps(&r->w);
     for (uint32_t k = 0; st == VKA_OK && k < r->count; k++) {
         struct vka_run_clip *c = &r->clips[k];
         c->record = vka_state_json(r->state, "outputs-%u.json", k);
@@ -181,9 +181,7 @@ static bool begin_again(struct vka_run *r, vka_error *e)
     vka_gpu_device_bytes(r->gpu, &peak);
     r->peak = peak > r->peak ? peak : r->peak;
     r->planned = planned;
-    vka_text_stage_end(&w->text);
-    vka_unet_stage_end(&w->unet);
-    vka_vae_stage_end(&w->vae);
+    vka_work_end_stages(w);
     r->cx->gpu = NULL;
     vka_gpu_destroy(&r->gpu);
     r->cx->cautious = true;
@@ -332,7 +330,7 @@ static vka_status prepare(struct vka_run *r, vka_error *err)
     for (uint32_t k = 0; good && k < r->count; k++) {
         r->clips[k].seed = vka_setup_seed(&w->setup, k);
         r->clips[k].subseed = vka_setup_subseed(&w->setup, k);
-        r->clips[k].step_s = vka_calloc(vka_sampler_steps(w->setup.sampler), sizeof *r->clips[k].step_s);
+        r->clips[k].step_s = vka_calloc(vka_work_steps(w), sizeof *r->clips[k].step_s);
         good = r->clips[k].step_s != NULL;
     }
     st = good ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");

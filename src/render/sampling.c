@@ -13,10 +13,13 @@
 
 /* ---- trace ---------------------------------------------------------------------------------------------- */
 
+/* Of several passes the last one is traced. */
+static bool tracing(const struct vka_run *r) { return r->job->trace && r->pass + 1 == r->w.passes; }
+
 static void trace_clip(struct vka_run *r, const char *name, const float *planes)
 {
     const struct vka_setup *s = &r->w.setup;
-    if (r->job->trace)
+    if (tracing(r))
         vka_tensor_file_add(&r->trace, name, VKA_WEIGHT_F32, 4,
                             (uint64_t[]){s->frames, s->unet->in_channels, s->height / s->factor, s->width / s->factor},
                             planes);
@@ -39,7 +42,7 @@ static void trace_windows(struct vka_run *r, const vka_sampler_eval *e)
 {
     const struct vka_windows *w = vka_unet_stage_windows(&r->w.unet);
     char name[32];
-    if (!w || e->stage)
+    if (!w || e->stage || !tracing(r))
         return;
     snprintf(name, sizeof name, "windows.%03u", e->step);
     vka_tensor_file_add(&r->trace, name, VKA_WEIGHT_I32, 2, (uint64_t[]){w->count, w->length}, w->frame);
@@ -214,9 +217,23 @@ struct sampling {
     float *buffer; /* one clip tensor */
     float *first;  /* the step's first noise, where a later one shares it; else NULL */
     size_t values;
-    uint32_t kept; /* evaluations that the folder's newest checkpoint has */
-    bool whole;    /* `at` is not half way to the next */
+    uint32_t kept_pass, kept; /* pass, and its evaluations, that the folder's newest checkpoint has */
+    bool whole;               /* `at` is not half way to the next */
 };
+
+static const vka_sampler *sampler_of(const struct vka_run *r, const struct sampling *p)
+{
+    return r->w.pass[p->at.pass].sampler;
+}
+
+/* Steps of the passes before the one at work. */
+static uint32_t steps_before(const struct vka_run *r, const struct sampling *p)
+{
+    uint32_t steps = 0;
+    for (uint32_t i = 0; i < p->at.pass; i++)
+        steps += vka_sampler_steps(r->w.pass[i].sampler);
+    return steps;
+}
 
 static void sampling_end(struct sampling *p)
 {
@@ -231,7 +248,7 @@ static void sampling_end(struct sampling *p)
  * needs every step. */
 static void sampling_leave(struct vka_run *r, struct vka_run_clip *c, struct sampling *p)
 {
-    if (p->whole && p->at.eval && vka_run_keeps(r)) {
+    if (p->whole && (p->at.eval || p->at.pass) && vka_run_keeps(r)) {
         vka_checkpoint_free(&c->from);
         c->from = p->at;
         c->from.step_s = NULL; /* they are the clip's */
@@ -250,7 +267,7 @@ static vka_status sampling_begin(struct vka_run *r, uint32_t k, struct sampling 
                                   .channels = s->unet->in_channels,
                                   .height = s->height / s->factor,
                                   .width = s->width / s->factor,
-                                  .slots = vka_run_slots(s->sampler),
+                                  .slots = vka_run_slots(r->w.pass[0].sampler),
                                   .seed = c->seed,
                                   .step_s = c->step_s}};
     vka_status st = vka_noise_open_sub(&p->source, s->rng, s->layout, c->seed, (vka_subseed){c->subseed, s->sub.share},
@@ -262,8 +279,8 @@ static vka_status sampling_begin(struct vka_run *r, uint32_t k, struct sampling 
     p->at.rng_bytes = vka_noise_state_bytes(&p->source);
     p->at.rng = vka_calloc(1, (size_t)p->at.rng_bytes);
     bool good = p->buffer && p->at.rng, shares = false;
-    for (uint32_t i = 0; i < vka_sampler_evals(s->sampler); i++)
-        shares = shares || vka_sampler_eval_at(s->sampler, i)->carry > 0;
+    for (uint32_t i = 0; i < vka_sampler_evals(r->w.pass[0].sampler); i++)
+        shares = shares || vka_sampler_eval_at(r->w.pass[0].sampler, i)->carry > 0;
     if (shares && !r->job->step_noise)
         good = (p->first = vka_calloc(p->values, sizeof *p->first)) && good;
     for (int i = 0; i < VKA_SLOTS; i++)
@@ -275,7 +292,7 @@ static vka_status sampling_begin(struct vka_run *r, uint32_t k, struct sampling 
 /* The first noise, as the sampler wants its latents. */
 static vka_status sampling_noise(struct vka_run *r, struct sampling *p, vka_error *err)
 {
-    double scale = vka_sampler_init_noise_scale(r->w.setup.sampler);
+    double scale = vka_sampler_init_noise_scale(sampler_of(r, p));
     vka_subseed sub = {r->clips[p->at.clip].subseed, r->w.setup.sub.share};
     vka_status st = VKA_OK;
     if (r->w.noise)
@@ -302,6 +319,7 @@ static vka_status sampling_go_on(struct vka_run *r, struct vka_run_clip *c, stru
                         ? VKA_OK
                         : vka_fail(err, VKA_E_INPUT, "the job's checkpoint has another kind of random numbers");
     memcpy(p->at.rng, from->rng, (size_t)(st == VKA_OK ? from->rng_bytes : 0));
+    p->at.pass = p->kept_pass = r->pass = from->pass;
     p->at.eval = p->kept = from->eval;
     p->at.step = from->step;
     p->at.timings = c->steps_done = from->timings;
@@ -328,7 +346,7 @@ static vka_status check_latents(struct vka_run *r, struct sampling *p, const vka
     if (r->count > 1)
         snprintf(clip, sizeof clip, " of the clip with seed %llu", (unsigned long long)p->at.seed);
     vka_fail(err, VKA_E_VERIFY, "the latents of frame %zu%s hold %s after step %u of %u", i / frame, clip,
-             bad_name(p->buffer[i]), e->step + 1, vka_sampler_steps(r->w.setup.sampler));
+             bad_name(p->buffer[i]), e->step + 1, vka_sampler_steps(sampler_of(r, p)));
     if (vka_unet_stage_get(&r->w.unet, VKA_SLOT_EPS, p->buffer, NULL) == VKA_OK) {
         i = first_bad(p->buffer, p->values);
         if (i < p->values)
@@ -363,7 +381,7 @@ static vka_status sampling_step(struct vka_run *r, struct vka_run_clip *c, struc
     p->at.step = e->step + 1;
     p->at.timings = c->steps_done;
     p->whole = true;
-    if (r->job->trace) {
+    if (tracing(r)) {
         char name[32];
         snprintf(name, sizeof name, "latents.%03u", e->step);
         trace_clip(r, name, p->at.slot[VKA_SLOT_X]);
@@ -373,8 +391,11 @@ static vka_status sampling_step(struct vka_run *r, struct vka_run_clip *c, struc
 
 static void sampling_keep(struct vka_run *r, struct sampling *p)
 {
-    if (vka_run_keeps(r) && p->whole && p->at.eval > p->kept && vka_state_keep_step(r->state, &p->at))
+    bool newer = p->at.pass > p->kept_pass || p->at.eval > p->kept;
+    if (vka_run_keeps(r) && p->whole && newer && vka_state_keep_step(r->state, &p->at)) {
+        p->kept_pass = p->at.pass;
         p->kept = p->at.eval;
+    }
     vka_resume_add_hashes(r->state, &r->w.setup);
 }
 
@@ -420,7 +441,7 @@ static vka_status sampling_eval(struct vka_run *r, struct sampling *p, const vka
     }
     if (st == VKA_OK)
         st = vka_unet_stage_eval(&w->unet, e, vka_setup_cfg(&w->setup, e->step), &r->cx->ticker, err);
-    if (st == VKA_OK && r->job->trace) {
+    if (st == VKA_OK && tracing(r)) {
         st = vka_unet_stage_get(&w->unet, VKA_SLOT_EPS, p->buffer, err);
         trace_indexed(r, "eps", e, e->stage, p->buffer);
         trace_windows(r, e);
@@ -428,41 +449,65 @@ static vka_status sampling_eval(struct vka_run *r, struct sampling *p, const vka
     return st;
 }
 
-static vka_status sample_clip(struct vka_run *r, uint32_t k, vka_error *err)
+/* The steps of the pass at work that are still to be done. */
+static vka_status sampling_pass(struct vka_run *r, uint32_t k, struct sampling *p, vka_error *err)
 {
-    const vka_sampler *sampler = r->w.setup.sampler;
     struct vka_run_clip *c = &r->clips[k];
-    struct sampling p;
-    c->steps_done = c->from.slots ? c->steps_done : 0;
-    vka_status st = sampling_begin(r, k, &p, err);
-    vka_context_stage(r->cx, "steps", vka_sampler_steps(sampler));
-    if (st == VKA_OK)
-        st = c->from.slots ? sampling_go_on(r, c, &p, err) : sampling_noise(r, &p, err);
+    const vka_sampler *sampler = sampler_of(r, p);
+    uint32_t evals = vka_sampler_evals(sampler), before = steps_before(r, p);
+    vka_status st = VKA_OK;
     double began = vka_now();
-    if (st == VKA_OK && p.at.step) { /* so that time per step and time left stay right */
-        for (uint32_t i = 0; i < c->steps_done; i++)
-            r->cx->stage_began -= c->step_s[i];
-        vka_context_done(r->cx, p.at.step);
-    }
-    vka_unet_stage_weigh(&r->w.unet, vka_prompts_weights(&r->w.prompts, k));
-    for (uint32_t i = p.at.eval; st == VKA_OK && i < vka_sampler_evals(sampler); i++) {
+    for (uint32_t i = p->at.eval, first = i; st == VKA_OK && i < evals; i++) {
         const vka_sampler_eval *e = vka_sampler_eval_at(sampler, i);
-        if (i == p.at.eval || (!e->stage && vka_prompts_change(&r->w.prompts, k, e->step)))
+        if (i == first || (!e->stage && vka_prompts_change(&r->w.prompts, k, e->step)))
             st = set_prompt(r, k, e->step, false, err);
         if (st == VKA_OK)
-            st = sampling_eval(r, &p, e, err);
+            st = sampling_eval(r, p, e, err);
         if (st != VKA_OK || !e->ends_step)
             continue;
         double now = vka_now(), took = now - began;
         c->step_s[c->steps_done++] = took;
         if (c->steps_done == 1)
             vka_gpu_save_cache(r->gpu); /* what the first step compiled outlives a kill too */
-        st = sampling_step(r, c, &p, e, i + 1, err);
-        if (st == VKA_OK && i + 1 < vka_sampler_evals(sampler) && vka_pace_due(&r->state->pace, now, took))
-            sampling_keep(r, &p);
+        st = sampling_step(r, c, p, e, i + 1, err);
+        bool last = i + 1 == evals && p->at.pass + 1 == r->w.passes;
+        if (st == VKA_OK && !last && vka_pace_due(&r->state->pace, now, took))
+            sampling_keep(r, p);
         began = vka_now();
         if (st == VKA_OK)
-            vka_context_done(r->cx, e->step + 1);
+            vka_context_done(r->cx, before + e->step + 1);
+    }
+    return st;
+}
+
+/* The next pass: it begins from the latents of the last one. */
+static void next_pass(struct vka_run *r, struct sampling *p)
+{
+    r->pass = ++p->at.pass;
+    p->at.eval = p->at.step = 0;
+}
+
+static vka_status sample_clip(struct vka_run *r, uint32_t k, vka_error *err)
+{
+    struct vka_run_clip *c = &r->clips[k];
+    struct sampling p;
+    c->steps_done = c->from.slots ? c->steps_done : 0;
+    r->pass = 0;
+    vka_status st = sampling_begin(r, k, &p, err);
+    vka_context_stage(r->cx, "steps", vka_work_steps(&r->w));
+    if (st == VKA_OK)
+        st = c->from.slots ? sampling_go_on(r, c, &p, err) : sampling_noise(r, &p, err);
+    if (st == VKA_OK && c->steps_done) { /* so that time per step and time left stay right */
+        for (uint32_t i = 0; i < c->steps_done; i++)
+            r->cx->stage_began -= c->step_s[i];
+        vka_context_done(r->cx, steps_before(r, &p) + p.at.step);
+    }
+    vka_unet_stage_weigh(&r->w.unet, vka_prompts_weights(&r->w.prompts, k));
+    while (st == VKA_OK) {
+        st = sampling_pass(r, k, &p, err);
+        if (st != VKA_OK || p.at.pass + 1 == r->w.passes)
+            break;
+        next_pass(r, &p);
     }
     if (st != VKA_OK) { /* whatever it was, the last whole step is kept */
         sampling_keep(r, &p);
@@ -470,7 +515,7 @@ static vka_status sample_clip(struct vka_run *r, uint32_t k, vka_error *err)
         return st;
     }
     if (r->job->trace) {
-        trace_timesteps(r, sampler);
+        trace_timesteps(r, sampler_of(r, &p));
         trace_clip(r, "latents", p.at.slot[VKA_SLOT_X]);
     }
     p.at.slots = 1u << VKA_SLOT_X;

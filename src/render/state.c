@@ -1,6 +1,6 @@
 /* state.c - see state.h.
  *
- * A checkpoint: 8 bytes of magic; u32 clip, eval, step, frames, channels, height, width, slots, timings, 0; u64 seed,
+ * A checkpoint: 8 bytes of magic; u32 clip, eval, step, frames, channels, height, width, slots, timings, pass; u64 seed,
  * serial, rng_bytes; timings as f64, generators as bytes, each slot of the mask in order as f32; 64 hexadecimal digits
  * of the SHA-256 of all before.  It is streamed slot by slot: a long clip's tensors are not copied together. */
 #include "render/state.h"
@@ -54,7 +54,7 @@ vka_status vka_checkpoint_write(const vka_checkpoint *c, const char *path, vka_e
 {
     uint8_t header[HEADER], *p = header + sizeof magic;
     const uint32_t words[WORDS] = {c->clip,   c->eval,  c->step,  c->frames,  c->channels,
-                                   c->height, c->width, c->slots, c->timings, 0};
+                                   c->height, c->width, c->slots, c->timings, c->pass};
     struct sink s;
     memcpy(header, magic, sizeof magic);
     for (int i = 0; i < WORDS; i++)
@@ -118,11 +118,10 @@ vka_status vka_checkpoint_parse(const uint8_t *data, size_t size, const char *na
         return damaged(err, name, size ? "it is not a checkpoint of this version" : "it is empty");
     vka_checkpoint c = {0};
     const uint8_t *p = data + sizeof magic;
-    uint32_t *const words[WORDS - 1] = {&c.clip,   &c.eval,  &c.step,  &c.frames, &c.channels,
-                                        &c.height, &c.width, &c.slots, &c.timings};
-    for (int i = 0; i < WORDS - 1; i++)
+    uint32_t *const words[WORDS] = {&c.clip,   &c.eval,  &c.step,  &c.frames, &c.channels,
+                                        &c.height, &c.width, &c.slots, &c.timings, &c.pass};
+    for (int i = 0; i < WORDS; i++)
         *words[i] = (uint32_t)get(&p, 4);
-    p += 4;
     c.seed = get(&p, 8);
     c.serial = get(&p, 8);
     c.rng_bytes = get(&p, 8);

@@ -29,10 +29,11 @@
 /* The whole sampler between two steps.  Little-endian on disk.  Owns what it points to. */
 typedef struct vka_checkpoint {
     uint32_t clip;                            /* which of --count, from 0 */
-    uint32_t eval, step;                      /* evaluations and steps that are done */
+    uint32_t pass;                            /* which of the clip's passes, from 0 */
+    uint32_t eval, step;                      /* evaluations and steps of it that are done */
     uint32_t frames, channels, height, width; /* of a clip tensor, latent pixels */
     uint32_t slots;                           /* bit 1 << slot: what follows; X always */
-    uint32_t timings;                         /* measured steps */
+    uint32_t timings;                         /* measured steps, of all passes */
     uint64_t seed;
     uint64_t serial;        /* grows from one to the next */
     uint64_t rng_bytes;     /* vka_noise_save's */

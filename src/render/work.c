@@ -128,6 +128,7 @@ vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job
         st = read_files(w, err);
     if (st == VKA_OK && !job->embeds)
         st = read_texts(w, err);
+    w->pass[w->passes++] = (struct vka_pass){w->setup.sampler};
     return st;
 }
 
@@ -170,6 +171,9 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
         free(scale);
         free(effect);
     }
+    if (st == VKA_OK && w->encodes)
+        st = vka_vae_stage_build(&w->encode, VKA_VAE_ENCODE, vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), s->vae, 1,
+                                 s->height, s->width, vka_setup_vae_f16(s, w->f16), &w->table, err);
     if (st == VKA_OK) /* one frame, run once for each */
         st = vka_vae_stage_build(&w->vae, VKA_VAE_PICTURES, vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), s->vae, 1, h,
                                  wd, vka_setup_vae_f16(s, w->f16), &w->table, err);
@@ -178,29 +182,57 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
 
 static vka_status ask_stage(struct vka_work *w, enum vka_stage_index stage, const struct vka_ask *ask, vka_error *err)
 {
+    struct vka_stage_view view;
     vka_status st = VKA_OK;
+    if (!vka_work_view(w, stage, &view))
+        return VKA_OK;
     switch (stage) {
-    case VKA_AT_TEXT: /* --embeds stands for it */
-        st = w->job->embeds ? VKA_OK : vka_text_stage_ask(&w->text, ask, &w->need[stage], err);
-        w->host[stage] = st == VKA_OK && !w->job->embeds ? w->text.run.plan->host_bytes : 0;
+    case VKA_AT_TEXT:
+        st = vka_text_stage_ask(&w->text, ask, &w->need[stage], err);
+        break;
+    case VKA_AT_ENCODE:
+        st = vka_vae_stage_ask(&w->encode, ask, &w->need[stage], err);
         break;
     case VKA_AT_UNET:
         st = vka_unet_stage_choose(&w->unet, ask, &w->need[stage], err);
-        w->host[stage] = st == VKA_OK ? w->unet.unet.plan->host_bytes + vka_unet_stage_host_bytes(&w->unet) : 0;
         break;
     case VKA_AT_VAE:
         st = vka_vae_stage_ask(&w->vae, ask, &w->need[stage], err);
-        w->host[stage] = st == VKA_OK ? w->vae.run.plan->host_bytes : 0;
+        break;
+    case VKA_STAGES:
         break;
     }
+    if (st == VKA_OK && vka_work_view(w, stage, &view))
+        w->host[stage] = view.run->plan->host_bytes + view.host_state;
     return st;
+}
+
+bool vka_work_view(const struct vka_work *w, enum vka_stage_index stage, struct vka_stage_view *v)
+{
+    switch (stage) {
+    case VKA_AT_TEXT: /* --embeds stands for it */
+        *v = (struct vka_stage_view){"text", "text encoder", &w->text.run, w->text.io.bytes, 0};
+        return !w->job->embeds;
+    case VKA_AT_ENCODE:
+        *v = (struct vka_stage_view){"encode", "VAE's encoder", &w->encode.run, w->encode.io.bytes, 0};
+        return w->encodes;
+    case VKA_AT_UNET:
+        *v = (struct vka_stage_view){"unet", "UNet", &w->unet.unet, w->unet.io.bytes, vka_unet_stage_host_bytes(&w->unet)};
+        return true;
+    case VKA_AT_VAE:
+        *v = (struct vka_stage_view){"vae", "VAE", &w->vae.run, w->vae.io.bytes, 0};
+        return true;
+    case VKA_STAGES:
+        break;
+    }
+    return false;
 }
 
 /* They run in turn: what is planned is the largest. */
 static void add_up(struct vka_work *w)
 {
     w->planned = w->host_planned = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < VKA_STAGES; i++) {
         w->planned = w->need[i] > w->planned ? w->need[i] : w->planned;
         w->host_planned = w->host[i] > w->host_planned ? w->host[i] : w->host_planned;
     }
@@ -212,7 +244,7 @@ vka_status vka_work_ask(struct vka_work *w, const struct vka_ask *ask, vka_error
     memset(w->need, 0, sizeof w->need);
     memset(w->host, 0, sizeof w->host);
     w->planned = w->host_planned = 0;
-    for (int i = 0; st == VKA_OK && i < 3; i++)
+    for (int i = 0; st == VKA_OK && i < VKA_STAGES; i++)
         st = ask_stage(w, (enum vka_stage_index)i, ask, err);
     if (st == VKA_OK)
         add_up(w);
@@ -234,23 +266,50 @@ vka_status vka_work_plan(struct vka_work *w, uint64_t budget, vka_error *err)
 
 bool vka_work_fits(const struct vka_work *w) { return w->planned <= w->budget && w->host_planned <= w->host_budget; }
 
-const char *vka_work_peak(const struct vka_work *w)
+enum vka_stage_index vka_work_peak(const struct vka_work *w)
 {
-    static const char *const stages[] = {"text encoder", "UNet", "VAE"};
     int which = 0;
-    for (int i = 1; i < 3; i++)
+    for (int i = 1; i < VKA_STAGES; i++)
         which = w->need[i] > w->need[which] ? i : which;
-    return stages[which];
+    return (enum vka_stage_index)which;
+}
+
+void vka_work_end_stages(struct vka_work *w)
+{
+    vka_text_stage_end(&w->text);
+    vka_vae_stage_end(&w->encode);
+    vka_unet_stage_end(&w->unet);
+    vka_vae_stage_end(&w->vae);
+}
+
+struct vka_work vka_work_alike(const struct vka_work *w)
+{
+    struct vka_work t = *w;
+    memset(&t.text, 0, sizeof t.text);
+    memset(&t.encode, 0, sizeof t.encode);
+    memset(&t.unet, 0, sizeof t.unet);
+    memset(&t.vae, 0, sizeof t.vae);
+    return t;
+}
+
+uint32_t vka_work_steps(const struct vka_work *w)
+{
+    uint32_t steps = 0;
+    for (uint32_t i = 0; i < w->passes; i++)
+        steps += vka_sampler_steps(w->pass[i].sampler);
+    return steps;
 }
 
 vka_status vka_work_does_not_fit(struct vka_work *w, vka_error *err)
 {
     const struct vka_setup *s = &w->setup;
+    struct vka_stage_view most;
     char hint[200];
+    vka_work_view(w, vka_work_peak(w), &most);
     if (w->planned > w->budget) {
         vka_fail(err, VKA_E_MEMORY, "this clip does not fit: %u frames of %u x %u need %.1f MiB, the budget is %.1f MiB",
                  s->frames, s->width, s->height, (double)w->planned / 1048576, (double)w->budget / 1048576);
-        vka_error_why(err, "that is the smallest plan; the %s needs the most", vka_work_peak(w));
+        vka_error_why(err, "that is the smallest plan; the %s needs the most", most.name);
     } else {
         vka_fail(err, VKA_E_MEMORY,
                  "this clip does not fit: %u frames of %u x %u need %.1f MiB of host memory, of which %.1f MiB may be taken",
@@ -266,9 +325,7 @@ vka_status vka_work_does_not_fit(struct vka_work *w, vka_error *err)
 
 void vka_work_close(struct vka_work *w)
 {
-    vka_text_stage_end(&w->text);
-    vka_unet_stage_end(&w->unet);
-    vka_vae_stage_end(&w->vae);
+    vka_work_end_stages(w);
     vka_texts_free(&w->texts);
     vka_prompts_free(&w->prompts);
     vka_safetensors_close(&w->step_noise);

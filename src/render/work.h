@@ -7,7 +7,22 @@
 #include "render/setup.h"
 #include "render/stages.h"
 
-enum vka_stage_index { VKA_AT_TEXT, VKA_AT_UNET, VKA_AT_VAE };
+/* The stages of a render, in their order; which of them a job has depends on it. */
+enum vka_stage_index { VKA_AT_TEXT, VKA_AT_ENCODE, VKA_AT_UNET, VKA_AT_VAE, VKA_STAGES };
+
+/* What a report says of a stage. */
+struct vka_stage_view {
+    const char *key, *name; /* "vae", "VAE" */
+    const struct vka_netrun *run; /* its network; run->plan is NULL until it is planned */
+    uint64_t io_bytes, host_state;
+};
+
+/* A walk through the sampler's steps.  The first one begins from noise, or from images; a later one from what the one before it
+ * has made. */
+struct vka_pass {
+    const vka_sampler *sampler;
+};
+enum { VKA_PASSES = 24 };
 
 struct vka_work {
     vka_context *cx;
@@ -17,14 +32,17 @@ struct vka_work {
     struct vka_kernel_table table;
     bool f16;
     uint64_t budget, host_budget; /* bytes of device and of host memory */
-    uint64_t need[3]; /* device memory of text, unet, vae; 0 where a stage does not run */
+    uint64_t need[VKA_STAGES]; /* device memory of each stage; 0 where it does not run */
     uint64_t planned; /* the largest of them: a stage gives its memory back before the next one starts */
-    uint64_t host[3], host_planned; /* the same of host memory: streamed weights and the parked state of a clip */
+    uint64_t host[VKA_STAGES], host_planned; /* the same of host memory: streamed weights and the parked state of a clip */
     bool begun; /* a job that is resumed: its clip is what it is */
     struct vka_nearest nearest; /* set by vka_work_does_not_fit */
     struct vka_text_stage text;
     struct vka_unet_stage unet;
-    struct vka_vae_stage vae;
+    struct vka_vae_stage vae, encode; /* encode: where images come in */
+    bool encodes;
+    struct vka_pass pass[VKA_PASSES];
+    uint32_t passes;
     struct vka_texts texts;     /* what is encoded; empty with --embeds */
     struct vka_prompts prompts; /* rows come from --embeds, or after the text stage */
     struct vka_guide guide;
@@ -50,7 +68,15 @@ vka_status vka_work_plan_stage(struct vka_work *w, enum vka_stage_index stage, u
 /* Whether the plan keeps w->budget and w->host_budget. */
 bool vka_work_fits(const struct vka_work *w);
 /* The stage that needs the most of the device. */
-const char *vka_work_peak(const struct vka_work *w);
+enum vka_stage_index vka_work_peak(const struct vka_work *w);
+/* False for a stage that the job has not. */
+bool vka_work_view(const struct vka_work *w, enum vka_stage_index stage, struct vka_stage_view *view);
+/* Ends all stages; they may be built again. */
+void vka_work_end_stages(struct vka_work *w);
+/* A copy that shares everything but the stages, of which it has none yet. */
+struct vka_work vka_work_alike(const struct vka_work *w);
+/* Steps of all passes. */
+uint32_t vka_work_steps(const struct vka_work *w);
 /* VKA_E_MEMORY for a plan that does not fit, naming the nearest settings that would: w->nearest.  What is planned stays. */
 vka_status vka_work_does_not_fit(struct vka_work *w, vka_error *err);
 void vka_work_close(struct vka_work *w);

@@ -110,6 +110,8 @@ typedef struct vka_sampler_params {
      * gamma, at most 1).  Refused where a sampler has no use for it. */
     double eta;
     uint32_t original_steps; /* lcm, tcd: steps that the model was distilled with, 1 .. train_steps; steps are at most these */
+    uint32_t begin;          /* the first steps that are left out, less than `steps`: the render begins at step `begin` of the
+                                schedule, from vka_sampler_start_mix, and knows nothing of what would have come before */
     bool end_at_least_sigma; /* dpmpp-2m, unipc: the last step goes to sigma(0) instead of to 0, dpmpp-2m's in full order
                                 (final_sigmas_type "sigma_min" of diffusers) */
 } vka_sampler_params;
@@ -159,7 +161,7 @@ typedef struct vka_sampler vka_sampler; /* immutable after creation; free with v
 vka_sampler *vka_sampler_create(const vka_sampler_params *params, vka_error *err);
 void vka_sampler_free(vka_sampler *s);
 
-uint32_t vka_sampler_steps(const vka_sampler *s);
+uint32_t vka_sampler_steps(const vka_sampler *s);           /* that are run: without params.begin */
 uint32_t vka_sampler_evals(const vka_sampler *s);           /* model evaluations in all, >= steps */
 uint32_t vka_sampler_patterns(const vka_sampler *s);        /* patterns are 0 .. this - 1 */
 uint32_t vka_sampler_slots(const vka_sampler *s);           /* bit 1 << slot for each slot that is used */
@@ -174,7 +176,8 @@ const vka_sampler_eval *vka_sampler_eval_at(const vka_sampler *s, uint32_t i);
  * The others, in sigma space: the first sigma; but sqrt(sigma^2 + 1) as in diffusers for unipc and deis, for dpmpp-2m
  * and its SDE forms with diffusers' spacings, and for the rest with leading. */
 double vka_sampler_init_noise_scale(const vka_sampler *s);
-/* To begin at `step` from an image: X = image * latents + noise * unit noise (diffusers' add_noise). */
+/* To begin at `step` (of those that are run) from an image: X = image * latents + noise * unit noise (diffusers'
+ * add_noise). */
 void vka_sampler_start_mix(const vka_sampler *s, uint32_t step, double *image, double *noise);
 
 /* The cumulative products of 1 - beta, out[params->train_steps], bit-equal to what diffusers has on an

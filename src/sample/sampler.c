@@ -198,6 +198,8 @@ static vka_status check(const vka_sampler_params *p, vka_error *err)
         return vka_fail(err, VKA_E_INPUT, "%u training timesteps are outside 2 .. 100000", p->train_steps);
     if (p->steps < 1 || p->steps > p->train_steps)
         return vka_fail(err, VKA_E_USAGE, "%u steps are outside 1 .. %u", p->steps, p->train_steps);
+    if (p->begin >= p->steps)
+        return vka_fail(err, VKA_E_USAGE, "the first %u of %u steps cannot be left out", p->begin, p->steps);
     if (!(p->beta_start > 0.0 && p->beta_start < 1.0 && p->beta_end > 0.0 && p->beta_end < 1.0))
         return vka_fail(err, VKA_E_USAGE, "betas %g .. %g are not between 0 and 1", p->beta_start, p->beta_end);
     if (p->sampler == VKA_SAMPLER_PNDM && p->prediction == VKA_PREDICT_SAMPLE)
@@ -328,6 +330,13 @@ vka_sampler *vka_sampler_create(const vka_sampler_params *params, vka_error *err
     if (lay_out(s, err) != VKA_OK) {
         vka_sampler_free(s);
         return NULL;
+    }
+    s->given = steps;
+    if (params->begin) {
+        steps = s->params.steps -= params->begin;
+        memmove(s->time, s->time + params->begin, steps * sizeof *s->time);
+        memmove(s->sigma, s->sigma + params->begin, (steps + 1) * sizeof *s->sigma);
+        memmove(s->mix, s->mix + (size_t)2 * params->begin, 2 * steps * sizeof *s->mix);
     }
     kind->build(s);
     if (s->sigma[steps] > 0.0 && s->init_scale > s->sigma[0]) { /* as one whose latents keep their variance would end */

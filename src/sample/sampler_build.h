@@ -20,6 +20,7 @@ struct vka_sampler {
     float *alphas;  /* [train_steps] */
     double *time;   /* [steps] timesteps, descending */
     double *sigma;  /* [steps + 1] noise levels; the last is where the render ends, mostly 0 */
+    uint32_t given; /* steps of the schedule, with those before params.begin; params.steps are those that are run */
     bool spaced;    /* by diffusers' spacings: `time` is what sigma was taken from */
 };
 

@@ -23,7 +23,7 @@ static double alpha_next(const vka_sampler *s, uint32_t k)
         return 1.0 / (1.0 + s->sigma[k + 1] * s->sigma[k + 1]);
     if (p->sampler == VKA_SAMPLER_DDPM)
         return k + 1 < p->steps ? alpha_now(s, k + 1) : 1.0;
-    int64_t before = (int64_t)s->time[k] - (int64_t)(p->train_steps / p->steps);
+    int64_t before = (int64_t)s->time[k] - (int64_t)(p->train_steps / s->given);
     return before >= 0 ? (double)s->alphas[before] : p->set_alpha_to_one ? 1.0 : (double)s->alphas[0];
 }
 
@@ -113,7 +113,7 @@ void vka_build_pndm(vka_sampler *s)
         if (k == 0 && steps > 1) {
             e = vka_eval_plain(s, 0, s->time[1]);
             if (s->spaced) { /* from floor(T/N) above the second timestep to that */
-                a = (double)s->alphas[vka_min_u32((uint32_t)s->time[1] + s->params.train_steps / steps,
+                a = (double)s->alphas[vka_min_u32((uint32_t)s->time[1] + s->params.train_steps / s->given,
                                                   s->params.train_steps - 1)];
                 a_next = alpha_now(s, 1);
             }

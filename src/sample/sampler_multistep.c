@@ -211,7 +211,7 @@ void vka_build_deis(vka_sampler *s)
         vka_term_noise(vka_op(e, VKA_SLOT_H1), &r, 1.0);
         vka_sampler_op *op = vka_op(e, VKA_SLOT_X);
         vka_term(op, VKA_SLOT_X, 1.0);
-        if (k == 0 || !(next > 0.0) || (k + 1 == steps && steps < 15))
+        if (k == 0 || !(next > 0.0) || (k + 1 == steps && s->given < 15))
             vka_term(op, VKA_SLOT_H1, next - now);
         else {
             vka_term(op, VKA_SLOT_H1, log_line(now, next, now, s->sigma[k - 1]));
