@@ -72,9 +72,6 @@ vka_status vka_unet_stage_ask(struct vka_unet_stage *s, const struct vka_ask *as
     return st;
 }
 
-static vka_status estimate(const struct vka_unet_stage *s, const struct vka_rates *rates, bool smooth, double *seconds,
-                           vka_error *err);
-
 /* A plan to be compared with another. */
 struct trial {
     struct vka_plan *plan; /* of the network */
@@ -90,7 +87,7 @@ static vka_status look_at(const struct vka_unet_stage *s, const struct vka_ask *
     *t = (struct trial){.unet = s->unet.need, .need = need};
     t->fits = !ask->knobs && need <= ask->room.device &&
               s->unet.plan->host_bytes + vka_unet_stage_host_bytes(s) <= ask->room.host;
-    return t->fits ? estimate(s, &rates, true, &t->seconds, err) : VKA_OK;
+    return t->fits ? vka_unet_stage_seconds(s, &rates, &t->seconds, err) : VKA_OK;
 }
 
 static bool is_whole(const struct vka_plan *p)
@@ -101,13 +98,8 @@ static bool is_whole(const struct vka_plan *p)
     return whole;
 }
 
-/* Some windows at a time pay where weights are streamed, which is then done less often, and where a network is so quick that
- * launches and the host take their share.  How many does not depend on how long the clip is: nor does its device memory. */
-static bool may_pay(const struct vka_unet_stage *s, const struct trial *t, uint32_t windows)
-{
-    return t->fits && (s->unet.plan->unit_count || t->seconds < windows * 0.02);
-}
-
+/* Some windows at a time pay where weights are streamed, which is then done less often.  Elsewhere a window's frames are work
+ * enough for a device, and a number of windows that does not divide the step's would waste the rest. */
 static vka_status choose_together(struct vka_unet_stage *s, const struct vka_ask *ask, uint64_t *need, vka_error *err)
 {
     struct trial best, other;
@@ -120,7 +112,7 @@ static vka_status choose_together(struct vka_unet_stage *s, const struct vka_ask
         st = look_at(s, ask, *need, &best, err);
     if (st == VKA_OK)
         st = vka_unet_stage_make_windows(s, &w, 0, err);
-    if (st == VKA_OK && may_pay(s, &best, w.count))
+    if (st == VKA_OK && best.fits && s->unet.plan->unit_count)
         most = vka_min_u32(VKA_MOST_TOGETHER, w.count);
     uint32_t taken = 1;
     for (uint32_t t = 2; st == VKA_OK && t <= most; t *= 2) {
@@ -191,14 +183,12 @@ vka_status vka_unet_stage_make_windows(const struct vka_unet_stage *s, struct vk
     return vka_windows_make(w, s->length < s->p.frames ? &s->p.window : &all, s->p.frames, s->p.motion ? step : 0, err);
 }
 
-/* `smooth`: windows that come at once count in parts, as if there were very many. */
-static vka_status estimate(const struct vka_unet_stage *s, const struct vka_rates *rates, bool smooth, double *seconds,
-                           vka_error *err)
+vka_status vka_unet_stage_seconds(const struct vka_unet_stage *s, const struct vka_rates *rates, double *seconds,
+                                  vka_error *err)
 {
     const double round_trip = 1e-4; /* of a submission that the host waits for */
     double network = 0, sampler = 0;
-    double windows = 1;
-    uint32_t slices = 1;
+    uint32_t windows = 1, slices = 1;
     vka_status st = vka_netrun_seconds(&s->unet, rates, &network, err);
     if (st == VKA_OK && s->p.sampler)
         st = vka_netrun_seconds(&s->begin, rates, &network, err);
@@ -213,7 +203,7 @@ static vka_status estimate(const struct vka_unet_stage *s, const struct vka_rate
             st = vka_netrun_seconds(&s->merge, rates, &network, err);
         if (st == VKA_OK)
             st = vka_unet_stage_make_windows(s, &w, 0, err);
-        windows = smooth ? (double)w.count / s->together : vka_div_up(w.count, s->together);
+        windows = vka_div_up(w.count, s->together);
         slices = vka_div_up(s->p.frames, s->slice);
         for (uint32_t i = 0; i < VKA_SLOTS; i++)
             moved += (s->flow[0].in[i].id ? 1u : 0u) + (s->flow[0].out[i].id ? 1u : 0u);
@@ -225,12 +215,6 @@ static vka_status estimate(const struct vka_unet_stage *s, const struct vka_rate
     }
     *seconds = windows * network + slices * sampler;
     return st;
-}
-
-vka_status vka_unet_stage_seconds(const struct vka_unet_stage *s, const struct vka_rates *rates, double *seconds,
-                                  vka_error *err)
-{
-    return estimate(s, rates, false, seconds, err);
 }
 
 /* Adds what a network's plan moves and launches, from its recording. */
