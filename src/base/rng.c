@@ -146,6 +146,25 @@ void vka_rng_normal(vka_rng *rng, float *out, size_t n)
         torch_normal(rng, out, n);
 }
 
+void vka_rng_permute(vka_rng *rng, uint32_t *out, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = i;
+    for (uint32_t i = 0; i + 1 < n; i++) {
+        uint32_t word, c[4] = {rng->call, 0, i, 0};
+        if (rng->kind == VKA_RNG_NV) {
+            philox(c, (uint32_t)rng->seed, (uint32_t)(rng->seed >> 32));
+            word = c[0];
+        } else
+            word = mt_word(rng);
+        uint32_t other = i + word % (n - i), kept = out[i];
+        out[i] = out[other];
+        out[other] = kept;
+    }
+    if (rng->kind == VKA_RNG_NV)
+        rng->call++;
+}
+
 static uint8_t *put32(uint8_t *p, uint32_t v)
 {
     for (int i = 0; i < 4; i++)

@@ -30,6 +30,9 @@ typedef struct vka_rng {
 void vka_rng_init(vka_rng *rng, vka_rng_kind kind, uint64_t seed);
 /* out[n] = torch.randn(n), one call: how n numbers come out depends on n, not only on their position. */
 void vka_rng_normal(vka_rng *rng, float *out, size_t n);
+/* out[n] = torch.randperm(n) (TORCH_CPU): Fisher and Yates from the front, place i changed with i + word % (n - i).  NV does the
+ * same with the first words of one call's counters, which is no other program's order. */
+void vka_rng_permute(vka_rng *rng, uint32_t *out, uint32_t n);
 
 /* The state as bytes (little-endian, the same on every machine), for checkpoints.  Loading returns
  * false, with *rng untouched, when the bytes are not such a state. */

@@ -208,9 +208,14 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint32_t k, bool f16)
         vka_report_put(&whole, o, "context-length", json_integer(s->windows.length));
         vka_report_put(&whole, o, "context-stride", json_integer(s->windows.stride));
         vka_report_put(&whole, o, "context-overlap", json_integer(s->windows.overlap));
-        vka_report_put(&whole, o, "context-schedule", json_string(vka_window_schedule_name(s->window_schedule)));
-        vka_report_put(&whole, o, "context-merge", json_string(vka_window_merge_name(s->window_merge)));
-    }
+        vka_report_put(&whole, o, "context-schedule", json_string(vka_window_schedule_name(s->windows.schedule)));
+        vka_report_put(&whole, o, "context-merge", json_string(vka_window_merge_name(s->windows.merge)));
+    } else if (s->noise_kind == VKA_NOISE_KIND_SHUFFLED)
+        vka_report_put(&whole, o, "context-overlap", json_integer(s->noise_length - s->noise_stride));
+    if (s->loop != VKA_LOOP_OFF)
+        vka_report_put(&whole, o, "loop", json_string(vka_loop_name(s->loop)));
+    if (s->noise_kind != VKA_NOISE_KIND_RANDOM)
+        vka_report_put(&whole, o, "noise-kind", json_string(vka_noise_kind_name(s->noise_kind)));
     vka_report_put(&whole, o, "fps", json_real(s->fps));
     if (j->ping_pong)
         vka_report_put(&whole, o, "ping-pong", json_true());

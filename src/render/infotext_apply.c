@@ -3,9 +3,11 @@
  * What the web UI does without saying so is set too: noise as an NVIDIA card draws it, unless RNG says otherwise, and frame by
  * frame from seeds that count up.  Nothing is passed over in silence: what has no equal here becomes a note. */
 #include "base/mem.h"
+#include "base/number.h"
 #include "render/infotext.h"
 #include "render/library.h"
 #include "render/options.h"
+#include "sample/windows.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,7 +136,20 @@ static bool is_one_of(const char *value, const char *const *list)
     return false;
 }
 
-static void apply_animatediff(struct apply *a)
+/* The extension closes no loop of a clip that is one piece, whatever it says: "closed_loop: R-P" is its default. */
+static void apply_loop(struct apply *a, const char *frames, bool own)
+{
+    struct vka_infotext_pairs *p = &a->info->animatediff;
+    const char *letters = vka_infotext_get(p, "closed_loop"), *length = vka_infotext_get(p, "batch_size");
+    char *end;
+    if (!letters || (!own && (!frames || !length || vka_parse_real(frames, &end) <= vka_parse_real(length, &end))))
+        return;
+    for (int i = VKA_LOOP_REDUCED; i <= VKA_LOOP_ALWAYS; i++)
+        if (same(letters, vka_loop_letters((vka_loop)i)))
+            set(a, "loop", "closed_loop", take(p, "closed_loop") ? vka_loop_name((vka_loop)i) : NULL);
+}
+
+static void apply_animatediff(struct apply *a, bool own)
 {
     /* what says nothing, or is what it is anyway */
     static const char *const quiet[] = {"enable", "version", "format", "request_id", "mm_hash", "interp_x", "freeinit_filter",
@@ -152,6 +167,7 @@ static void apply_animatediff(struct apply *a)
     set_from(a, p, "context-length", "batch_size");
     set_from(a, p, "context-stride", "stride");
     set(a, "context-overlap", "overlap", overlap && strcmp(overlap, "-1") != 0 ? overlap : NULL);
+    apply_loop(a, frames, own);
     if (loops && strcmp(loops, "0") != 0)
         add_note(a, "plays", vka_asprintf("the clip was to be played %.10s times: --plays %.10s", loops, loops));
     take(p, "model");
@@ -228,7 +244,7 @@ vka_status vka_infotext_apply(struct vka_infotext *info, struct vka_job *job, vk
     set_from(&a, p, "clip-skip", "Clip skip");
     apply_noise(&a, own);
     if (info->animatediff.count)
-        apply_animatediff(&a);
+        apply_animatediff(&a, own);
     tell_models(&a);
     for (size_t i = 0; i < p->count; i++)
         if (!p->items[i].used && !is_one_of(p->items[i].key, quiet))

@@ -124,7 +124,7 @@ static void put_animatediff(struct writer *w, const struct vka_setup *s, const j
     pair_text(&p, "video_length", "%u", s->frames);
     pair_real(&p, "fps", s->fps);
     pair_text(&p, "loop_number", "%lld", (long long)s->job->plays);
-    pair(&p, "closed_loop", "N");
+    pair(&p, "closed_loop", vka_loop_letters(s->loop));
     pair_text(&p, "batch_size", "%u", length);
     pair_text(&p, "stride", "%u", s->windows.length ? s->windows.stride : 1);
     if (s->windows.length)

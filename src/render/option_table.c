@@ -90,18 +90,28 @@ static const vka_option table[] = {
      "have what the module was trained on, mostly 16.",
      0},
     {"context-stride", 0, VKA_OPTION_INT, "N", "1", NULL, 1, 64, RENDER, g_clip,
-     "Most spacings of frames in windows: every frame, every 2nd, every 4th and so on.", 0},
+     "Most spacings of frames in windows of the uniform schedules: every frame, every 2nd, every 4th and so on.", 0},
     {"context-overlap", 0, VKA_OPTION_INT, "N", NULL, NULL, 0, 65535, RENDER, g_clip,
-     "Frames that neighbouring windows share; without it a quarter of the window.", 0},
-    {"context-schedule", 0, VKA_OPTION_CHOICE, "NAME", "uniform-standard",
-     "uniform-standard | uniform static batched shuffle", 0, 0, RENDER, g_clip,
-     "Where the windows of a step lie.", 0},
-    {"context-merge", 0, VKA_OPTION_CHOICE, "NAME", "flat", "flat | pyramid overlap-linear relative last", 0, 0, RENDER, g_clip,
-     "How what windows predict for a frame is merged.", 0},
+     "Frames that neighbouring windows share; without it a quarter of the window.  Schedules batched and shuffle share none.", 0},
+    {"context-schedule", 0, VKA_OPTION_CHOICE, "NAME", "uniform-standard", "uniform-standard uniform static batched shuffle", 0, 0,
+     RENDER, g_clip,
+     "Where the windows of a step lie.  The uniform ones move from step to step: uniform-standard stays within the clip, uniform "
+     "goes on at its beginning behind its end, as loops need it.  static: the same windows in every step; batched: without "
+     "overlap; shuffle: frames drawn anew in every step.",
+     0},
+    {"context-merge", 0, VKA_OPTION_CHOICE, "NAME", "flat", "flat pyramid overlap-linear relative last", 0, 0, RENDER, g_clip,
+     "How what windows predict for a frame is merged: by its mean (flat); weighted by the place in the window, most in the middle "
+     "(pyramid, relative) or less where windows overlap (overlap-linear); or what the last window says.",
+     0},
     {"loop", 0, VKA_OPTION_CHOICE, "NAME", "off", "off reduced full always", 0, 0, RENDER, g_clip,
-     "A clip whose end goes over into its beginning.", VKA_MARK_LATER},
+     "Lets a clip's end go over into its beginning, by context windows that cross it; the clip must have as many frames as a "
+     "window at least.  full: prompts that travel come back to the first one too; always: and the end is crossed as often as any "
+     "other place.  Other programs call these R-P, R+P and A.",
+     0},
     {"noise-kind", 0, VKA_OPTION_CHOICE, "NAME", "random", "random constant repeated shuffled", 0, 0, RENDER, g_clip,
-     "How the first noise of the frames is related.", VKA_MARK_LATER},
+     "How the first noise of the frames is related: each has its own; all have the same; that of a context window's length is "
+     "repeated, or repeated in drawn order (FreeNoise).",
+     0},
     {"freenoise", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER, g_clip,
      "Windows inside the motion module.", VKA_MARK_LATER},
     {"freeinit", 0, VKA_OPTION_INT, "N", "0", NULL, 0, 20, RENDER, g_clip,

@@ -80,6 +80,7 @@ vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned need
         if (st == VKA_OK)
             st = vka_setup_guidance(s, err);
         s->seed = job->seed < 0 ? vka_rng_fresh_seed() : (uint64_t)job->seed;
+        s->windows.seed = s->seed;
         s->sub = (vka_subseed){job->subseed < 0 ? vka_rng_fresh_seed() : (uint64_t)job->subseed, job->subseed_strength};
         vka_rng_kind_from_name(job->rng ? job->rng : "torch-cpu", &s->rng);
         vka_noise_layout_from_name(job->noise_layout ? job->noise_layout : "5d", &s->layout);

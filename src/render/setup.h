@@ -9,6 +9,7 @@
 #include "render/job.h"
 #include "render/library.h"
 #include "render/texts.h"
+#include "sample/noise_kind.h"
 #include "sample/sample.h"
 #include "sample/windows.h"
 #include "text/tokenizer.h"
@@ -47,9 +48,10 @@ struct vka_setup {
     struct vka_net_norms norms;
     uint32_t factor;                /* picture pixels per latent pixel */
     uint32_t width, height, frames; /* picture pixels */
-    struct vka_window_params windows; /* length 0: the clip is one piece */
-    vka_window_schedule window_schedule;
-    vka_window_merge window_merge;
+    struct vka_window_params windows; /* length 0: the clip is one piece; the seed is that of clip 0 */
+    vka_loop loop;
+    vka_noise_kind noise_kind;
+    uint32_t noise_length, noise_stride; /* of noise_kind: of the windows, or of those that a longer clip would have */
     uint32_t count;
     double fps, cfg;
     double *cfg_at; /* --cfg-schedule: the scale of each step; NULL: cfg in all of them */

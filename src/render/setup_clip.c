@@ -9,19 +9,64 @@ static uint32_t trained_length(const vka_motion_info *m)
     return m && m->window ? m->window : 16;
 }
 
-/* In windows is made what is longer than the module's table, and what --context-length says.  Without a module frames
- * know nothing of each other: windows, without overlap, change no bit and keep the memory small. */
+/* Schedule, merge and loop of the windows: a clip that loops takes the schedule whose windows cross its end. */
+static vka_status decide_schedule(struct vka_setup *s, struct vka_window_params *w, vka_error *err)
+{
+    const struct vka_job *j = s->job;
+    bool given = vka_job_has(j, "context-schedule") && j->context_schedule;
+    vka_status st = vka_loop_from_name(j->loop ? j->loop : "off", &s->loop, err);
+    if (st == VKA_OK)
+        st = vka_window_schedule_from_name(given ? j->context_schedule : s->loop ? "uniform" : "uniform-standard", &w->schedule, err);
+    if (st == VKA_OK)
+        st = vka_window_merge_from_name(j->context_merge ? j->context_merge : "flat", &w->merge, err);
+    if (st != VKA_OK || s->loop == VKA_LOOP_OFF || w->schedule == VKA_WINDOWS_UNIFORM)
+        return st;
+    vka_fail(err, VKA_E_USAGE, "--context-schedule %s has no windows that cross the clip's end, which --loop %s needs",
+             vka_window_schedule_name(w->schedule), vka_loop_name(s->loop));
+    vka_error_hint(err, "--context-schedule uniform, or without the option");
+    return VKA_E_USAGE;
+}
+
+static vka_status too_much_overlap(const struct vka_window_params *w, vka_error *err)
+{
+    vka_fail(err, VKA_E_USAGE, "--context-overlap %u is not less than the %u frames of a context window", w->overlap, w->length);
+    vka_error_hint(err, "%u would do", w->length / 4);
+    return VKA_E_USAGE;
+}
+
+/* How the noise of frames is related, by the windows `w` that the clip has or would have. */
+static vka_status decide_noise(struct vka_setup *s, const struct vka_window_params *w, vka_error *err)
+{
+    const struct vka_job *j = s->job;
+    vka_status st = vka_noise_kind_from_name(j->noise_kind ? j->noise_kind : "random", &s->noise_kind, err);
+    if (st != VKA_OK || s->noise_kind == VKA_NOISE_KIND_RANDOM)
+        return st;
+    if (j->noise) {
+        vka_fail(err, VKA_E_USAGE, "--noise-kind %s is for noise that is drawn, and --noise gives it",
+                 vka_noise_kind_name(s->noise_kind));
+        vka_error_hint(err, "leave one of them out");
+        return VKA_E_USAGE;
+    }
+    if (s->noise_kind == VKA_NOISE_KIND_SHUFFLED && w->overlap >= w->length)
+        return too_much_overlap(w, err);
+    s->noise_length = w->length;
+    s->noise_stride = w->overlap < w->length ? w->length - w->overlap : w->length;
+    return VKA_OK;
+}
+
+/* In windows is made what is longer than the module's table, what --context-length says, and what loops, if there is as much as
+ * one window of it.  Without a module frames know nothing of each other: windows, without overlap, change no bit and keep the
+ * memory small, and an end that is a beginning makes no difference to them. */
 static vka_status decide_windows(struct vka_setup *s, vka_error *err)
 {
     const struct vka_job *j = s->job;
     const vka_motion_info *m = s->motion_idle ? NULL : s->motion_info;
     uint32_t most = m && m->pe_length ? m->pe_length : MADE_TABLE;
     bool given = vka_job_has(j, "context-length");
-    struct vka_window_params w = {given ? (uint32_t)j->context_length : trained_length(m), (uint32_t)j->context_stride, 0};
-    vka_status st = vka_window_schedule_from_name(j->context_schedule ? j->context_schedule : "uniform-standard",
-                                                  &s->window_schedule, err);
-    if (st == VKA_OK)
-        st = vka_window_merge_from_name(j->context_merge ? j->context_merge : "flat", &s->window_merge, err);
+    struct vka_window_params w = {.length = given ? (uint32_t)j->context_length : trained_length(m),
+                                  .stride = (uint32_t)j->context_stride,
+                                  .seed = s->seed};
+    vka_status st = decide_schedule(s, &w, err);
     if (st != VKA_OK)
         return st;
     if (m && w.length > most) {
@@ -30,15 +75,15 @@ static vka_status decide_windows(struct vka_setup *s, vka_error *err)
         vka_error_hint(err, "--context-length %u would do", trained_length(m));
         return VKA_E_USAGE;
     }
-    w.overlap = vka_job_has(j, "context-overlap") ? (uint32_t)j->context_overlap : m ? w.length / 4 : 0;
-    if (s->frames <= w.length || (!given && s->frames <= most))
-        return VKA_OK;
-    if (w.overlap >= w.length) {
-        vka_fail(err, VKA_E_USAGE, "--context-overlap %u is not less than the %u frames of a context window", w.overlap,
-                 w.length);
-        vka_error_hint(err, "%u would do", w.length / 4);
-        return VKA_E_USAGE;
-    }
+    bool neighbours = w.schedule != VKA_WINDOWS_BATCHED && w.schedule != VKA_WINDOWS_SHUFFLE;
+    w.overlap = vka_job_has(j, "context-overlap") ? (uint32_t)j->context_overlap : m && neighbours ? w.length / 4 : 0;
+    w.looped = m && s->loop != VKA_LOOP_OFF;
+    w.closed = m && s->loop == VKA_LOOP_ALWAYS;
+    st = decide_noise(s, &w, err);
+    if (st != VKA_OK || !vka_windows_split(&w, s->frames) || (!given && !w.looped && s->frames <= most))
+        return st;
+    if (w.overlap >= w.length)
+        return too_much_overlap(&w, err);
     s->windows = w;
     return VKA_OK;
 }
@@ -72,5 +117,11 @@ vka_status vka_setup_clip(struct vka_setup *s, vka_error *err)
             return VKA_E_USAGE;
         }
     }
-    return decide_windows(s, err);
+    vka_status st = decide_windows(s, err);
+    if (st == VKA_OK && s->loop != VKA_LOOP_OFF && !s->windows.length && s->motion_info && !s->motion_idle)
+        vka_logf(s->log, VKA_LOG_WARN,
+                 "--loop %s: %u frames are fewer than one context window has, so that no window crosses the end and the motion does "
+                 "not close; --context-length %u would do",
+                 vka_loop_name(s->loop), s->frames, s->frames);
+    return st;
 }

@@ -242,7 +242,7 @@ static void windows_take_their_frames(void **state)
     for (int windows = 0; windows < 2; windows++) {
         p = n->p;
         p.motion_effect = effect;
-        p.window = windows ? (struct vka_window_params){WINDOW, 1, 1} : (struct vka_window_params){0};
+        p.window = windows ? (struct vka_window_params){.length = WINDOW, .stride = 1, .overlap = 1} : (struct vka_window_params){0};
         float *eps = predict(n, &p);
         for (uint32_t f = 0; f < FRAMES; f++) {
             double d = apart(n, eps, still, f);

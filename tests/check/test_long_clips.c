@@ -336,10 +336,10 @@ static void windows_are_the_network_apart(void **state)
         vka_sampler_id sampler;
         bool f16;
         struct vka_window_params window;
-    } cases[] = {{11, 2, VKA_SAMPLER_DDIM, true, {4, 1, 1}},
-                 {9, 2, VKA_SAMPLER_EULER_A, false, {4, 2, 2}},
-                 {8, 1, VKA_SAMPLER_EULER, true, {3, 3, 0}},
-                 {6, 2, VKA_SAMPLER_EULER, false, {1, 1, 0}}};
+    } cases[] = {{11, 2, VKA_SAMPLER_DDIM, true, {.length = 4, .stride = 1, .overlap = 1}},
+                 {9, 2, VKA_SAMPLER_EULER_A, false, {.length = 4, .stride = 2, .overlap = 2}},
+                 {8, 1, VKA_SAMPLER_EULER, true, {.length = 3, .stride = 3, .overlap = 0}},
+                 {6, 2, VKA_SAMPLER_EULER, false, {.length = 1, .stride = 1, .overlap = 0}}};
     static const uint32_t slices[] = {0, 1, 5, 100};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct clip c = clip_of(cases[i].frames, cases[i].branches, cases[i].sampler, true, cases[i].f16);
@@ -366,10 +366,10 @@ static void windows_without_motion_change_no_bit(void **state)
     struct vka_unet_stage_params p = params(&c);
     struct results r = results_of(c.all);
     render(&c, &p, UINT64_MAX, r.want_latents, r.want_eps);
-    p.window = (struct vka_window_params){4, 1, 0};
+    p.window = (struct vka_window_params){.length = 4, .stride = 1, .overlap = 0};
     render(&c, &p, UINT64_MAX, r.latents, r.eps);
     same("without motion", &r, c.all);
-    p.window = (struct vka_window_params){10, 1, 0}; /* one piece */
+    p.window = (struct vka_window_params){.length = 10, .stride = 1, .overlap = 0}; /* one piece */
     render(&c, &p, UINT64_MAX, r.latents, r.eps);
     same("one window", &r, c.all);
     forget(&r);
@@ -390,7 +390,7 @@ static void device_memory_does_not_grow(void **state)
         uint32_t count;
         p.frames = frames[i];
         p.prompts = 2;
-        p.window = (struct vka_window_params){8, 1, 2};
+        p.window = (struct vka_window_params){.length = 8, .stride = 1, .overlap = 2};
         check_ok(vka_unet_stage_build(&s, &p, &err), &err);
         check_ok(vka_unet_stage_plan(&s, UINT64_MAX, &need[i], &err), &err);
         check_ok(vka_unet_stage_traffic(&s, lines, &count, &err), &err);
@@ -432,7 +432,7 @@ static void a_stopped_evaluation_can_be_repeated(void **state)
     uint64_t need;
     struct results r = results_of(c.all);
     const vka_sampler_eval *e = vka_sampler_eval_at(c.sampler, 0);
-    p.window = (struct vka_window_params){4, 1, 1};
+    p.window = (struct vka_window_params){.length = 4, .stride = 1, .overlap = 1};
     check_ok(vka_unet_stage_build(&s, &p, &err), &err);
     check_ok(vka_unet_stage_plan(&s, UINT64_MAX, &need, &err), &err);
     check_ok(vka_unet_stage_start(&s, gpu, NULL, &err), &err);

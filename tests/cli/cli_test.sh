@@ -128,7 +128,14 @@ fails 2 "unknown command" help nonsense
 fails 2 'not a multiple of 8' plan -W 7 --device-memory 4G
 fails 2 'positional table' plan -f 99 --context-length 33 --device-memory 4G
 fails 2 'less than the 8 frames' plan -f 99 --context-length 8 --context-overlap 8 --device-memory 4G
-fails 2 'not in this version' plan --context-schedule batched --device-memory 4G
+fails 2 'less than the 16 frames' plan -f 20 --noise-kind shuffled --context-overlap 16 --device-memory 4G
+fails 2 'that is drawn' plan --noise-kind constant --noise nowhere.safetensors --device-memory 4G
+fails 2 'no windows that cross' plan --loop full --context-schedule static --device-memory 4G
+fails 2 'no windows that cross' plan --loop reduced --context-schedule uniform-standard --device-memory 4G
+run 0 plan --loop always -f 15 --device-memory 4G
+grep -q 'no window crosses the end' err || bad 'a loop that cannot close goes without a word'
+run 0 plan --loop always -f 16 --device-memory 4G
+silent
 fails 2 'does not know' plan --context-merge round --device-memory 4G
 fails 2 'takes no eta' plan --sampler dpmpp-2m --eta 0.5 --device-memory 4G
 fails 2 'more than the 50 steps that the model was distilled with' plan --sampler lcm --steps 51 --device-memory 4G
@@ -367,9 +374,9 @@ fails 3 'not a JSON object' plan --job - --device-memory 4G
 object
 echo '{"stepz":5}' >job.json
 fails 2 'stepz' --job job.json
-echo '{"context-schedule":"batched"}' >job.json
-fails 2 'not in this version' --job job.json
-fails 2 'not in this version' --job=job.json
+echo '{"context-schedule":"round"}' >job.json
+fails 2 'does not know' --job job.json
+fails 2 'does not know' --job=job.json
 
 # ---- help, version, texts ----
 run 0 --version

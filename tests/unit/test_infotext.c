@@ -383,7 +383,7 @@ static void written(void **state)
         {"model", VKA_SOURCE_DIR "/models/miniature"}, {"prompt", "a fox, \"quoted\": (x:1.2)\nsecond line"},
         {"negative", "blurry, dark"}, {"seed", "18446744073709551"}, {"steps", "7"}, {"cfg", "3.25"}, {"fps", "12.5"},
         {"frames", "20"}, {"context-length", "8"}, {"context-overlap", "3"}, {"context-stride", "2"}, {"clip-skip", "2"},
-        {"sampler", "euler-a"}, {"rng", "nv"}, {"noise-layout", "clip"}, {"width", "64"}, {"height", "96"}};
+        {"sampler", "euler-a"}, {"rng", "nv"}, {"noise-layout", "clip"}, {"width", "64"}, {"height", "96"}, {"loop", "full"}};
     vka_job *job = vka_job_create();
     vka_error err = {0};
     struct vka_setup s;
@@ -401,8 +401,8 @@ static void written(void **state)
     static const char *const parts[] = {
         "a fox, \"quoted\": (x:1.2)\nsecond line\nNegative prompt: blurry, dark\nSteps: 7, Sampler: Euler a, Schedule type: ",
         ", CFG scale: 3.25, Seed: 18446744073709551, Size: 64x96, Model hash: 0123456789, Model: miniature, Clip skip: 2, RNG: NV, ",
-        "AnimateDiff: \"enable: True, model: motion.safetensors, video_length: 20, fps: 12.5, loop_number: 0, closed_loop: N, ",
-        "closed_loop: N, batch_size: 8, stride: 2, overlap: 3, mm_hash: fedcba98\", ",
+        "AnimateDiff: \"enable: True, model: motion.safetensors, video_length: 20, fps: 12.5, loop_number: 0, closed_loop: R+P, ",
+        "closed_loop: R+P, batch_size: 8, stride: 2, overlap: 3, mm_hash: fedcba98\", ",
         "Lora hashes: \"add more: 7c6bad76eb54\", ", "TI hashes: \"easy: c74b4e810b\", Version: vkanim "};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (!strstr(text, parts[i]))
@@ -416,6 +416,7 @@ static void written(void **state)
     assert_true(back->seed == job->seed && back->steps == 7 && back->cfg == 3.25 && back->fps == 12.5 && back->frames == 20);
     assert_true(back->context_length == 8 && back->context_overlap == 3 && back->context_stride == 2 && back->clip_skip == 2);
     assert_true(back->width == 64 && back->height == 96);
+    assert_string_equal(back->loop, "full");
     assert_string_equal(back->sampler, "euler-a");
     assert_string_equal(back->rng, "nv");
     assert_string_equal(back->noise_layout, "clip");
