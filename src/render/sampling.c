@@ -293,13 +293,16 @@ static vka_status sampling_begin(struct vka_run *r, uint32_t k, struct sampling 
 static vka_status sampling_noise(struct vka_run *r, struct sampling *p, vka_error *err)
 {
     double scale = vka_sampler_init_noise_scale(sampler_of(r, p));
-    vka_subseed sub = {r->clips[p->at.clip].subseed, r->w.setup.sub.share};
+    const struct vka_setup *s = &r->w.setup;
+    vka_subseed sub = {r->clips[p->at.clip].subseed, s->sub.share};
     vka_status st = VKA_OK;
     if (r->w.noise)
         memcpy(p->buffer, r->w.noise, p->values * sizeof *p->buffer);
     else {
         vka_noise_draw(&p->source, p->buffer);
         st = vka_noise_mix(&p->source, sub, p->buffer, err);
+        if (st == VKA_OK)
+            st = vka_noise_kind_apply_source(s->noise_kind, &p->source, s->noise_length, s->noise_stride, p->buffer, err);
     }
     if (st != VKA_OK)
         return st;
@@ -502,6 +505,7 @@ static vka_status sample_clip(struct vka_run *r, uint32_t k, vka_error *err)
             r->cx->stage_began -= c->step_s[i];
         vka_context_done(r->cx, steps_before(r, &p) + p.at.step);
     }
+    r->w.unet.p.window.seed = p.at.seed;
     vka_unet_stage_weigh(&r->w.unet, vka_prompts_weights(&r->w.prompts, k));
     while (st == VKA_OK) {
         st = sampling_pass(r, k, &p, err);

@@ -103,6 +103,7 @@ struct vka_unet_stage {
     uint32_t together; /* windows that the network takes at once */
     uint32_t batch;    /* together * length: samples of a branch, in the network those of branch 0 come first */
     uint32_t slice;  /* frames that the sampler takes at a time where parked */
+    bool windowed;   /* the clip goes through the network in windows */
     bool parked;     /* the clip's state is in host memory */
     struct vka_netrun unet, begin, pattern[VKA_MAX_PATTERNS];
     struct vka_netrun guide; /* where parked; else guidance is part of the patterns */

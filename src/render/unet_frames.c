@@ -56,7 +56,7 @@ uint64_t vka_unet_merge_at(const struct vka_unet_stage *s)
 uint64_t vka_unet_cfg_at(const struct vka_unet_stage *s)
 {
     return vka_unet_merge_at(s) +
-           (s->length < s->p.frames ? (uint64_t)s->batch * vka_pitch(2 * s->together) * sizeof(float) : 0);
+           (s->windowed ? (uint64_t)s->batch * vka_pitch(2 * s->together) * sizeof(float) : 0);
 }
 
 uint64_t vka_unet_step_bytes(const struct vka_unet_stage *s)

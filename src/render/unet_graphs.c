@@ -144,7 +144,7 @@ static void place_slots(struct vka_unet_stage *s)
         s->slot_at[i] = slots >> i & 1 ? vka_io_add(&s->io, s->slot_bytes) : 0;
     if (s->parked) { /* windows: the sums take the place of the input when the network has run */
         uint64_t end = vka_round_up(s->x_at + s->batch * output, VKA_PLAN_ALIGN);
-        if (s->length < p->frames) {
+        if (s->windowed) {
             s->guided_at = end;
             end = vka_round_up(end + s->batch * output, VKA_PLAN_ALIGN);
         }
@@ -164,7 +164,7 @@ vka_status vka_unet_around_build(struct vka_unet_stage *s, vka_error *err)
     vka_status st = build_begin(s, err);
     if (st == VKA_OK && s->parked)
         st = build_guide(s, err);
-    if (st == VKA_OK && s->length < s->p.frames)
+    if (st == VKA_OK && s->windowed)
         st = build_merge(s, err);
     s->patterns = vka_sampler_patterns(sampler);
     if (s->patterns > VKA_MAX_PATTERNS)
@@ -262,7 +262,7 @@ vka_status vka_unet_around_start(struct vka_unet_stage *s, const vka_ticker *tic
     vka_status st = start_begin(s, ticker, err);
     if (st == VKA_OK && s->parked)
         st = start_guide(s, ticker, err);
-    if (st == VKA_OK && s->length < s->p.frames)
+    if (st == VKA_OK && s->windowed)
         st = start_merge(s, ticker, err);
     for (uint32_t k = 0; st == VKA_OK && k < s->patterns; k++)
         st = start_pattern(s, k, ticker, err);

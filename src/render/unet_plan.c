@@ -44,7 +44,7 @@ static vka_status plan_around(struct vka_unet_stage *s, uint64_t *other, vka_err
         st = vka_netrun_plan(&s->guide, UINT64_MAX, 0, err);
         *other += s->guide.need;
     }
-    if (st == VKA_OK && s->p.sampler && s->length < s->p.frames) {
+    if (st == VKA_OK && s->p.sampler && s->windowed) {
         st = vka_netrun_plan(&s->merge, UINT64_MAX, 0, err);
         *other += s->merge.need;
     }
@@ -137,10 +137,10 @@ static vka_status choose_together(struct vka_unet_stage *s, const struct vka_ask
 
 vka_status vka_unet_stage_choose(struct vka_unet_stage *s, const struct vka_ask *ask, uint64_t *need, vka_error *err)
 {
-    if (s->p.sampler && s->length < s->p.frames)
+    if (s->p.sampler && s->windowed)
         return choose_together(s, ask, need, err);
     struct trial here, there;
-    bool free_to_choose = s->p.sampler && s->length == s->p.frames && !s->p.park && (!ask->knobs || ask->any_state);
+    bool free_to_choose = s->p.sampler && !s->windowed && !s->p.park && (!ask->knobs || ask->any_state);
     vka_status st = vka_unet_stage_park(s, s->p.park, err);
     if (st == VKA_OK)
         st = vka_unet_stage_ask(s, ask, need, err);
@@ -180,7 +180,7 @@ vka_status vka_unet_stage_make_windows(const struct vka_unet_stage *s, struct vk
                                        vka_error *err)
 {
     const struct vka_window_params all = {.length = s->length, .stride = 1};
-    return vka_windows_make(w, s->length < s->p.frames ? &s->p.window : &all, s->p.frames, s->p.motion ? step : 0, err);
+    return vka_windows_make(w, s->windowed ? &s->p.window : &all, s->p.frames, s->p.motion ? step : 0, err);
 }
 
 vka_status vka_unet_stage_seconds(const struct vka_unet_stage *s, const struct vka_rates *rates, double *seconds,
@@ -197,7 +197,7 @@ vka_status vka_unet_stage_seconds(const struct vka_unet_stage *s, const struct v
     if (st == VKA_OK && s->parked) {
         struct vka_windows w = {0};
         uint64_t frame = s->pixels_bytes / vka_max_u32(s->batch, s->slice), moved = 0;
-        bool merges = s->length < s->p.frames;
+        bool merges = s->windowed;
         st = vka_netrun_seconds(&s->guide, rates, &network, err);
         if (st == VKA_OK && merges)
             st = vka_netrun_seconds(&s->merge, rates, &network, err);
@@ -274,7 +274,7 @@ vka_status vka_unet_stage_traffic(const struct vka_unet_stage *u, struct vka_tra
     if (s == VKA_OK && u->parked) {
         struct vka_windows w = {0};
         s = add_traffic(&u->guide, &u->p.table, lines, count, err);
-        if (s == VKA_OK && u->length < u->p.frames)
+        if (s == VKA_OK && u->windowed)
             s = add_traffic(&u->merge, &u->p.table, lines, count, err);
         if (s == VKA_OK)
             s = vka_unet_stage_make_windows(u, &w, 0, err);

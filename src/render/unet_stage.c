@@ -46,8 +46,9 @@ static vka_status build_unet(struct vka_unet_stage *s, vka_error *err)
 
 vka_status vka_unet_stage_build(struct vka_unet_stage *s, const struct vka_unet_stage_params *p, vka_error *err)
 {
-    bool windows = p->window.length && p->window.length < p->frames;
-    *s = (struct vka_unet_stage){.p = *p, .first = true, .length = windows ? p->window.length : p->frames, .together = 1};
+    bool windows = vka_windows_split(&p->window, p->frames);
+    *s = (struct vka_unet_stage){.p = *p, .first = true, .windowed = windows,
+                                  .length = windows ? p->window.length : p->frames, .together = 1};
     s->batch = s->length;
     const double one = 1;
     if (p->guide)
@@ -67,7 +68,7 @@ vka_status vka_unet_stage_build(struct vka_unet_stage *s, const struct vka_unet_
 
 vka_status vka_unet_stage_park(struct vka_unet_stage *s, bool park, vka_error *err)
 {
-    bool parked = s->p.sampler && (s->length < s->p.frames || park);
+    bool parked = s->p.sampler && (s->windowed || park);
     if (parked == s->parked)
         return VKA_OK;
     vka_unet_around_end(s);
@@ -77,7 +78,7 @@ vka_status vka_unet_stage_park(struct vka_unet_stage *s, bool park, vka_error *e
 
 vka_status vka_unet_stage_together(struct vka_unet_stage *s, uint32_t together, vka_error *err)
 {
-    if (s->length == s->p.frames || !s->p.sampler)
+    if (!s->windowed || !s->p.sampler)
         together = 1;
     if (together == s->together)
         return VKA_OK;
@@ -136,7 +137,7 @@ vka_status vka_unet_stage_start(struct vka_unet_stage *s, vka_gpu *gpu, const vk
         vka_exec_bind(s->unet.exec, s->amounts, step + vka_unet_amounts_at(s));
     for (uint32_t k = 0; k < s->feed_count; k++)
         vka_exec_bind(s->unet.exec, s->feeds[k].tensor, io + s->feeds[k].at);
-    if (s->length == s->p.frames)
+    if (!s->windowed)
         vka_unet_frames_step(s, NULL);
     st = vka_exec_record(s->unet.exec, err);
     if (st == VKA_OK)
@@ -208,7 +209,7 @@ vka_status vka_unet_stage_get(struct vka_unet_stage *s, enum vka_slot slot, floa
 
 const struct vka_windows *vka_unet_stage_windows(const struct vka_unet_stage *s)
 {
-    return s->length < s->p.frames ? &s->windows : NULL;
+    return s->windowed ? &s->windows : NULL;
 }
 
 vka_status vka_unet_stage_eval(struct vka_unet_stage *s, const vka_sampler_eval *e, double cfg, const vka_ticker *ticker,

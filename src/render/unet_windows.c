@@ -8,12 +8,6 @@
 
 #include <string.h>
 
-/* The share of place i of window k in its frame. */
-static float share(const struct vka_windows *w, uint32_t k, uint32_t i)
-{
-    return 1.0f / (float)w->hits[w->frame[(size_t)k * w->length + i]];
-}
-
 /* Where the frames of windows first .. first + n - 1 have their sums, in order of appearance, and the table of what is added to
  * each; places behind get nothing.  Returns how many frames they are; which, in order, in `order`. */
 static uint32_t make_table(struct vka_unet_stage *s, uint32_t first, uint32_t n, int32_t *order)
@@ -25,7 +19,10 @@ static uint32_t make_table(struct vka_unet_stage *s, uint32_t first, uint32_t n,
         table[i] = i % 2 ? 0.0f : -1.0f;
     for (uint32_t k = 0; k < n; k++)
         for (uint32_t i = 0; i < w->length; i++) {
-            int32_t f = w->frame[(size_t)(first + k) * w->length + i];
+            size_t at = (size_t)(first + k) * w->length + i;
+            int32_t f = w->frame[at];
+            if (!(w->weight[at] > 0))
+                continue;
             if (s->place_of[f] < 0) {
                 order[count] = f;
                 s->place_of[f] = (int32_t)count++;
@@ -34,7 +31,7 @@ static uint32_t make_table(struct vka_unet_stage *s, uint32_t first, uint32_t n,
             while (*row >= 0)
                 row += 2;
             row[0] = (float)(k * w->length + i);
-            row[1] = share(w, first + k, i);
+            row[1] = w->weight[at];
         }
     for (uint32_t i = 0; i < count; i++)
         s->place_of[order[i]] = -1;
@@ -71,7 +68,6 @@ static vka_status take_frames(struct vka_unet_stage *s, uint64_t at, enum vka_sl
 static vka_status eval_windows(struct vka_unet_stage *s, uint32_t first, uint32_t n, const vka_ticker *ticker, vka_error *err)
 {
     const struct vka_windows *w = &s->windows;
-    bool windows = s->length < s->p.frames;
     int32_t *frame = s->frame_of, *order = s->frame_of + s->batch, *index = vka_unet_prompt_index(s);
     for (uint32_t i = 0; i < s->batch; i++)
         frame[i] = w->frame[(size_t)(first + vka_min_u32(i / w->length, n - 1)) * w->length + i % w->length];
@@ -79,7 +75,7 @@ static vka_status eval_windows(struct vka_unet_stage *s, uint32_t first, uint32_
         index[i] = s->prompt_of[(size_t)(i / s->batch) * s->p.frames + (uint32_t)frame[i % s->batch]];
     vka_unet_frames_step(s, frame);
     vka_status st = put_frames(s, s->x_at, VKA_SLOT_X, frame, s->batch, NULL, err);
-    if (st == VKA_OK && (windows || !s->fed))
+    if (st == VKA_OK && (s->windowed || !s->fed))
         st = vka_unet_frames_feed(s, frame, err);
     s->fed = true;
     if (st == VKA_OK)
@@ -89,7 +85,7 @@ static vka_status eval_windows(struct vka_unet_stage *s, uint32_t first, uint32_
     if (st == VKA_OK)
         st = vka_exec_run(s->guide.exec, true, ticker, err);
     s->first = s->first && st != VKA_OK;
-    if (!windows)
+    if (!s->windowed)
         return st == VKA_OK ? take_frames(s, s->guided_at, VKA_SLOT_EPS, NULL, s->batch, err) : st;
     uint32_t count = make_table(s, first, n, order);
     if (st == VKA_OK)

@@ -405,27 +405,3 @@ void vka_windows_free(struct vka_windows *w)
     free(w->hits);
     *w = (struct vka_windows){0};
 }
-
-/* ---- the merge ----------------------------------------------------------------------------------------------- */
-
-void vka_windows_add(const struct vka_windows *w, uint32_t k, const float *x, size_t n, float *sum, uint32_t *seen)
-{
-    const int32_t *frame = w->frame + (size_t)k * w->length;
-    for (uint32_t i = 0; i < w->length; i++, x += n) {
-        float *to = sum + (size_t)frame[i] * n;
-        if (seen[frame[i]]++ == 0)
-            memcpy(to, x, n * sizeof *to); /* not 0 + x, which makes -0 a +0 */
-        else
-            for (size_t e = 0; e < n; e++)
-                to[e] = to[e] + x[e];
-    }
-}
-
-void vka_windows_mean(const struct vka_windows *w, size_t n, float *sum)
-{
-    for (uint32_t f = 0; f < w->frames; f++) {
-        float hits = (float)w->hits[f], *x = sum + (size_t)f * n;
-        for (size_t e = 0; w->hits[f] > 1 && e < n; e++)
-            x[e] = x[e] / hits;
-    }
-}

@@ -98,10 +98,4 @@ vka_status vka_windows_make(struct vka_windows *w, const struct vka_window_param
                             vka_error *err);
 void vka_windows_free(struct vka_windows *w); /* zeroed ones are fine */
 
-/* Merges what the network predicts in window k, x [length][n], into sum [frames][n]: a frame's first window is
- * copied.  The windows of a step are added once each, in order, seen [frames] being all zero before the first.  Merge `flat`. */
-void vka_windows_add(const struct vka_windows *w, uint32_t k, const float *x, size_t n, float *sum, uint32_t *seen);
-/* Sums to means; of a frame in one window no bit changes. */
-void vka_windows_mean(const struct vka_windows *w, size_t n, float *sum);
-
 #endif

@@ -368,38 +368,6 @@ static void long_clips(void **state)
     vka_windows_free(&w);
 }
 
-/* A frame's predictions are summed in fp32 in the order of the windows, and divided; a single one keeps every bit. */
-static void merge(void **state)
-{
-    (void)state;
-    enum { F = 11, L = 4, N = 3 };
-    const struct vka_window_params p = plain(L, 2, 2);
-    struct vka_windows w = {0};
-    make(&w, &p, F, 3);
-    float sum[F * N], want[F * N] = {0}, x[L * N];
-    uint32_t seen[F] = {0}, count[F] = {0};
-    memset(sum, 0xff, sizeof sum); /* NaN: what is there before is not looked at */
-    for (uint32_t k = 0; k < w.count; k++) {
-        for (uint32_t i = 0; i < L; i++)
-            for (uint32_t e = 0; e < N; e++) {
-                int32_t f = w.frame[k * L + i];
-                x[i * N + e] = e == 2 ? -0.0f : sinf((float)(k * 100 + i * 10 + e)) * (e ? 1e6f : 1.0f);
-                float *to = &want[f * N + (int32_t)e];
-                *to = count[f] ? *to + x[i * N + e] : x[i * N + e];
-                if (e == N - 1)
-                    count[f]++;
-            }
-        vka_windows_add(&w, k, x, N, sum, seen);
-    }
-    vka_windows_mean(&w, N, sum);
-    for (uint32_t i = 0; i < F * N; i++) {
-        float mean = want[i] / (float)count[i / N];
-        assert_memory_equal(&mean, &sum[i], sizeof mean);
-    }
-    assert_memory_equal(seen, w.hits, sizeof seen);
-    vka_windows_free(&w);
-}
-
 static void names(void **state)
 {
     (void)state;
@@ -454,7 +422,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables),   cmocka_unit_test(sweep),  cmocka_unit_test(settings_of_everything),
-        cmocka_unit_test(splits),   cmocka_unit_test(merge),  cmocka_unit_test(closed_loops_turn),
+        cmocka_unit_test(splits),  cmocka_unit_test(closed_loops_turn),
         cmocka_unit_test(shuffles), cmocka_unit_test(names),  cmocka_unit_test(long_clips),
         cmocka_unit_test(out_of_range),
     };
