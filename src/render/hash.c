@@ -191,6 +191,10 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint32_t k, bool f16)
             *c = '.';
     vka_report_put(&whole, o, "prompt", json_string(vka_setup_prompt(s, false, k)));
     vka_report_put(&whole, o, "negative", json_string(vka_setup_prompt(s, true, k)));
+    if (vka_travel_is(vka_setup_prompt(s, false, k)) || vka_travel_is(vka_setup_prompt(s, true, k))) {
+        vka_report_put(&whole, o, "travel-blend", json_string(j->travel_blend ? j->travel_blend : "lerp"));
+        vka_report_put(&whole, o, "travel-ease", json_string(j->travel_ease ? j->travel_ease : "linear"));
+    }
     vka_report_put(&whole, o, "prompt-syntax", json_string(j->prompt_syntax ? j->prompt_syntax : "a1111"));
     vka_report_put(&whole, o, "pad-prompt", json_string(j->pad_prompt ? j->pad_prompt : "empty"));
     vka_report_put(&whole, o, "comma-padding", json_integer(j->comma_padding));
@@ -230,6 +234,8 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint32_t k, bool f16)
     vka_report_put(&whole, o, "cfg", json_real(s->cfg));
     if (s->cfg_at)
         vka_report_put(&whole, o, "cfg-schedule", json_string(j->cfg_schedule));
+    if (s->cfg_frames)
+        vka_report_put(&whole, o, "cfg-frames", json_string(j->cfg_frames));
     if (s->cfg_rescale > 0)
         vka_report_put(&whole, o, "cfg-rescale", json_real(s->cfg_rescale));
     if (s->pag > 0)

@@ -409,6 +409,13 @@ void vka_job_mark(struct vka_job *job, const char *name)
         put(&job->set, o, true);
 }
 
+void vka_job_unmark(struct vka_job *job, const char *name)
+{
+    const vka_option *o = vka_option_find(name);
+    if (o)
+        put(&job->set, o, false);
+}
+
 static bool make_absolute(char **path)
 {
     char *full = vka_path_absolute(*path);

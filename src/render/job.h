@@ -81,8 +81,12 @@ vka_job *vka_job_copy(const vka_job *job);
 bool vka_job_text(char **field, const char *value);
 /* Takes `text`, which is malloc'ed, as a note; NULL, like a lack of memory, gives false. */
 bool vka_job_note(struct vka_job *job, const char *unless, char *text);
-/* Marks an option as given, for a field that a render has filled in. */
+/* Marks an option as given, for a field that a render has filled in; or takes that back. */
 void vka_job_mark(struct vka_job *job, const char *name);
+void vka_job_unmark(struct vka_job *job, const char *name);
+/* Where the job has a --travel, *own is a copy in which it has become lines in the prompts, and its settings options that were not
+ * given; else NULL.  VKA_E_INPUT for a file that is missing or cannot be read, VKA_E_USAGE for a text or a setting. */
+vka_status vka_job_travel(const struct vka_job *job, struct vka_job **own, vka_error *err);
 /* Makes every path of a job absolute, outputs included; a --motion of "none" is no path.  False when memory
  * is short. */
 bool vka_job_absolute(struct vka_job *job);

@@ -32,11 +32,13 @@ static const vka_option table[] = {
     {"wildcards", 0, VKA_OPTION_PATH, "DIR", NULL, NULL, 0, 0, RENDER, g_prompt,
      "Folder of text files: __name__ in a prompt becomes a line of name.txt, drawn with the seed.", LOCAL},
     {"travel", 0, VKA_OPTION_TEXT, "FILE|TEXT", NULL, NULL, 0, 0, RENDER, g_prompt,
-     "Prompts that change over the frames.", VKA_MARK_LATER},
+     "Prompts that change over the frames, of a file or as text: lines FRAME: TEXT, or JSON; see PROMPTS OVER THE FRAMES in the "
+     "manual page. Such lines in --prompt and --negative travel too; with this option those are put in front of every text.",
+     0},
     {"travel-blend", 0, VKA_OPTION_CHOICE, "NAME", "lerp", "lerp slerp", 0, 0, RENDER, g_prompt,
-     "How prompts between two of them are made.", VKA_MARK_LATER},
+     "What frames between two prompts get: what lies on the line between them, or on the arc.", 0},
     {"travel-ease", 0, VKA_OPTION_CHOICE, "NAME", "linear", "linear hold ease-in ease-out ease-in-out", 0, 0, RENDER, g_prompt,
-     "How the way from one prompt to the next is gone.", VKA_MARK_LATER},
+     "How the way from one prompt to the next is gone, where the prompt does not say.", 0},
 
     {"model", 'm', VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "A diffusers folder or a checkpoint file of the Stable Diffusion 1.5 family, or its name in a model folder; "
@@ -62,8 +64,9 @@ static const vka_option table[] = {
      "embeddings of a model folder need not be given.", LOCAL},
     {"motion-scale", 0, VKA_OPTION_TEXT, "VALUES", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "How strongly frames heed each other: multiplies the keys of the motion module's attention, 1 being as trained. A number "
-     "from 0 to 10; or FRAME:NUMBER, ... with a line between the frames named, which are whole numbers from 0 on, or fractions of "
-     "the clip from 0.0 to 1.0; or a plain list, a number for each frame.",
+     "from 0 to 10; or FRAME:NUMBER, ... with a line between the frames named, which are whole numbers from 0 on (or from the end "
+     "on: -1), ranges as 4-9, or fractions of the clip from 0.0 to 1.0, with the name of a --travel-ease behind them if wanted; or "
+     "a plain list, a number for each frame.",
      0},
     {"motion-effect", 0, VKA_OPTION_TEXT, "VALUES", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "How much of the motion module's change is taken: 0 is the picture model alone, 1 all of it. Numbers as for --motion-scale.",
@@ -174,7 +177,7 @@ static const vka_option table[] = {
     {"cfg", 0, VKA_OPTION_REAL, "SCALE", "7.5", NULL, 0, 1000, RENDER, g_sampling,
      "Guidance scale; at 1 the negative prompt is not used and a step costs half.", 0},
     {"cfg-frames", 0, VKA_OPTION_TEXT, "VALUES", NULL, NULL, 0, 0, RENDER, g_sampling,
-     "Guidance scales over the frames.", VKA_MARK_LATER},
+     "Guidance scales over the frames, in place of --cfg: numbers as for --motion-scale. Not with --cfg-schedule.", 0},
     {"cfg-schedule", 0, VKA_OPTION_TEXT, "LIST", NULL, NULL, 0, 0, RENDER, g_sampling,
      "Guidance scales over the steps, in place of --cfg: STEP:SCALE, ..., steps from 0 or as fractions (0.0 to 1.0), between "
      "them a line; or a scale for each step.",

@@ -254,11 +254,11 @@ vka_status vka_beta_parse(const char *text, bool *is_auto, vka_beta_kind *kind, 
     return VKA_E_USAGE;
 }
 
-vka_status vka_amount_parse(const char *option, const char *text, uint32_t count, double *out, vka_error *err)
+vka_status vka_amount_parse(const char *option, const char *text, uint32_t count, bool closed, double *out, vka_error *err)
 {
     char name[32];
     snprintf(name, sizeof name, "--%s", option);
-    return vka_values_parse(name, text, 0, 10, count, out, err);
+    return vka_values_parse_loop(name, text, 0, 10, count, closed, out, err);
 }
 
 vka_status vka_option_check_text(const vka_option *o, const char *value, vka_error *err)
@@ -279,7 +279,9 @@ vka_status vka_option_check_text(const vka_option *o, const char *value, vka_err
         return vka_beta_parse(value, &is_auto, &kind, &start, &end, err);
     }
     if (strcmp(o->name, "motion-scale") == 0 || strcmp(o->name, "motion-effect") == 0)
-        return vka_amount_parse(o->name, value, 0, NULL, err);
+        return vka_amount_parse(o->name, value, 0, false, NULL, err);
+    if (strcmp(o->name, "cfg-frames") == 0)
+        return vka_values_parse("--cfg-frames", value, 0, 1000, 0, NULL, err);
     if (strcmp(o->name, "verify") == 0) {
         size_t hex = strspn(value, "0123456789abcdefABCDEF");
         if (hex != 64 || value[hex])

@@ -25,8 +25,9 @@ bool vka_parse_flag(const char *text, bool *out);
 /* Whether a byte string is UTF-8 (no surrogates, no overlong forms). */
 bool vka_is_utf8(const char *text);
 
-/* --motion-scale and --motion-effect: values over `count` frames (sample/values.h), each from 0 to 10; count 0 only checks. */
-vka_status vka_amount_parse(const char *option, const char *text, uint32_t count, double *out, vka_error *err);
+/* --motion-scale and --motion-effect: values over `count` frames, of a loop where `closed` (sample/values.h), each from 0 to 10;
+ * count 0 only checks. */
+vka_status vka_amount_parse(const char *option, const char *text, uint32_t count, bool closed, double *out, vka_error *err);
 /* Checks one value against its row: range, choice, form of --beta and --verify, UTF-8.  VKA_E_USAGE names all three. */
 vka_status vka_option_check_text(const vka_option *option, const char *value, vka_error *err);
 vka_status vka_option_check_int(const vka_option *option, int64_t value, vka_error *err);

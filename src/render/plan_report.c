@@ -263,15 +263,18 @@ static vka_status tell(struct vka_work *w, const vka_gpu_info *info, char **repo
     return st;
 }
 
-vka_status vka_plan(vka_context *cx, const vka_job *job, char **report, vka_error *err)
+vka_status vka_plan(vka_context *cx, const vka_job *asked, char **report, vka_error *err)
 {
     struct vka_work w = {0};
+    struct vka_job *own;
+    *report = NULL;
+    if (vka_job_travel(asked, &own, err) != VKA_OK)
+        return err ? err->status : VKA_E_USAGE;
+    const struct vka_job *job = own ? own : asked;
     vka_gpu_info info = {0};
     bool device = !vka_job_has(job, "device-memory");
-    vka_status st = VKA_OK;
-    *report = NULL;
     vka_context_begin(cx);
-    st = vka_work_open(&w, cx, job, err);
+    vka_status st = vka_work_open(&w, cx, job, err);
     vka_gpu *gpu = NULL;
     if (st == VKA_OK && device) {
         st = vka_context_open_gpu(cx, job->device, &gpu, err);
@@ -298,5 +301,6 @@ vka_status vka_plan(vka_context *cx, const vka_job *job, char **report, vka_erro
         st = VKA_E_MEMORY;
     }
     vka_work_close(&w);
+    vka_job_destroy(&own);
     return st;
 }

@@ -5,15 +5,23 @@
  * makes of the branches is uncond + cfg * sum over i of weight[i] * (cond[i] - uncond).
  *
  * Rows lie as the text encoder is asked for them: those of the negative prompts, then those of the prompts.  A plain job has one
- * of each.  --embeds stands for both, with one row for the clip or one for each frame. */
+ * of each.  --embeds stands for both, with one row for the clip or one for each frame.  A prompt that travels has a row for each
+ * of its texts and steps; what a frame gets lies between two of them. */
 #ifndef VKA_RENDER_PROMPTS_H
 #define VKA_RENDER_PROMPTS_H
 
 #include "base/error.h"
 #include "sample/guidance.h"
+#include "text/travel.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+
+/* A prompt or negative prompt that travels; without one travel.count is 0. */
+struct vka_prompts_way {
+    struct vka_travel travel; /* owned */
+    uint32_t *row;            /* [travel.text_count][steps] */
+};
 
 struct vka_prompts {
     float *rows;            /* [count][tokens][width]; NULL until they are encoded (or read from --embeds) */
@@ -25,6 +33,8 @@ struct vka_prompts {
     uint32_t frames[2];     /* --embeds with a row per frame: frames of uncond, of cond; else 1 and 1 */
     double *weight;         /* [clips][conds] */
     uint32_t *row;          /* [clips][1 + conds][steps]: the row, of its first frame where it has more */
+    struct vka_prompts_way *way; /* [clips][2]: of branch 0, of branch 1, the only part of such a prompt; NULL: nothing travels */
+    bool slerp;             /* how rows are blended, see vka_prompts_blend */
 };
 
 /* The row of a branch in a step of a clip. */
@@ -39,6 +49,17 @@ const float *vka_prompts_context(const struct vka_prompts *p, bool unguided);
 /* Each sample's row among these, [branches of the guidance * frames]: all frames of a branch, then those of the next. */
 void vka_prompts_index(const struct vka_prompts *p, uint32_t clip, uint32_t step, const struct vka_guide *g, uint32_t frames,
                        int32_t *index);
+/* Whether frames have rows of their own: a prompt of some clip travels, or --embeds has a row for each frame. */
+bool vka_prompts_travels(const struct vka_prompts *p);
+/* What a frame gets in a branch and step, [tokens][width]; where nothing travels the branch's row.  Rows must be encoded. */
+void vka_prompts_frame(const struct vka_prompts *p, uint32_t clip, uint32_t branch, uint32_t step, uint32_t frame, float *out);
+/* a by 1 - share and b by the share, in double and rounded once: on the line between them, or with `slerp` on the arc,
+ *     (sin((1 - share) w) a + sin(share w) b) / sin(w)
+ * where w is the angle between a and b as two vectors of all n numbers, tokens and widths in one, and lengths are left as they are.
+ * That is how A1111's AnimateDiff extension and ADE have it, so that keys give their pictures; an angle for each token would turn
+ * the start token, which all texts share, not at all and the others by different ways.  Where |cos w| > 0.9995, or one of them is
+ * nothing but zeros, the line is taken, as there. */
+void vka_prompts_blend(const float *a, const float *b, double share, bool slerp, size_t n, float *out);
 /* Whether a step takes other rows than the step before it; true for the first. */
 bool vka_prompts_change(const struct vka_prompts *p, uint32_t clip, uint32_t step);
 

@@ -417,5 +417,11 @@ vka_status vka_render_in(vka_context *cx, const struct vka_job *job, struct vka_
 
 vka_status vka_render(vka_context *cx, const vka_job *job, char **report, vka_error *err)
 {
-    return vka_render_in(cx, job, NULL, report, err);
+    struct vka_job *own;
+    *report = NULL;
+    vka_status st = vka_job_travel(job, &own, err);
+    if (st == VKA_OK)
+        st = vka_render_in(cx, own ? own : job, NULL, report, err);
+    vka_job_destroy(&own);
+    return st;
 }

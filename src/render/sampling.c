@@ -99,16 +99,25 @@ static vka_status check_tensor(const float *x, size_t n, const char *file, const
 
 /* ---- stages --------------------------------------------------------------------------------------------- */
 
-/* The prompts of the first step; of several parts the first. */
+/* The prompts of the first step, those of every frame where they travel; of several parts the first. */
 static void trace_prompts(struct vka_run *r)
 {
     static const char *const names[] = {"uncond", "cond"};
     const struct vka_prompts *p = &r->w.prompts;
+    size_t row = (size_t)p->tokens * p->width;
+    uint32_t frames = r->w.setup.frames;
+    float *all = r->job->trace && p->way ? vka_calloc(frames, row * sizeof *all) : NULL;
+    r->trace.failed = r->trace.failed || (r->job->trace && p->way && !all);
     for (uint32_t branch = 2; r->job->trace && branch-- > 0;)
-        if (branch || p->unconds)
+        if (all && (branch || p->unconds)) {
+            for (uint32_t f = 0; f < frames; f++)
+                vka_prompts_frame(p, 0, branch, 0, f, all + f * row);
+            vka_tensor_file_add(&r->trace, names[branch], VKA_WEIGHT_F32, 3, (uint64_t[]){frames, p->tokens, p->width}, all);
+        } else if (branch || p->unconds)
             vka_tensor_file_add(&r->trace, names[branch], VKA_WEIGHT_F32, 3,
                                 (uint64_t[]){vka_max_u32(p->frames[branch], 1), p->tokens, p->width},
                                 p->rows + (size_t)vka_prompts_row(p, 0, branch, 0) * p->tokens * p->width);
+    free(all);
 }
 
 static vka_status run_text(struct vka_run *r, vka_error *err)

@@ -107,6 +107,7 @@ void vka_setup_close(struct vka_setup *s)
     vka_model_close(s->model);
     json_decref(s->manifest);
     free(s->cfg_at);
+    free(s->cfg_frames);
     json_decref(s->family);
     free(s->model_path);
     free(s->motion_path);

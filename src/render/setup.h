@@ -55,7 +55,8 @@ struct vka_setup {
     uint32_t count;
     double fps, cfg;
     double *cfg_at; /* --cfg-schedule: the scale of each step; NULL: cfg in all of them */
-    bool cfg_is_one; /* in every step */
+    double *cfg_frames; /* --cfg-frames: the scale of each frame, in all steps; NULL: the same for all */
+    bool cfg_is_one; /* in every step and frame */
     double pag, cfg_rescale;
     uint64_t seed;
     vka_subseed sub;
@@ -82,8 +83,10 @@ enum { /* what a command needs of a setup */
     VKA_NEED_CLIP = 8 /* size, frames, sampler: a render */
 };
 
-/* The guidance scale of a step. */
+/* The guidance scale of a step; s->cfg_frames stands above it. */
 double vka_setup_cfg(const struct vka_setup *s, uint32_t step);
+/* Whether prompts and values that change over the frames lead from the last frame back to the first: --loop full and always. */
+bool vka_setup_closed(const struct vka_setup *s);
 
 /* Opens and decides; `manifest` lets the model's own vkanim.json choose motion module and defaults. */
 vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned needs, const vka_log *log, vka_error *err);

@@ -4,12 +4,39 @@
 #include "base/mem.h"
 #include "sample/values.h"
 
+#include <string.h>
+
+bool vka_setup_closed(const struct vka_setup *s)
+{
+    const char *loop = s->job->loop;
+    return loop && (!strcmp(loop, "full") || !strcmp(loop, "always"));
+}
+
+/* --cfg-frames: a scale for each frame, in all steps. */
+static vka_status decide_frames(struct vka_setup *s, vka_error *err)
+{
+    const struct vka_job *j = s->job;
+    if (j->cfg_schedule && *j->cfg_schedule)
+        return vka_fail(err, VKA_E_USAGE, "--cfg-frames and --cfg-schedule do not go together: a scale changes over the frames or "
+                                          "over the steps");
+    s->cfg_frames = vka_calloc(s->frames, sizeof *s->cfg_frames);
+    if (!s->cfg_frames)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    vka_status st = vka_values_parse_loop("--cfg-frames", j->cfg_frames, 0, 1000, s->frames, vka_setup_closed(s), s->cfg_frames, err);
+    s->cfg_is_one = true;
+    for (uint32_t i = 0; st == VKA_OK && i < s->frames; i++)
+        s->cfg_is_one = s->cfg_is_one && s->cfg_frames[i] == 1.0;
+    return st;
+}
+
 vka_status vka_setup_guidance(struct vka_setup *s, vka_error *err)
 {
     const struct vka_job *j = s->job;
     s->pag = j->pag;
     s->cfg_rescale = j->cfg_rescale;
     s->cfg_is_one = s->cfg == 1.0;
+    if (j->cfg_frames && *j->cfg_frames)
+        return decide_frames(s, err);
     if (!j->cfg_schedule || !*j->cfg_schedule)
         return VKA_OK;
     uint32_t steps = s->sampling.steps;

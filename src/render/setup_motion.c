@@ -135,12 +135,12 @@ vka_status vka_setup_motion_misfit(const struct vka_setup *s, vka_error *err)
 /* ---- how much the module does --------------------------------------------------------------------------------- */
 
 /* NULL: 1 throughout, or out of memory. */
-static float *amounts(const char *option, const char *text, uint32_t frames, vka_status *st, vka_error *err)
+static float *amounts(const char *option, const char *text, uint32_t frames, bool closed, vka_status *st, vka_error *err)
 {
     double *values = vka_calloc(frames, sizeof *values);
     float *out = vka_calloc(frames, sizeof *out);
     bool ones = true;
-    *st = values && out ? vka_amount_parse(option, text, frames, values, err)
+    *st = values && out ? vka_amount_parse(option, text, frames, closed, values, err)
                         : vka_fail(err, VKA_E_MEMORY, "out of memory");
     for (uint32_t i = 0; *st == VKA_OK && i < frames; i++) {
         out[i] = (float)values[i];
@@ -161,8 +161,8 @@ vka_status vka_setup_amounts(const struct vka_setup *s, uint32_t frames, float *
     if (!s->motion || s->motion_idle)
         return VKA_OK;
     if (j->motion_scale)
-        *scale = amounts("motion-scale", j->motion_scale, frames, &st, err);
+        *scale = amounts("motion-scale", j->motion_scale, frames, vka_setup_closed(s), &st, err);
     if (st == VKA_OK && j->motion_effect)
-        *effect = amounts("motion-effect", j->motion_effect, frames, &st, err);
+        *effect = amounts("motion-effect", j->motion_effect, frames, vka_setup_closed(s), &st, err);
     return st;
 }

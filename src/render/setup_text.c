@@ -4,6 +4,8 @@
 #include "base/file.h"
 #include "text/wildcards.h"
 
+#include "text/travel.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +182,50 @@ static void tell_weights(const struct vka_prompts *p, const vka_log *log)
         }
 }
 
+/* The prompts that travel over the frames, [clips][2], those that do not with count 0; NULL where there are none.  A prompt that
+ * says the same at all frames becomes that text in `clip`. */
+static vka_status make_travels(struct vka_setup *s, struct vka_text_clip *clip, uint32_t clips, struct vka_travel **out, vka_error *err)
+{
+    const char *ease = s->job->travel_ease ? s->job->travel_ease : "linear";
+    bool any = false;
+    enum vka_ease e = VKA_EASE_LINEAR;
+    vka_status st = VKA_OK;
+    *out = NULL;
+    for (uint32_t k = 0; s->frames && k < clips; k++)
+        any = any || vka_travel_is(clip[k].prompt) || vka_travel_is(clip[k].negative);
+    if (!any)
+        return VKA_OK;
+    vka_ease_from_name(ease, strlen(ease), &e);
+    struct vka_travel *t = vka_calloc(clips, 2 * sizeof *t);
+    if (!t)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    any = false;
+    for (uint32_t k = 0; st == VKA_OK && k < 2 * clips; k++) {
+        bool negative = k % 2 == 0;
+        const char *prompt = negative ? clip[k / 2].negative : clip[k / 2].prompt;
+        if (!vka_travel_is(prompt))
+            continue;
+        st = vka_travel_make(&t[k], negative ? "negative prompt" : "prompt", prompt, s->frames, vka_setup_closed(s), e, err);
+        if (st == VKA_OK && t[k].text_count == 1) {
+            char **text = negative ? &s->negative.text[k / 2] : &s->prompt.text[k / 2];
+            free(*text);
+            *text = t[k].texts[0];
+            t[k].texts[0] = NULL;
+            *(negative ? &clip[k / 2].negative : &clip[k / 2].prompt) = *text;
+            vka_travel_free(&t[k]);
+        }
+        any = any || t[k].count;
+    }
+    if (st == VKA_OK && any) {
+        *out = t;
+        return st;
+    }
+    for (uint32_t k = 0; k < 2 * clips; k++)
+        vka_travel_free(&t[k]);
+    free(t);
+    return st;
+}
+
 vka_status vka_setup_texts(struct vka_setup *s, struct vka_texts *texts, struct vka_prompts *prompts, uint32_t steps, bool negative,
                            const vka_log *log, vka_error *err)
 {
@@ -191,6 +237,9 @@ vka_status vka_setup_texts(struct vka_setup *s, struct vka_texts *texts, struct 
         st = vka_embeddings_open(&s->embeddings, j, s->tokenizer, s->text->vocab, s->text->hidden, log, err);
     for (uint32_t k = 0; clip && k < clips; k++)
         clip[k] = (struct vka_text_clip){s->prompt.text[k], s->negative.text[k]};
+    struct vka_travel *travels = NULL;
+    if (st == VKA_OK)
+        st = make_travels(s, clip, clips, &travels, err);
     if (st == VKA_OK) {
         struct vka_prompt_reader reader = {.tokenizer = s->tokenizer,
                                            .syntax = s->syntax,
@@ -199,12 +248,14 @@ vka_status vka_setup_texts(struct vka_setup *s, struct vka_texts *texts, struct 
                                            .words = s->syntax == VKA_SYNTAX_PLAIN ? NULL : &s->embeddings.words,
                                            .log = log};
         bool repeat = j->pad_prompt && !strcmp(j->pad_prompt, "repeat");
-        st = vka_texts_make(texts, prompts, &reader, repeat, clip, clips, steps, negative, err);
+        st = vka_texts_make_travel(texts, prompts, &reader, repeat, clip, travels, clips, steps, negative, err);
+        prompts->slerp = j->travel_blend && !strcmp(j->travel_blend, "slerp");
     }
     if (st == VKA_OK) {
         vka_embeddings_tell(&s->embeddings);
         tell_weights(prompts, log);
     }
+    free(travels);
     free(clip);
     return st;
 }

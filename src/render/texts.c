@@ -216,8 +216,27 @@ struct parts {
     uint32_t clips, most;
 };
 
-static vka_status split_prompts(struct parts *p, vka_prompt_syntax syntax, const struct vka_text_clip *texts, uint32_t clips,
-                                vka_error *err)
+static vka_status split_one(struct vka_prompt_parts *one, vka_prompt_syntax syntax, const char *text, vka_error *err)
+{
+    if (syntax == VKA_SYNTAX_A1111)
+        return vka_prompt_split(text, one, err);
+    one->items = vka_calloc(1, sizeof *one->items);
+    if (!one->items || !(one->items[0].text = vka_strdup(text)))
+        return no_memory(err);
+    one->items[0].weight = 1;
+    one->count = 1;
+    return VKA_OK;
+}
+
+/* The travels of a clip: of the negative prompt, of the prompt; or NULL. */
+static const struct vka_travel *travel_of(const struct vka_prompts_way *ways, uint32_t clip, uint32_t side)
+{
+    const struct vka_travel *t = ways ? &ways[2 * (size_t)clip + side].travel : NULL;
+    return t && t->count ? t : NULL;
+}
+
+static vka_status split_prompts(struct parts *p, vka_prompt_syntax syntax, const struct vka_text_clip *texts,
+                                const struct vka_prompts_way *ways, uint32_t clips, vka_error *err)
 {
     vka_status st = VKA_OK;
     p->of = vka_calloc(clips, sizeof *p->of);
@@ -225,18 +244,9 @@ static vka_status split_prompts(struct parts *p, vka_prompt_syntax syntax, const
         return no_memory(err);
     p->clips = clips;
     for (uint32_t c = 0; st == VKA_OK && c < clips; c++) {
-        struct vka_prompt_parts *one = &p->of[c];
-        if (syntax == VKA_SYNTAX_A1111)
-            st = vka_prompt_split(texts[c].prompt, one, err);
-        else {
-            one->items = vka_calloc(1, sizeof *one->items);
-            if (one->items && (one->items[0].text = vka_strdup(texts[c].prompt))) {
-                one->items[0].weight = 1;
-                one->count = 1;
-            } else
-                st = no_memory(err);
-        }
-        p->most = vka_max_u32(p->most, (uint32_t)one->count);
+        const struct vka_travel *travel = travel_of(ways, c, 1);
+        st = split_one(&p->of[c], syntax, travel ? travel->texts[0] : texts[c].prompt, err);
+        p->most = vka_max_u32(p->most, (uint32_t)p->of[c].count);
     }
     return st;
 }
@@ -263,25 +273,100 @@ static vka_status place_clip(struct maker *m, struct vka_prompts *p, uint32_t cl
     return st;
 }
 
+/* Rows of the texts of a prompt that travels. */
+static vka_status place_way(struct maker *m, struct vka_prompts_way *way)
+{
+    const struct vka_travel *t = &way->travel;
+    vka_status st = VKA_OK;
+    way->row = vka_calloc(t->text_count, m->steps * sizeof *way->row);
+    if (!way->row)
+        return no_memory(m->err);
+    for (uint32_t i = 0; st == VKA_OK && i < t->text_count; i++) {
+        uint32_t group = 0;
+        st = take_group(m, t->texts[i], &group);
+        if (st == VKA_OK)
+            memcpy(way->row + (size_t)i * m->steps, m->groups[group].row, m->steps * sizeof *way->row);
+    }
+    return st;
+}
+
+/* Texts of a prompt have one part each, and what stands at their ends as a weight is taken off them: it is one for all. */
+static vka_status check_way(struct maker *m, struct vka_travel *t, const struct vka_prompt_parts *first)
+{
+    vka_status st = VKA_OK;
+    for (uint32_t i = 0; st == VKA_OK && i < t->text_count; i++) {
+        struct vka_prompt_parts parts = {0};
+        st = split_one(&parts, m->t->syntax, t->texts[i], m->err);
+        if (st == VKA_OK && parts.count > 1) {
+            st = vka_fail(m->err, VKA_E_USAGE, "a prompt that changes over the frames cannot have parts: AND in '%.100s'", t->texts[i]);
+            vka_error_hint(m->err, "--prompt-syntax comfy, which has no AND, where it is a word");
+        } else if (st == VKA_OK && fabs(parts.items[0].weight - first->items[0].weight) > 0) {
+            st = vka_fail(m->err, VKA_E_USAGE, "the texts of a prompt that changes over the frames have one weight in guidance");
+            vka_error_why(m->err, "a number behind the last colon is one: '%.100s'", t->texts[i]);
+        } else if (st == VKA_OK) {
+            free(t->texts[i]);
+            t->texts[i] = parts.items[0].text;
+            parts.items[0].text = NULL;
+        }
+        vka_prompt_parts_free(&parts);
+    }
+    return st;
+}
+
+/* What `travels` hold, as ways without rows. */
+static struct vka_prompts_way *take_travels(struct vka_travel *travels, uint32_t clips)
+{
+    struct vka_prompts_way *ways = vka_calloc(clips, 2 * sizeof *ways);
+    for (size_t i = 0; i < 2 * (size_t)clips; i++)
+        if (ways) {
+            ways[i].travel = travels[i];
+            travels[i] = (struct vka_travel){0};
+        } else
+            vka_travel_free(&travels[i]);
+    return ways;
+}
+
 vka_status vka_texts_make(struct vka_texts *t, struct vka_prompts *p, const struct vka_prompt_reader *reader, bool repeat,
                           const struct vka_text_clip *texts, uint32_t clips, uint32_t steps, bool negative, vka_error *err)
+{
+    return vka_texts_make_travel(t, p, reader, repeat, texts, NULL, clips, steps, negative, err);
+}
+
+vka_status vka_texts_make_travel(struct vka_texts *t, struct vka_prompts *p, const struct vka_prompt_reader *reader, bool repeat,
+                                 const struct vka_text_clip *texts, struct vka_travel *travels, uint32_t clips, uint32_t steps,
+                                 bool negative, vka_error *err)
 {
     struct maker m = {.t = t, .reader = reader, .steps = steps, .err = err};
     struct parts parts = {0};
     *t = (struct vka_texts){.syntax = reader->syntax, .repeat = repeat, .length = reader->length, .empty = UINT32_MAX};
-    vka_status st = split_prompts(&parts, reader->syntax, texts, clips, err);
+    vka_prompts_free(p);
+    struct vka_prompts_way *ways = travels ? take_travels(travels, clips) : NULL;
+    vka_status st = travels && !ways ? no_memory(err) : split_prompts(&parts, reader->syntax, texts, ways, clips, err);
     if (st == VKA_OK)
         st = vka_prompts_init(p, clips, parts.most, steps, err);
+    if (ways) { /* whatever came out: they are p's to free */
+        p->clips = clips;
+        p->way = ways;
+    }
     for (uint32_t c = 0; st == VKA_OK && negative && c < clips; c++) {
         uint32_t group = 0;
-        st = take_group(&m, texts[c].negative, &group);
+        const struct vka_travel *travel = travel_of(ways, c, 0);
+        st = take_group(&m, travel ? travel->texts[0] : texts[c].negative, &group);
         if (st == VKA_OK)
             memcpy(p->row + (size_t)c * (1 + p->conds) * steps, m.groups[group].row, steps * sizeof *p->row);
+        if (st == VKA_OK && travel)
+            st = place_way(&m, &ways[2 * (size_t)c]);
     }
     p->unconds = t->count;
     m.side = t->groups;
-    for (uint32_t c = 0; st == VKA_OK && c < clips; c++)
-        st = place_clip(&m, p, c, &parts.of[c]);
+    for (uint32_t c = 0; st == VKA_OK && c < clips; c++) {
+        if (travel_of(ways, c, 1))
+            st = check_way(&m, &ways[2 * (size_t)c + 1].travel, &parts.of[c]);
+        if (st == VKA_OK)
+            st = place_clip(&m, p, c, &parts.of[c]);
+        if (st == VKA_OK && travel_of(ways, c, 1))
+            st = place_way(&m, &ways[2 * (size_t)c + 1]);
+    }
     if (st == VKA_OK)
         st = decide_length(&m);
     p->count = t->count;

@@ -41,6 +41,12 @@ struct vka_text_clip {
  * rows of the negative prompts.  VKA_E_USAGE for what cannot be read. */
 vka_status vka_texts_make(struct vka_texts *t, struct vka_prompts *p, const struct vka_prompt_reader *reader, bool repeat,
                           const struct vka_text_clip *texts, uint32_t clips, uint32_t steps, bool negative, vka_error *err);
+/* The same where prompts travel: `travels` [clips][2], of the negative prompt and of the prompt, those without having count 0; such
+ * a text is not read from `texts`.  What they hold goes over to `p`, whatever comes out.  VKA_E_USAGE for AND in one, and for
+ * texts of one prompt with different weights at their ends. */
+vka_status vka_texts_make_travel(struct vka_texts *t, struct vka_prompts *p, const struct vka_prompt_reader *reader, bool repeat,
+                                 const struct vka_text_clip *texts, struct vka_travel *travels, uint32_t clips, uint32_t steps,
+                                 bool negative, vka_error *err);
 /* encoded [chunks][length][width], what the text encoder made of t->ids -> p->rows and p->width. */
 vka_status vka_texts_rows(const struct vka_texts *t, const float *encoded, uint32_t width, struct vka_prompts *p, vka_error *err);
 /* The tokens of a row, [row_chunks][length]. */

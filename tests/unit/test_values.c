@@ -35,6 +35,17 @@ static const struct given right[] = {
     {"0 : 1 ; 2 : 2\n", 3, {1, 1.5, 2}},
     {"0:1e1,1:1.5e+1", 2, {10, 15}},
     {"0:1,1:1,2:0", 3, {1, 1, 0}},
+    {"0:1, -1:3", 5, {1, 1.5, 2, 2.5, 3}},
+    {"-4:1, -2:3", 6, {1, 1, 1, 2, 3, 3}},
+    {"0-2:1, 4:3", 6, {1, 1, 1, 2, 3, 3}},
+    {"1 - 2:1, -2--1:3", 6, {1, 1, 1, 2, 3, 3}},
+    {"0.0-0.5:1, 1.0:3", 5, {1, 1, 1, 2, 3}},
+    {"1-2:5", 4, {5, 5, 5, 5}},
+    {"0 hold:1, 3:2, 4:9", 5, {1, 1, 1, 2, 9}},
+    {"0 ease-in:1, 4:2", 5, {1, 1 + 1.0 / 64, 1.125, 1 + 27.0 / 64, 2}},
+    {"0 ease-out:1, 4:2", 5, {1, 2 - 27.0 / 64, 1.875, 2 - 1.0 / 64, 2}},
+    {"0 ease-in-out:1,2 linear:2,4:4", 5, {1, 1.5, 2, 3, 4}},
+    {"0-1 hold: 1; 3: 2", 4, {1, 1, 1, 2}},
 };
 
 static void each_form(void **state)
@@ -79,7 +90,14 @@ static void sentences(void **state)
         {"1:", "does not understand", "an entry is a value"},
         {":1", "does not understand", "an entry is a value"},
         {"1:2:3", "does not understand", "an entry is a value"},
-        {"-1:2", "does not understand", "an entry is a value"},
+        {"0 fast:2", "does not understand", "an entry is a value"},
+        {"1 hold", "does not understand", "an entry is a value"},
+        {"-0:2", "does not understand", "an entry is a value"},
+        {"-0.5:2", "does not understand", "an entry is a value"},
+        {"4-1:2", "does not understand", "behind the one before"},
+        {"0-4:1, 4:2", "does not understand", "behind the one before"},
+        {"-1:1, -2:2", "does not understand", "behind the one before"},
+        {"0-0.5:1", "does not understand", "of one kind"},
         {"1.5:2", "does not understand", "an entry is a value"}, /* a fraction beyond the end */
         {"1e10:2", "does not understand", "an entry is a value"},
         {"nan", "does not understand", "an entry is a value"},
@@ -100,6 +118,45 @@ static void sentences(void **state)
     }
 }
 
+/* Places from the end mean something with a count alone. */
+static void from_the_end(void **state)
+{
+    (void)state;
+    double out[MOST];
+    vka_error err = {0};
+    assert_int_equal(vka_values_parse("--x", "3:1, -1:2", 0, 4, 0, NULL, NULL), VKA_OK);
+    assert_int_equal(vka_values_parse("--x", "3:1, -1:2", 0, 4, 5, out, NULL), VKA_OK);
+    assert_int_equal(vka_values_parse("--x", "3:1, -1:2", 0, 4, 4, out, &err), VKA_E_USAGE);
+    assert_non_null(strstr(err.why, "behind the one before"));
+    vka_error_clear(&err);
+    assert_int_equal(vka_values_parse("--x", "-5:1", 0, 4, 4, out, &err), VKA_E_USAGE);
+    assert_non_null(strstr(err.why, "before the first frame"));
+}
+
+static void loops(void **state)
+{
+    (void)state;
+    static const struct given closed[] = {
+        {"0:1, 2:3", 4, {1, 2, 3, 2}},
+        {"1:1, 2:4", 4, {2, 1, 4, 3}},
+        {"1:1, 2 hold:4", 4, {4, 1, 4, 4}},
+        {"1-2:1, 3:4", 6, {1.75, 1, 1, 4, 3.25, 2.5}},
+        {"0.0:1, 1.0:5", 5, {1, 2, 3, 4, 5}},
+        {"2:7", 4, {7, 7, 7, 7}},
+        {"7", 3, {7, 7, 7}},
+        {"1,2", 4, {1, 2, 2, 2}}, /* a list says all */
+        {"0:1, 8:2", 5, {1, 1.125, 1.25, 1.375, 1.5}},
+    };
+    for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) {
+        const struct given *g = &closed[i];
+        double out[MOST] = {0};
+        assert_int_equal(vka_values_parse_loop("--x", g->text, -100, 100, g->count, true, out, NULL), VKA_OK);
+        for (uint32_t k = 0; k < g->count; k++)
+            if (!(fabs(out[k] - g->want[k]) < 1e-12))
+                fail_msg("'%s' at %u of %u: %.17g, not %.17g", g->text, k, g->count, out[k], g->want[k]);
+    }
+}
+
 static void any_locale(void **state)
 {
     (void)state;
@@ -117,6 +174,8 @@ int main(void)
         cmocka_unit_test(each_form),
         cmocka_unit_test(exact_at_places),
         cmocka_unit_test(sentences),
+        cmocka_unit_test(from_the_end),
+        cmocka_unit_test(loops),
         cmocka_unit_test(any_locale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
