@@ -99,6 +99,12 @@ void vka_prompts_frame(const struct vka_prompts *p, uint32_t clip, uint32_t bran
     memcpy(out, p->rows + row * n, n * sizeof *out);
 }
 
+void vka_prompts_rows_get(void *user, uint32_t branch, uint32_t frame, float *out)
+{
+    const struct vka_prompts_rows *r = user;
+    vka_prompts_frame(r->prompts, r->clip, (uint32_t)(vka_guide_part(r->guide, branch) + 1), r->step, frame, out);
+}
+
 bool vka_prompts_change(const struct vka_prompts *p, uint32_t clip, uint32_t step)
 {
     bool change = step == 0;

@@ -53,6 +53,13 @@ void vka_prompts_index(const struct vka_prompts *p, uint32_t clip, uint32_t step
 bool vka_prompts_travels(const struct vka_prompts *p);
 /* What a frame gets in a branch and step, [tokens][width]; where nothing travels the branch's row.  Rows must be encoded. */
 void vka_prompts_frame(const struct vka_prompts *p, uint32_t clip, uint32_t branch, uint32_t step, uint32_t frame, float *out);
+/* The same for the branches of a guidance, as the UNet's stage asks for them (vka_context_row); `user` is this. */
+struct vka_prompts_rows {
+    const struct vka_prompts *prompts;
+    const struct vka_guide *guide;
+    uint32_t clip, step;
+};
+void vka_prompts_rows_get(void *user, uint32_t branch, uint32_t frame, float *out);
 /* a by 1 - share and b by the share, in double and rounded once: on the line between them, or with `slerp` on the arc,
  *     (sin((1 - share) w) a + sin(share w) b) / sin(w)
  * where w is the angle between a and b as two vectors of all n numbers, tokens and widths in one, and lengths are left as they are.

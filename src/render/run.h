@@ -30,6 +30,7 @@ struct vka_run {
     bool hopeless;                                               /* the same would come out again */
     enum vka_stage_index at;                                     /* the stage at work */
     uint32_t pass;                                               /* of the clip that is being sampled */
+    struct vka_prompts_rows rows; /* what the UNet's stage asks for where prompts travel */
     bool encoded;           /* w.prompts has what the text encoder made */
     uint32_t retries;       /* after a loss, or a device without memory: one at most */
     uint64_t planned, peak; /* bytes, the most of both tries */

@@ -151,6 +151,11 @@ static vka_status run_text(struct vka_run *r, vka_error *err)
 static vka_status set_prompt(struct vka_run *r, uint32_t clip, uint32_t step, bool whole, vka_error *err)
 {
     struct vka_work *w = &r->w;
+    if (vka_prompts_travels(&w->prompts)) {
+        r->rows = (struct vka_prompts_rows){&w->prompts, &w->guide, clip, step};
+        vka_unet_stage_travel(&w->unet, vka_prompts_rows_get, &r->rows);
+        return VKA_OK;
+    }
     int32_t *index = vka_calloc((size_t)w->branches * w->setup.frames, sizeof *index);
     if (!index)
         return vka_fail(err, VKA_E_MEMORY, "out of memory");

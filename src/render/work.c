@@ -161,15 +161,22 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
             .sampler = s->sampler,
             .table = w->table,
             .window = s->windows,
+            .travels = vka_prompts_travels(&w->prompts),
         };
-        float *scale, *effect;
+        float *scale, *effect, *cfg = s->cfg_frames ? vka_calloc(s->frames, sizeof *cfg) : NULL;
+        for (uint32_t f = 0; cfg && f < s->frames; f++)
+            cfg[f] = (float)s->cfg_frames[f];
         st = vka_setup_amounts(s, s->frames, &scale, &effect, err);
+        if (st == VKA_OK && s->cfg_frames && !cfg)
+            st = vka_fail(err, VKA_E_MEMORY, "out of memory");
+        p.cfg = cfg;
         p.motion_scale = scale;
         p.motion_effect = effect;
         if (st == VKA_OK)
             st = vka_unet_stage_build(&w->unet, &p, err);
         free(scale);
         free(effect);
+        free(cfg);
     }
     if (st == VKA_OK && w->encodes)
         st = vka_vae_stage_build(&w->encode, VKA_VAE_ENCODE, vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), s->vae, 1,

@@ -256,7 +256,7 @@ static vka_status expand(struct maker *m, const char *text, uint32_t frame, char
                  : vka_fail(m->err, VKA_E_USAGE, "a back quote in the %s is not closed: '%.60s'", m->name, p);
         if (st == VKA_OK)
             st = put_number(m, &b, v, frame);
-        end += end != NULL;
+        end = end ? end + 1 : NULL;
     }
     if (st == VKA_OK)
         *out = b.text;
