@@ -12,6 +12,7 @@
 #include <libavutil/imgutils.h>
 #include <libavutil/log.h>
 #include <libavutil/opt.h>
+#include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -41,6 +42,33 @@ static inline bool vka_av_encoder_takes(const AVCodec *codec, enum AVPixelFormat
         if (*formats == format)
             return true;
     return false;
+}
+
+/* How long a decoded frame is shown, in the stream's time base; 0: unknown.  The field has another name since FFmpeg 6
+ * (libavutil 57.30). */
+static inline int64_t vka_av_frame_duration(const AVFrame *frame)
+{
+#if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(57, 30, 100)
+    return frame->duration;
+#else
+    return frame->pkt_duration;
+#endif
+}
+
+/* The nine numbers of a stream's display matrix (libavutil/display.h), or NULL.  They lie with the codec's parameters since
+ * FFmpeg 6.1 (libavcodec 60.30). */
+static inline const uint8_t *vka_av_display_matrix(const AVStream *stream)
+{
+#if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(60, 30, 100)
+    const AVCodecParameters *p = stream->codecpar;
+    const AVPacketSideData *data =
+        av_packet_side_data_get(p->coded_side_data, p->nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX);
+    return data && data->size >= 36 ? data->data : NULL;
+#else
+    size_t size = 0;
+    const uint8_t *data = av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
+    return data && size >= 36 ? data : NULL;
+#endif
 }
 
 #endif

@@ -10,46 +10,11 @@ vka_status vka_video_info(const void *data, size_t size, const char *name, vka_m
     return VKA_OK;
 }
 #else
+#include "media/av_memory.h"
 #include "media/av_mux.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-
-typedef struct memory {
-    const uint8_t *data;
-    int64_t size, at;
-} memory;
-
-static int memory_read(void *opaque, uint8_t *to, int size)
-{
-    memory *m = opaque;
-    int64_t n = m->size - m->at < size ? m->size - m->at : size;
-    if (n <= 0)
-        return AVERROR_EOF;
-    memcpy(to, m->data + m->at, (size_t)n);
-    m->at += n;
-    return (int)n;
-}
-
-static int64_t memory_seek(void *opaque, int64_t offset, int whence)
-{
-    memory *m = opaque;
-    whence &= ~AVSEEK_FORCE;
-    if (whence == AVSEEK_SIZE)
-        return m->size;
-    int64_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? m->at : m->size;
-    if (offset < -base || offset > m->size - base)
-        return AVERROR(EINVAL);
-    return m->at = base + offset;
-}
-
-static int open_nothing(AVFormatContext *s, AVIOContext **io, const char *url, int flags, AVDictionary **options)
-{
-    (void)s, (void)url, (void)flags, (void)options;
-    *io = NULL;
-    return AVERROR(EPERM);
-}
 
 static void read_streams(AVFormatContext *format, AVPacket *packet, vka_media_info *info)
 {
@@ -88,25 +53,17 @@ static void read_streams(AVFormatContext *format, AVPacket *packet, vka_media_in
 
 vka_status vka_video_info(const void *data, size_t size, const char *name, vka_media_info *info, vka_error *err)
 {
-    enum { IO_BUFFER = 32 * 1024 };
     bool mp4 = info->format == VKA_MEDIA_MP4;
-    memory m = {.data = data, .size = (int64_t)size};
+    vka_av_memory m;
     vka_av_quiet();
-    uint8_t *buffer = av_malloc(IO_BUFFER);
-    AVIOContext *io = buffer ? avio_alloc_context(buffer, IO_BUFFER, 0, &m, memory_read, NULL, memory_seek) : NULL;
-    AVFormatContext *format = avformat_alloc_context();
-    AVPacket *packet = av_packet_alloc();
+    int e = vka_av_memory_open(&m, data, size, av_find_input_format(mp4 ? "mov" : "matroska"));
+    AVPacket *packet = e >= 0 ? av_packet_alloc() : NULL;
     vka_status s = VKA_OK;
-    if (!io || !format || !packet) {
-        avformat_free_context(format);
-        format = NULL;
+    if (e == AVERROR(ENOMEM) || (e >= 0 && !packet))
         s = vka_fail(err, VKA_E_MEMORY, "out of memory reading '%s'", name);
-    } else {
-        format->pb = io;
-        format->io_open = open_nothing;
-        int e = avformat_open_input(&format, NULL, av_find_input_format(mp4 ? "mov" : "matroska"), NULL);
-        if (e >= 0) /* on failure the context is gone already */
-            read_streams(format, packet, info);
+    else {
+        if (e >= 0)
+            read_streams(m.format, packet, info);
         if (e < 0 || !info->frames) {
             char why[AV_ERROR_MAX_STRING_SIZE] = "it holds no video";
             if (e < 0)
@@ -115,13 +72,8 @@ vka_status vka_video_info(const void *data, size_t size, const char *name, vka_m
             vka_error_why(err, "%s", why);
         }
     }
-    avformat_close_input(&format);
     av_packet_free(&packet);
-    if (io)
-        av_freep(&io->buffer);
-    else
-        av_free(buffer);
-    avio_context_free(&io);
+    vka_av_memory_close(&m);
     return s;
 }
 #endif
