@@ -1,11 +1,12 @@
-/* blend.c - a number of its own for each sample: x + w (y - x), x + w y, and some channels of x times w.
+/* blend.c - a number of its own for each sample: x + w (y - x), x + w y, and some channels of x times w; or for each pixel of
+ * each sample: x + w (y - x).
  *
- * x, y [n, h, w, c] of one type, weights f32 SAMPLE [n, 1, 1, m], one channel of it -> x's shape and type; see
- * shaders/blend.comp.  May be written over y (the other two: over x).  Cut by samples and pixels. */
+ * x, y [n, h, w, c] of one type, weights f32 SAMPLE [n, 1, 1, m] (by pixel: [n, h, w, m]), one channel of it -> x's shape and
+ * type; see shaders/blend.comp.  May be written over y (the other two: over x).  Cut by samples and pixels. */
 #include "ops/launch.h"
 #include "ops/ops.h"
 
-enum { BLEND, ADD, SCALE }; /* MODE of shaders/blend.comp */
+enum { BLEND, ADD, SCALE, BY_PIXEL }; /* MODE of shaders/blend.comp */
 
 struct blend_params {
     uint32_t mode;
@@ -31,7 +32,7 @@ static void blend_record(const struct vka_node *node, struct vka_recorder *r)
     const struct vka_view *x = &r->in[0], *y = node->in[1].id ? &r->in[1] : x, *weights = &r->in[2], *out = &r->out[0];
     struct {
         uint64_t x, y, weights, result;
-        uint32_t x_stride, y_stride, weights_stride, result_stride, quads, row_quads, first, end;
+        uint32_t x_stride, y_stride, weights_stride, result_stride, quads, row_quads, first, end, weights_pitch, pad;
     } push = {.x = x->address,
               .y = y->address,
               .weights = weights->address + 4ull * p->channel,
@@ -43,8 +44,9 @@ static void blend_record(const struct vka_node *node, struct vka_recorder *r)
               .quads = out->pixels * (out->pitch / 4),
               .row_quads = out->pitch / 4,
               .first = p->first / 4,
-              .end = p->end / 4};
-    _Static_assert(sizeof push == 64, "the push block of shaders/blend.comp");
+              .end = p->end / 4,
+              .weights_pitch = weights->pitch};
+    _Static_assert(sizeof push == 72, "the push block of shaders/blend.comp");
     uint32_t constants[] = {vka_elementwise_lanes(r->table), p->mode};
     vka_launch(r, vka_variant(out->dtype, VKA_SHADER_BLEND_F32, VKA_SHADER_BLEND_F16), constants, 2, &push, sizeof push,
                vka_div_up(push.quads, constants[0]), out->n);
@@ -52,11 +54,12 @@ static void blend_record(const struct vka_node *node, struct vka_recorder *r)
 
 static const struct vka_op vka_op_blend = {"blend", blend_cost, blend_axes, blend_record, NULL};
 
-static bool weights_fit(vka_build *b, vka_tensor x, vka_tensor weights, uint32_t channel)
+static bool weights_fit(vka_build *b, vka_tensor x, vka_tensor weights, uint32_t channel, uint32_t mode)
 {
     const struct vka_tensor_info *i = vka_info(b->graph, x), *w = vka_info(b->graph, weights);
+    bool shape = mode == BY_PIXEL ? w->n == i->n && w->h == i->h && w->w == i->w : w->h * w->w == 1;
     return (i->dtype == VKA_F32 || i->dtype == VKA_F16) && i->domain == VKA_SAMPLE && w->domain == VKA_SAMPLE &&
-           w->dtype == VKA_F32 && w->h * w->w == 1 && channel < w->c;
+           w->dtype == VKA_F32 && shape && channel < w->c;
 }
 
 static vka_tensor append(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, vka_scope label,
@@ -66,7 +69,7 @@ static vka_tensor append(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor we
     const struct vka_tensor_info i = *vka_info(b->graph, x);
     vka_tensor out = vka_graph_tensor(b, label.path, VKA_SAMPLE, VKA_TEMP, i.dtype, i.n, i.h, i.w, i.c);
     int32_t node = vka_graph_node(b, &vka_op_blend, label, in, 3, &out, 1, p, sizeof *p);
-    vka_graph_in_place(b, node, p->mode == BLEND ? 1 : 0);
+    vka_graph_in_place(b, node, p->mode == BLEND || p->mode == BY_PIXEL ? 1 : 0);
     return b->err.status == VKA_OK ? out : none;
 }
 
@@ -77,7 +80,7 @@ static vka_tensor pair(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weig
     if (!vka_build_ok(b, x) || !y.id || !weights.id)
         return none;
     const struct vka_tensor_info *i = vka_info(b->graph, x), *k = vka_info(b->graph, y);
-    if (!weights_fit(b, x, weights, channel) || k->dtype != i->dtype || k->domain != i->domain || k->h != i->h ||
+    if (!weights_fit(b, x, weights, channel, mode) || k->dtype != i->dtype || k->domain != i->domain || k->h != i->h ||
         k->w != i->w || k->c != i->c) {
         vka_build_fail(b, VKA_E_INTERNAL, "%s: %s and %s cannot be blended", label.path, i->name, k->name);
         return none;
@@ -95,6 +98,11 @@ vka_tensor vka_add_scaled(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor w
     return pair(b, x, y, weights, channel, ADD, label);
 }
 
+vka_tensor vka_mask_blend(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor mask, vka_scope label)
+{
+    return pair(b, x, y, mask, 0, BY_PIXEL, label);
+}
+
 vka_tensor vka_scale_channels(vka_build *b, vka_tensor x, uint32_t first, uint32_t count, vka_tensor weights,
                               uint32_t channel, vka_scope label)
 {
@@ -102,7 +110,7 @@ vka_tensor vka_scale_channels(vka_build *b, vka_tensor x, uint32_t first, uint32
     if (!vka_build_ok(b, x) || !weights.id)
         return none;
     const struct vka_tensor_info *i = vka_info(b->graph, x);
-    if (!weights_fit(b, x, weights, channel) || first % 4 || count % 4 || !count || first > i->pitch ||
+    if (!weights_fit(b, x, weights, channel, SCALE) || first % 4 || count % 4 || !count || first > i->pitch ||
         count > i->pitch - first) {
         vka_build_fail(b, VKA_E_INTERNAL, "%s: channels %u to %u of %s cannot be scaled", label.path, first,
                        first + count, i->name);

@@ -127,6 +127,9 @@ vka_tensor vka_rescale(vka_build *b, vka_tensor guided, vka_tensor positive, vka
 vka_tensor vka_blend(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, vka_scope label);
 /* x + w y, likewise; where w is 0 exactly x, whatever y holds.  May be written over x. */
 vka_tensor vka_add_scaled(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, vka_scope label);
+/* x + m (y - x), m being an f32 SAMPLE [n, h, w, 1] for each pixel, likewise: where it is 0 or 1 exactly x or y.  May be written
+ * over y. */
+vka_tensor vka_mask_blend(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor mask, vka_scope label);
 /* x with channels first .. first + count - 1 (multiples of 4) times w, likewise.  May be written over x. */
 vka_tensor vka_scale_channels(vka_build *b, vka_tensor x, uint32_t first, uint32_t count, vka_tensor weights, uint32_t channel,
                               vka_scope label);

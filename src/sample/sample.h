@@ -150,6 +150,7 @@ typedef struct vka_sampler_eval {
                              that overlap share their noise.  Noise given from outside is taken as it is.  0 mostly */
     float timestep;       /* what the model is told; may be fractional */
     double input_scale;   /* the model's input is input_scale * X */
+    double clean_x, clean_eps; /* the clean sample that the output predicts is clean_x * X + clean_eps * EPS */
     uint32_t pattern;     /* evaluations of one pattern differ in nothing but numbers: same ops, outs and slots */
     uint32_t ops;
     vka_sampler_op op[VKA_SAMPLER_OPS];
@@ -179,6 +180,10 @@ double vka_sampler_init_noise_scale(const vka_sampler *s);
 /* To begin at `step` (of those that are run) from an image: X = image * latents + noise * unit noise (diffusers'
  * add_noise). */
 void vka_sampler_start_mix(const vka_sampler *s, uint32_t step, double *image, double *noise);
+
+/* To hold a picture: the model output x * X + image * latents, X before the evaluation's operations, is the one that predicts
+ * just these latents.  Held in every evaluation, a sampler that ends without noise ends with them. */
+void vka_sampler_hold_mix(const vka_sampler *s, const vka_sampler_eval *e, double *x, double *image);
 
 /* The cumulative products of 1 - beta, out[params->train_steps], bit-equal to what diffusers has on an
  * x86 machine with FMA: betas from torch.linspace in fp32 (fused multiply-add), products accumulated in

@@ -81,20 +81,27 @@ struct vka_reading vka_read_alpha(vka_prediction prediction, double alpha)
     return (struct vka_reading){0.0, 1.0, 1.0 / sb, -sa / sb};
 }
 
-vka_sampler_eval *vka_eval_plain(vka_sampler *s, uint32_t step, double time)
+static vka_sampler_eval *next_eval(vka_sampler *s, uint32_t step, struct vka_reading r, double time)
 {
     vka_sampler_eval *e = &s->eval[s->evals];
     e->step = step;
     e->stage = s->evals && e[-1].step == step ? e[-1].stage + 1 : 0;
     e->timestep = (float)time;
     e->input_scale = 1.0;
+    e->clean_x = r.x0_x;
+    e->clean_eps = r.x0_m;
     s->evals++;
     return e;
 }
 
+vka_sampler_eval *vka_eval_plain(vka_sampler *s, uint32_t step, double alpha, double time)
+{
+    return next_eval(s, step, vka_read_alpha(s->params.prediction, alpha), time);
+}
+
 vka_sampler_eval *vka_eval_sigma(vka_sampler *s, uint32_t step, double sigma, double time)
 {
-    vka_sampler_eval *e = vka_eval_plain(s, step, time);
+    vka_sampler_eval *e = next_eval(s, step, vka_read_sigma(s->params.prediction, sigma), time);
     e->input_scale = 1.0 / sqrt(sigma * sigma + 1.0);
     return e;
 }
@@ -331,6 +338,7 @@ vka_sampler *vka_sampler_create(const vka_sampler_params *params, vka_error *err
         vka_sampler_free(s);
         return NULL;
     }
+    bool scaled = s->sigma[steps] > 0.0 && s->init_scale > s->sigma[0]; /* as one whose latents keep their variance would end */
     s->given = steps;
     if (params->begin) {
         steps = s->params.steps -= params->begin;
@@ -339,7 +347,7 @@ vka_sampler *vka_sampler_create(const vka_sampler_params *params, vka_error *err
         memmove(s->mix, s->mix + (size_t)2 * params->begin, 2 * steps * sizeof *s->mix);
     }
     kind->build(s);
-    if (s->sigma[steps] > 0.0 && s->init_scale > s->sigma[0]) { /* as one whose latents keep their variance would end */
+    if (scaled) {
         vka_sampler_op *last = NULL;
         vka_sampler_eval *e = &s->eval[s->evals - 1];
         for (uint32_t o = 0; o < e->ops; o++)
@@ -417,6 +425,13 @@ void vka_sampler_start_mix(const vka_sampler *s, uint32_t step, double *image, d
 {
     *image = s->mix[2 * step];
     *noise = s->mix[2 * step + 1];
+}
+
+void vka_sampler_hold_mix(const vka_sampler *s, const vka_sampler_eval *e, double *x, double *image)
+{
+    (void)s;
+    *x = -e->clean_x / e->clean_eps;
+    *image = 1.0 / e->clean_eps;
 }
 
 void vka_sampler_apply(const vka_sampler_eval *e, double *const slot[VKA_SLOTS], size_t n)

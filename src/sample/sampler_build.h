@@ -31,9 +31,9 @@ struct vka_reading {
 struct vka_reading vka_read_sigma(vka_prediction prediction, double sigma);
 struct vka_reading vka_read_alpha(vka_prediction prediction, double alpha); /* a cumulative product */
 
-/* The next evaluation, of `step`, in sigma space at `sigma` or with its variance kept; it ends no step yet. */
+/* The next evaluation, of `step`, in sigma space at `sigma` or with its variance kept at `alpha`; it ends no step yet. */
 vka_sampler_eval *vka_eval_sigma(vka_sampler *s, uint32_t step, double sigma, double time);
-vka_sampler_eval *vka_eval_plain(vka_sampler *s, uint32_t step, double time);
+vka_sampler_eval *vka_eval_plain(vka_sampler *s, uint32_t step, double alpha, double time);
 /* Another operation of an evaluation, and terms for it: one slot is one term, weights add up, and a weight of 0 makes
  * no term. */
 vka_sampler_op *vka_op(vka_sampler_eval *e, uint32_t out);

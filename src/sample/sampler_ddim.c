@@ -47,7 +47,7 @@ void vka_build_ddim(vka_sampler *s)
             x = sb_next / sb;
             m = sa_next - sb_next * sa / sb;
         }
-        vka_sampler_eval *e = vka_eval_plain(s, k, s->time[k]);
+        vka_sampler_eval *e = vka_eval_plain(s, k, a, s->time[k]);
         vka_sampler_op *op = vka_op(e, VKA_SLOT_X);
         vka_term(op, VKA_SLOT_X, x);
         vka_term(op, VKA_SLOT_EPS, m);
@@ -64,7 +64,7 @@ void vka_build_ddpm(vka_sampler *s)
     for (uint32_t k = 0; k < s->params.steps; k++) {
         double a = alpha_now(s, k), a_next = alpha_next(s, k), step = a / a_next;
         struct vka_reading r = vka_read_alpha(s->params.prediction, a);
-        vka_sampler_eval *e = vka_eval_plain(s, k, s->time[k]);
+        vka_sampler_eval *e = vka_eval_plain(s, k, a, s->time[k]);
         vka_sampler_op *op = vka_op(e, VKA_SLOT_X);
         vka_term(op, VKA_SLOT_X, sqrt(step) * (1.0 - a_next) / (1.0 - a));
         vka_term_x0(op, &r, sqrt(a_next) * (1.0 - step) / (1.0 - a));
@@ -100,7 +100,7 @@ void vka_build_pndm(vka_sampler *s)
     uint32_t steps = s->params.steps, known = 0;
     for (uint32_t k = 0; k < steps; k++) {
         double a = alpha_now(s, k), a_next = alpha_next(s, k);
-        vka_sampler_eval *e = vka_eval_plain(s, k, s->time[k]);
+        vka_sampler_eval *e = vka_eval_plain(s, k, a, s->time[k]);
         s->mix[2 * k] = sqrt(a);
         s->mix[2 * k + 1] = sqrt(1.0 - a);
         if (k == 0 && steps > 1)
@@ -111,7 +111,7 @@ void vka_build_pndm(vka_sampler *s)
         vka_op_copy(e, VKA_SLOT_H0, VKA_SLOT_EPS);
         known = vka_min_u32(known + 1, 3);
         if (k == 0 && steps > 1) {
-            e = vka_eval_plain(s, 0, s->time[1]);
+            e = vka_eval_plain(s, 0, alpha_now(s, 1), s->time[1]);
             if (s->spaced) { /* from floor(T/N) above the second timestep to that */
                 a = (double)s->alphas[vka_min_u32((uint32_t)s->time[1] + s->params.train_steps / s->given,
                                                   s->params.train_steps - 1)];

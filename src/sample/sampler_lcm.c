@@ -49,7 +49,7 @@ void vka_build_lcm(vka_sampler *s)
             c_out = t / sqrt(t * t + data * data);
         }
         struct vka_reading r = vka_read_alpha(s->params.prediction, a);
-        vka_sampler_eval *e = vka_eval_plain(s, k, s->time[k]);
+        vka_sampler_eval *e = vka_eval_plain(s, k, a, s->time[k]);
         vka_sampler_op *op = vka_op(e, VKA_SLOT_X);
         vka_term(op, VKA_SLOT_X, sqrt(a_next) * c_skip);
         vka_term_x0(op, &r, sqrt(a_next) * c_out);
@@ -80,7 +80,7 @@ void vka_build_tcd(vka_sampler *s)
             up = sqrt(1.0 - a_next / a_mid);
         }
         struct vka_reading r = vka_read_alpha(s->params.prediction, a);
-        vka_sampler_eval *e = vka_eval_plain(s, k, s->time[k]);
+        vka_sampler_eval *e = vka_eval_plain(s, k, a, s->time[k]);
         vka_sampler_op *op = vka_op(e, VKA_SLOT_X);
         vka_term_x0(op, &r, scale * sqrt(a_mid));
         vka_term_noise(op, &r, scale * sqrt(1.0 - a_mid));

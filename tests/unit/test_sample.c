@@ -327,6 +327,79 @@ static void lands_on_the_picture(void **state)
             }
 }
 
+/* A picture that is held: whatever X and the noise are, the output that vka_sampler_hold_mix makes predicts the picture, and a
+ * sampler that ends without noise ends with it.  From any step. */
+static void holds_a_picture(void **state)
+{
+    (void)state;
+    for (int id = VKA_SAMPLER_DDIM; id <= VKA_SAMPLER_DDPM; id++)
+        for (int schedule = VKA_SCHEDULE_LEADING; schedule <= VKA_SCHEDULE_AYS; schedule++)
+            for (int prediction = VKA_PREDICT_EPSILON; prediction <= VKA_PREDICT_SAMPLE; prediction++)
+                for (uint32_t skip = 0; skip < 20; skip += 13) {
+                    if (!lands((vka_sampler_id)id, (vka_schedule_id)schedule) ||
+                        (id == VKA_SAMPLER_PNDM && prediction != VKA_PREDICT_EPSILON))
+                        continue;
+                    vka_sampler_params p = vka_sampler_params_default();
+                    p.sampler = (vka_sampler_id)id;
+                    p.schedule = (vka_schedule_id)schedule;
+                    p.prediction = (vka_prediction)prediction;
+                    p.steps = 20;
+                    p.begin = skip;
+                    p.set_alpha_to_one = true;
+                    p.steps_offset = 0;
+                    vka_sampler *s = create(&p);
+                    const double picture = 0.7;
+                    double image, level, hold_x, hold_image;
+                    vka_sampler_start_mix(s, 0, &image, &level);
+                    double x = image * picture + level * 1.3, m, noise = 0.0, h[4];
+                    double *slot[VKA_SLOTS] = {&x, &m, &noise, &h[0], &h[1], &h[2], &h[3]};
+                    for (uint32_t k = 0; k < vka_sampler_evals(s); k++) {
+                        const vka_sampler_eval *e = vka_sampler_eval_at(s, k);
+                        vka_sampler_hold_mix(s, e, &hold_x, &hold_image);
+                        m = hold_x * x + hold_image * picture;
+                        near(e->clean_x * x + e->clean_eps * m, picture, 1e-10, "predicted");
+                        noise = (k % 3) - 1.0;
+                        vka_sampler_apply(e, slot, 1);
+                    }
+                    near(x, picture, 1e-9, vka_sampler_name(p.sampler));
+                    vka_sampler_free(s);
+                }
+}
+
+/* Steps that are left out change nothing about where the others lie. */
+static void skipped_steps(void **state)
+{
+    (void)state;
+    for (int id = VKA_SAMPLER_DDIM; id <= VKA_SAMPLER_DDPM; id++) {
+        vka_sampler_params p = vka_sampler_params_default();
+        p.sampler = (vka_sampler_id)id;
+        p.steps = 10;
+        vka_sampler *whole = create(&p);
+        p.begin = 4;
+        vka_sampler *part = create(&p);
+        assert_int_equal(vka_sampler_steps(part), 6);
+        for (uint32_t k = 0; k < 6; k++) {
+            double a[2], b[2];
+            vka_sampler_start_mix(whole, k + 4, &a[0], &a[1]);
+            vka_sampler_start_mix(part, k, &b[0], &b[1]);
+            assert_memory_equal(a, b, sizeof a);
+        }
+        const vka_sampler_eval *x = vka_sampler_eval_at(whole, vka_sampler_evals(whole) - 1);
+        const vka_sampler_eval *y = vka_sampler_eval_at(part, vka_sampler_evals(part) - 1);
+        assert_int_equal(y->step, 5);
+        assert_int_equal(x->ops, y->ops); /* six steps are enough for any history */
+        for (uint32_t o = 0; o < x->ops; o++)
+            for (uint32_t t = 0; t < x->op[o].terms; t++)
+                near(x->op[o].coef[t], y->op[o].coef[t], 0.0, vka_sampler_name(p.sampler));
+        near((double)x->timestep, (double)y->timestep, 0.0, "timestep");
+        vka_sampler_free(whole);
+        vka_sampler_free(part);
+    }
+    vka_sampler_params p = vka_sampler_params_default();
+    p.begin = p.steps;
+    assert_null(vka_sampler_create(&p, NULL));
+}
+
 /* What a renderer relies on when it records lists once: patterns, slots, nothing read before written. */
 static void check_structure(const vka_sampler *s, uint32_t steps)
 {
@@ -572,6 +645,8 @@ int main(void)
         cmocka_unit_test(published_timesteps_and_variances),
         cmocka_unit_test(family_sigmas),
         cmocka_unit_test(lands_on_the_picture),
+        cmocka_unit_test(holds_a_picture),
+        cmocka_unit_test(skipped_steps),
         cmocka_unit_test(structure),
         cmocka_unit_test(operations),
         cmocka_unit_test(trailing_keeps_its_count),
