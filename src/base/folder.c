@@ -64,27 +64,35 @@ bool vka_lock_is_held(const char *path)
 vka_status vka_disk_open(vka_disk_file *f, const char *path, vka_error *err)
 {
     *f = (vka_disk_file){0};
-    int fd;
-    if (path) {
-        f->path = vka_strdup(path);
-        if (!f->path)
-            return vka_fail(err, VKA_E_MEMORY, "out of memory");
-        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    } else {
+    if (!path) {
         const char *folder = getenv("TMPDIR");
-        char *name = vka_asprintf("%s/vkanim-XXXXXX", folder && *folder ? folder : "/tmp");
-        if (!name)
-            return vka_fail(err, VKA_E_MEMORY, "out of memory");
-        fd = mkostemp(name, O_CLOEXEC);
-        if (fd >= 0)
-            (void)unlink(name);
-        free(name);
+        return vka_disk_open_in(f, folder && *folder ? folder : "/tmp", err);
     }
+    f->path = vka_strdup(path);
+    if (!f->path)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
         vka_status st = failed(err, VKA_E_OUTPUT, "open", path, errno);
         vka_disk_close(f);
         return st;
     }
+    f->open = fd + 1;
+    return VKA_OK;
+}
+
+vka_status vka_disk_open_in(vka_disk_file *f, const char *folder, vka_error *err)
+{
+    *f = (vka_disk_file){0};
+    char *name = vka_asprintf("%s/vkanim-XXXXXX", folder);
+    if (!name)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    int fd = mkostemp(name, O_CLOEXEC);
+    if (fd >= 0)
+        (void)unlink(name);
+    free(name);
+    if (fd < 0)
+        return failed(err, VKA_E_OUTPUT, "open", NULL, errno);
     f->open = fd + 1;
     return VKA_OK;
 }

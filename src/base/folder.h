@@ -26,6 +26,8 @@ typedef struct vka_disk_file {
 /* An existing file keeps its bytes; `path` NULL: a file without a name in the folder for temporary files.
  * VKA_E_OUTPUT. */
 vka_status vka_disk_open(vka_disk_file *f, const char *path, vka_error *err);
+/* A file without a name in this folder. */
+vka_status vka_disk_open_in(vka_disk_file *f, const char *folder, vka_error *err);
 /* All or VKA_E_OUTPUT, with the system's reason. */
 vka_status vka_disk_write(vka_disk_file *f, uint64_t offset, const void *data, size_t size, vka_error *err);
 /* All or VKA_E_INPUT. */

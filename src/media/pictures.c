@@ -190,7 +190,7 @@ static vka_status next_wanted(vka_pictures *p, bool pixels, bool *end, vka_error
     return s;
 }
 
-static void rewind_all(vka_pictures *p)
+void vka_pictures_rewind(vka_pictures *p)
 {
     close_file(p);
     p->file = 0;
@@ -378,7 +378,7 @@ static vka_status count_all(vka_pictures *p, vka_error *err)
     if (s == VKA_OK && !p->count)
         s = p->ask.start > 0 ? vka_fail(err, VKA_E_INPUT, "'%s' has no picture from second %g on", p->ask.path, p->ask.start)
                              : vka_fail(err, VKA_E_INPUT, "'%s' holds no picture that can be decoded", p->ask.path);
-    rewind_all(p);
+    vka_pictures_rewind(p);
     return s;
 }
 
@@ -423,7 +423,7 @@ vka_status vka_pictures_next(vka_pictures *p, uint8_t *rgb, bool *end, vka_error
     if (s != VKA_OK || *end)
         return s;
     return vka_picture_resize(p->now.rgb, p->now.width, p->now.height, rgb, p->width, p->height, p->ask.resize,
-                              VKA_FILTER_LANCZOS, err);
+                              p->ask.filter, err);
 }
 
 void vka_pictures_close(vka_pictures *p)

@@ -11,8 +11,8 @@
  * as they are stored: no colour profile and no gamma is applied; YCbCr follows the file's matrix and range (BT.601, limited,
  * where it names none).
  *
- * Pictures of another size than wanted are resampled with Lanczos' kernel of three lobes, which widens where pictures become
- * smaller, in fixed point (equal bits on every machine, and the bits of Pillow's LANCZOS).
+ * Pictures of another size than wanted are resampled, unless told otherwise with Lanczos' kernel of three lobes, which widens
+ * where pictures become smaller, in fixed point (equal bits on every machine, and the bits of Pillow's LANCZOS).
  *
  * Damaged and truncated files, and such with more than VKA_PICTURE_SIDE pixels a side or VKA_PICTURE_PIXELS in all, are
  * VKA_E_INPUT, which the opening already tells: it decodes every picture that will be asked for once, to count them. */
@@ -35,11 +35,16 @@ enum vka_resize {
 /* "crop", "fit", "stretch"; false for anything else. */
 bool vka_resize_from_name(const char *name, enum vka_resize *out);
 
+/* Kernels as Pillow has them, widened where pictures become smaller: LANCZOS (three lobes), BICUBIC (a = -1/2), BILINEAR
+ * (a triangle), BOX (area average). */
+enum vka_filter { VKA_FILTER_LANCZOS, VKA_FILTER_BICUBIC, VKA_FILTER_BILINEAR, VKA_FILTER_BOX };
+
 /* What is wanted; all zero but for `path`: every picture as it is. */
 struct vka_picture_ask {
     const char *path;
     uint32_t width, height; /* pixels; 0 and 0: the first picture's own */
     enum vka_resize resize;
+    enum vka_filter filter;
     double fps;      /* pictures per second of the file's time, the one shown then; 0: every stored picture */
     double start;    /* seconds: what is shown before is left out */
     uint32_t stride; /* of those, every stride-th; 0 stands for 1 */
@@ -58,6 +63,8 @@ uint32_t vka_pictures_height(const vka_pictures *p);
 void vka_pictures_stored(const vka_pictures *p, uint32_t *width, uint32_t *height);
 /* The next picture as [H,W,3] without padding; *end (and nothing written) behind the last. */
 vka_status vka_pictures_next(vka_pictures *p, uint8_t *rgb, bool *end, vka_error *err);
+/* Back to the first picture. */
+void vka_pictures_rewind(vka_pictures *p);
 void vka_pictures_close(vka_pictures *p);
 
 /* The first picture of `path` alone, malloc'ed [H,W,3]; *width and *height are the wanted size, or 0 and 0, and become what it
@@ -66,10 +73,6 @@ vka_status vka_picture_read(const char *path, enum vka_resize resize, uint32_t *
                             vka_error *err);
 
 /* ---- resampling -------------------------------------------------------------------------------------------------- */
-
-/* Kernels as Pillow has them, widened where pictures become smaller: LANCZOS (three lobes), BICUBIC (a = -1/2), BILINEAR
- * (a triangle), BOX (area average). */
-enum vka_filter { VKA_FILTER_LANCZOS, VKA_FILTER_BICUBIC, VKA_FILTER_BILINEAR, VKA_FILTER_BOX };
 
 /* in [h,w,3] -> out [H,W,3]; first along rows, then along columns, 8 bits between.  Equal sizes are a copy.  `resize` decides
  * what becomes of another shape.  VKA_E_MEMORY. */
