@@ -115,7 +115,7 @@ static void runs_from_a_picture(void **state)
         const char *schedule = json_string_value(json_object_get(c, "schedule"));
         assert_int_equal(vka_schedule_from_name(schedule, &p.schedule, NULL), VKA_OK);
         p.steps = (uint32_t)number(c, "steps");
-        p.skip = vka_init_first_step(p.steps, number(c, "strength"));
+        p.begin = vka_init_first_step(p.steps, number(c, "strength"));
         vka_sampler *s = vka_sampler_create(&p, NULL);
         assert_non_null(s);
         double data[VKA_SLOTS][3], *slot[VKA_SLOTS], image, noise, most = 1, off = 0;
@@ -144,7 +144,7 @@ static void runs_from_a_picture(void **state)
             off = fmax(off, fabs(data[VKA_SLOT_X][j] - item(c, "x", j)));
         }
         if (!(off <= 1e-5 * most)) {
-            print_error("%s, %s, %u steps from %u: %.9g is not %.9g\n", sampler, schedule, p.steps, p.skip, data[VKA_SLOT_X][0],
+            print_error("%s, %s, %u steps from %u: %.9g is not %.9g\n", sampler, schedule, p.steps, p.begin, data[VKA_SLOT_X][0],
                         item(c, "x", 0));
             bad++;
         }
