@@ -77,6 +77,7 @@ struct vka_unet_stage_params {
     struct vka_frame_values values[VKA_FRAME_VALUES]; /* channels VKA_AMOUNTS + i of vka_net_amount.table; frames are copied */
     uint32_t value_count;
     const float *cfg; /* [frames] a guidance scale of its own for each; NULL: that of vka_unet_stage_eval.  Copied */
+    bool holds;       /* pictures are held: vka_unet_stage_hold */
     bool travels;     /* every frame has a context row of its own: vka_unet_stage_travel; `prompts` is not looked at */
 };
 
@@ -91,6 +92,15 @@ struct vka_unet_feed {
     void *user;
     /* What the device reads: [h, w, vka_pitch(c)] of the type, zeroed before the call; n of them where global. */
     vka_status (*get)(void *user, uint32_t branch, uint32_t frame, void *out, vka_error *err);
+};
+
+/* Pictures that are held, by frame: the latents that the model's output shall predict, [c, h, w], and how much of it, [h, w], 1 where
+ * it is theirs and 0 where it is the model's own. */
+struct vka_hold {
+    void *user;
+    const float *(*target)(void *user, uint32_t frame);
+    void (*keep)(void *user, uint32_t frame, float *out);
+    uint32_t steps; /* the first ones, in which that is done */
 };
 
 /* The context row [tokens][text_width] of a frame in a branch of guidance. */
@@ -120,6 +130,9 @@ struct vka_unet_stage {
         uint64_t at, bytes; /* in the block; of a sample, or of all where global */
     } feeds[VKA_UNET_FEEDS];
     uint32_t feed_count;
+    struct vka_hold hold; /* where p.holds */
+    uint64_t target_at, keep_at;
+    bool keeping; /* a state on the device: `keep` lies there, not zeros */
     vka_context_row row; /* where p.travels */
     void *row_user;
     uint32_t step_index; /* of the evaluation under way */
@@ -129,6 +142,7 @@ struct vka_unet_stage {
     vka_tensor merge_x, merge_sum, merge_table, merge_out;
     struct {
         vka_tensor eps, guidance, cfg, coefficients, guided;
+        vka_tensor mix, target, keep, held; /* where p.holds */
         vka_tensor in[VKA_SLOTS], out[VKA_SLOTS], made[VKA_SAMPLER_OPS];
     } flow[VKA_MAX_PATTERNS];
     struct vka_io io;
@@ -179,6 +193,8 @@ vka_status vka_unet_stage_prompt(struct vka_unet_stage *s, const float *context,
 /* Where p.travels, in place of _prompt: the rows are asked for as frames need them, for a clip in one piece before the next
  * evaluation; again after each call. */
 void vka_unet_stage_travel(struct vka_unet_stage *s, vka_context_row row, void *user);
+/* Where p.holds, before the first evaluation of a clip: what is held. */
+vka_status vka_unet_stage_hold(struct vka_unet_stage *s, const struct vka_hold *hold, vka_error *err);
 /* While the network is built: a further input of it.  `name` is borrowed for ever, `user` until the stage ends. */
 vka_tensor vka_unet_stage_feed(struct vka_unet_stage *s, const struct vka_unet_feed *feed);
 /* After LoRAs got other weights: packs again what they change.  What is computed once per prompt is computed again. */

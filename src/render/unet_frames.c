@@ -1,4 +1,5 @@
-/* unet_frames.c - what differs from frame to frame in the UNet stage: amounts, guidance scales, context rows, further inputs.
+/* unet_frames.c - what differs from frame to frame in the UNet stage: amounts, guidance scales, context rows, further inputs,
+ * pictures that are held.
  * See unet_parts.h.
  *
  * Small numbers lie in the step buffer, which the host writes: behind the step's own numbers each sample's prompt, its amounts,
@@ -178,5 +179,36 @@ vka_status vka_unet_globals_feed(struct vka_unet_stage *s, vka_error *err)
             st = vka_block_write(s->gpu, s->block, s->feeds[k].at, data, s->feeds[k].bytes, err);
         free(data);
     }
+    return st;
+}
+
+vka_status vka_unet_stage_hold(struct vka_unet_stage *s, const struct vka_hold *hold, vka_error *err)
+{
+    s->hold = *hold;
+    s->keeping = hold->steps > 0;
+    s->step_index = 0;
+    return s->parked ? VKA_OK : vka_unet_hold_feed(s, 0, s->p.frames, err);
+}
+
+vka_status vka_unet_hold_feed(struct vka_unet_stage *s, uint32_t first, uint32_t n, vka_error *err)
+{
+    uint32_t c = s->p.config->out_channels, h = s->p.height, w = s->p.width;
+    size_t pixels = (size_t)h * w, frame = pixels * vka_pitch(c), share = pixels * vka_pitch(1);
+    float *target = vka_calloc(frame, sizeof *target), *keep = vka_calloc(share, sizeof *keep), *plane = vka_calloc(pixels, sizeof *plane);
+    vka_status st = target && keep && plane ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    for (uint32_t i = 0; st == VKA_OK && i < n; i++) {
+        vka_planes_to_pixels(target, s->hold.target(s->hold.user, first + i), 1, c, h, w);
+        if (s->step_index < s->hold.steps)
+            s->hold.keep(s->hold.user, first + i, plane);
+        else
+            memset(plane, 0, pixels * sizeof *plane);
+        vka_planes_to_pixels(keep, plane, 1, 1, h, w);
+        st = vka_block_write(s->gpu, s->block, s->target_at + i * frame * sizeof *target, target, frame * sizeof *target, err);
+        if (st == VKA_OK)
+            st = vka_block_write(s->gpu, s->block, s->keep_at + i * share * sizeof *keep, keep, share * sizeof *keep, err);
+    }
+    free(target);
+    free(keep);
+    free(plane);
     return st;
 }

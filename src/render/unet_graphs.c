@@ -84,6 +84,27 @@ static vka_status build_merge(struct vka_unet_stage *s, vka_error *err)
     return vka_netrun_finish(&s->merge, (vka_tensor[]){s->merge_x, s->merge_sum, s->merge_table}, 3, err);
 }
 
+/* EPS where pictures are held: what they leave to the model, and else the output that predicts them. */
+static void hold(struct vka_unet_stage *s, uint32_t k, vka_tensor now[VKA_SLOTS])
+{
+    vka_build *b = &s->pattern[k].build;
+    uint32_t c = s->p.config->out_channels;
+    const enum vka_slot slots[] = {VKA_SLOT_X, VKA_SLOT_EPS};
+    for (int i = 0; i < 2; i++)
+        if (!now[slots[i]].id)
+            now[slots[i]] = s->flow[k].in[slots[i]] = clip_tensor(s, b, "slot", VKA_INPUT, c);
+    s->flow[k].mix = vka_graph_tensor(b, "hold", VKA_GLOBAL, VKA_INPUT, VKA_F32, 1, 1, 1, 2);
+    s->flow[k].target = clip_tensor(s, b, "held pictures", VKA_INPUT, c);
+    s->flow[k].keep = clip_tensor(s, b, "held share", VKA_INPUT, 1);
+    vka_tensor wanted = vka_combine(b, &(struct vka_combine_args){.x = {now[VKA_SLOT_X], s->flow[k].target}, .count = 2,
+                                                                 .coefficients = s->flow[k].mix, .to_samples = true,
+                                                                 .label = vka_scope_root("hold")});
+    now[VKA_SLOT_EPS] = s->flow[k].held =
+        vka_mask_blend(b, now[VKA_SLOT_EPS], wanted, s->flow[k].keep, vka_scope_root("hold pictures"));
+    vka_graph_output(b, s->flow[k].held);
+    s->flow[k].out[VKA_SLOT_EPS] = s->flow[k].held;
+}
+
 /* The graph of one pattern: guidance into EPS where the state is on the device, then each operation; slots are followed
  * from tensor to tensor.  All operations are of the clip's samples, also those that read EPS alone: nodes of one domain
  * keep their order, which those need that write a slot after another has read it. */
@@ -100,6 +121,8 @@ static vka_status build_pattern(struct vka_unet_stage *s, uint32_t k, const vka_
     vka_tensor now[VKA_SLOTS] = {{0}};
     if (!s->parked)
         now[VKA_SLOT_EPS] = s->flow[k].guided = guide(s, b, &s->flow[k].eps, &s->flow[k].guidance, &s->flow[k].cfg);
+    if (s->p.holds)
+        hold(s, k, now);
     s->flow[k].coefficients = vka_graph_tensor(b, "coefficients", VKA_GLOBAL, VKA_INPUT, VKA_F32, 1, 1, 1,
                                                 VKA_SAMPLER_OPS * VKA_SAMPLER_TERMS);
     for (uint32_t o = 0; o < e->ops; o++) {
@@ -117,8 +140,13 @@ static vka_status build_pattern(struct vka_unet_stage *s, uint32_t k, const vka_
         vka_graph_output(b, now[op->out]);
         s->flow[k].out[op->out] = s->flow[k].made[o] = now[op->out];
     }
-    vka_tensor changing[] = {s->flow[k].coefficients, s->flow[k].eps, s->flow[k].guidance, s->flow[k].cfg};
-    return vka_netrun_finish(&s->pattern[k], changing, s->parked ? 1 : s->cfg ? 4 : 3, err);
+    vka_tensor changing[5] = {s->flow[k].coefficients};
+    uint32_t count = 1;
+    const vka_tensor more[] = {s->flow[k].eps, s->flow[k].guidance, s->flow[k].cfg, s->flow[k].mix};
+    for (int i = 0; i < 4; i++)
+        if (more[i].id)
+            changing[count++] = more[i];
+    return vka_netrun_finish(&s->pattern[k], changing, count, err);
 }
 
 /* Where the inputs and outputs lie.  A parked clip's sampler begins when the network has ended, so their room is one. */
@@ -142,6 +170,10 @@ static void place_slots(struct vka_unet_stage *s)
     s->x_at = s->guided_at = s->io.bytes;
     for (uint32_t i = 0; i < VKA_SLOTS; i++)
         s->slot_at[i] = slots >> i & 1 ? vka_io_add(&s->io, s->slot_bytes) : 0;
+    if (p->sampler && p->holds) {
+        s->target_at = vka_io_add(&s->io, s->slot_bytes);
+        s->keep_at = vka_io_add(&s->io, s->slot_bytes / vka_pitch(p->config->out_channels) * vka_pitch(1));
+    }
     if (s->parked) { /* windows: the sums take the place of the input when the network has run */
         uint64_t end = vka_round_up(s->x_at + s->batch * output, VKA_PLAN_ALIGN);
         if (s->windowed) {
@@ -248,6 +280,12 @@ static vka_status start_pattern(struct vka_unet_stage *s, uint32_t k, const vka_
     for (uint32_t slot = 0; slot < VKA_SLOTS; slot++)
         if (s->flow[k].in[slot].id)
             vka_exec_bind(x, s->flow[k].in[slot], io + s->slot_at[slot]);
+    if (s->p.holds) {
+        vka_exec_bind(x, s->flow[k].mix, s->step->address + STEP_HOLD * sizeof(float));
+        vka_exec_bind(x, s->flow[k].target, io + s->target_at);
+        vka_exec_bind(x, s->flow[k].keep, io + s->keep_at);
+        vka_exec_bind(x, s->flow[k].held, io + s->slot_at[VKA_SLOT_EPS]);
+    }
     uint32_t i = 0;
     while (vka_sampler_eval_at(s->p.sampler, i)->pattern != k)
         i++;

@@ -11,6 +11,7 @@ enum {
     STEP_SCALE = 8,
     STEP_GUIDANCE = 16,
     STEP_OPS = 40,
+    STEP_HOLD = 120,
     STEP_FLOATS = 128,
     GUIDE_ONE = VKA_GUIDE_BRANCHES,
     GUIDE_POSITIVE = 2 * VKA_GUIDE_BRANCHES,
@@ -18,7 +19,7 @@ enum {
     GUIDE_NUMBERS = GUIDE_RESCALE + 1
 };
 _Static_assert(STEP_GUIDANCE + (int)GUIDE_NUMBERS <= STEP_OPS, "the step buffer");
-_Static_assert(STEP_OPS + VKA_SAMPLER_OPS * VKA_SAMPLER_TERMS <= STEP_FLOATS, "the step buffer");
+_Static_assert(STEP_OPS + VKA_SAMPLER_OPS * VKA_SAMPLER_TERMS <= STEP_HOLD, "the step buffer");
 
 /* unet_graphs.c: the graphs around the network, and where inputs and outputs lie. */
 vka_status vka_unet_around_build(struct vka_unet_stage *s, vka_error *err);
@@ -42,6 +43,9 @@ void vka_unet_frames_step(struct vka_unet_stage *s, const int32_t *frame);
 vka_status vka_unet_frames_feed(struct vka_unet_stage *s, const int32_t *frame, vka_error *err);
 /* The inputs that are the same for all frames. */
 vka_status vka_unet_globals_feed(struct vka_unet_stage *s, vka_error *err);
+
+/* Frames first .. first + n - 1 of what is held to the device. */
+vka_status vka_unet_hold_feed(struct vka_unet_stage *s, uint32_t first, uint32_t n, vka_error *err);
 
 /* unet_windows.c: one evaluation of a parked clip. */
 vka_status vka_unet_eval_parked(struct vka_unet_stage *s, const vka_sampler_eval *e, const vka_ticker *ticker, vka_error *err);

@@ -231,11 +231,21 @@ vka_status vka_unet_stage_eval(struct vka_unet_stage *s, const vka_sampler_eval 
     for (uint32_t o = 0; o < e->ops; o++)
         for (uint32_t t = 0; t < e->op[o].terms; t++)
             step[STEP_OPS + o * VKA_SAMPLER_TERMS + t] = (float)e->op[o].coef[t];
+    if (s->p.holds) {
+        double x, image;
+        vka_sampler_hold_mix(s->p.sampler, e, &x, &image);
+        step[STEP_HOLD] = (float)x;
+        step[STEP_HOLD + 1] = (float)image;
+    }
     if (s->parked)
         return vka_unet_eval_parked(s, e, ticker, err);
     vka_unet_frames_step(s, NULL);
     vka_status st = s->fed ? VKA_OK : vka_unet_frames_feed(s, NULL, err);
     s->fed = true;
+    if (st == VKA_OK && s->p.holds && s->keeping && e->step >= s->hold.steps) {
+        s->keeping = false;
+        st = vka_unet_hold_feed(s, 0, s->p.frames, err);
+    }
     if (st == VKA_OK)
         st = vka_exec_run(s->begin.exec, true, ticker, err);
     if (st == VKA_OK)

@@ -113,8 +113,12 @@ static vka_status eval_slice(struct vka_unet_stage *s, const vka_sampler_eval *e
             vka_planes_to_pixels(s->pixels, s->state[slot] + at, n, c, h, wd);
             st = vka_block_write(s->gpu, s->block, s->slot_at[slot], s->pixels, bytes, err);
         }
+    if (st == VKA_OK && s->p.holds)
+        st = vka_unet_hold_feed(s, first, n, err);
     if (st == VKA_OK)
         st = vka_exec_run(s->pattern[e->pattern].exec, true, ticker, err);
+    if (s->p.holds)
+        written |= 1u << VKA_SLOT_EPS;
     for (uint32_t o = 0; o < e->ops; o++)
         written |= 1u << e->op[o].out;
     for (uint32_t slot = 0; st == VKA_OK && slot < VKA_SLOTS; slot++)
