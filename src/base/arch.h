@@ -102,4 +102,22 @@ typedef struct vka_motion_info {
     const char *published;   /* the published file that this one is named after, or NULL */
 } vka_motion_info;
 
+enum vka_control_kind {
+    VKA_CONTROL_NET,            /* ControlNet (Zhang et al. 2023): a picture for each frame */
+    VKA_CONTROL_SPARSE_RGB,     /* SparseCtrl (Guo et al. 2023): latents of a picture for some frames, and which these are */
+    VKA_CONTROL_SPARSE_SCRIBBLE /* likewise, with pictures as they are */
+};
+
+/* A network beside the UNet's down path that adds to its skips, and to what leaves its middle block. */
+typedef struct vka_control_info {
+    enum vka_control_kind kind;
+    vka_unet_config unet;    /* of its down blocks and its middle; nothing in up_depth, 0 out_channels */
+    vka_motion_info motion;  /* its own modules, in the down blocks; 0 slots: none */
+    uint32_t outputs;        /* what it adds to: one for each skip, and one for the middle (13 in SD1.5) */
+    uint32_t hint_channels;  /* 3; 4 latent channels and a mask, or 3 and a mask, in SparseCtrl */
+    uint32_t hint_convs;     /* between the first convolution of the hint and the last, every second of stride 2; 0: one in all */
+    uint32_t hint_factor;    /* the hint's pixels for one latent pixel, along each axis: 8; 1 for latents */
+    bool hint_bgr;           /* it was trained on pictures whose red and blue are swapped */
+} vka_control_info;
+
 #endif

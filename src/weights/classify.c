@@ -61,8 +61,8 @@ static bool is_lora_name(const char *s)
 }
 
 struct clues {
-    size_t lora, motion_lora, ldm_unet, vae, text, motion, control, unet, bare_ldm, diffusion_transformer, adapter, ema;
-    bool sdxl, sd2, sparse, kohya, peft, domain, ldm_vae, original;
+    size_t lora, motion_lora, ldm_unet, vae, text, motion, control, unet, bare_ldm, diffusion_transformer, adapter, t2i, ema;
+    bool sdxl, sd2, kohya, peft, domain, ldm_vae, original;
     uint64_t text_width, in_channels;
 };
 
@@ -116,6 +116,8 @@ static void note(struct clues *c, const vka_weight *t)
         c->diffusion_transformer++;
     else if (strncmp(s, "ip_adapter.", 11) == 0 || strncmp(s, "image_proj.", 11) == 0)
         c->adapter++;
+    else if (strncmp(s, "adapter.body.", 13) == 0 || strncmp(s, "body.0.", 7) == 0)
+        c->t2i++;
     else if (vka_rename_motion(name, s, &attention) == VKA_NAME_KEEP) {
         c->motion++;
         c->original |= strstr(s, "temporal_") != NULL;
@@ -128,7 +130,6 @@ static void note(struct clues *c, const vka_weight *t)
         c->ldm_vae |= strncmp(s, "decoder.up.", 11) == 0;
     } else if (strncmp(s, "text_model.", 11) == 0 || strncmp(s, "embeddings.token_", 17) == 0)
         c->text++;
-    c->sparse |= strstr(s, "controlnet_cond_embedding.") != NULL;
 }
 
 /* One or a few vectors as wide as a text encoder, and nothing else. */
@@ -178,8 +179,6 @@ void vka_classify(vka_classification *out, const vka_safetensors *st)
     } else if (c.control > 0 && !model) {
         out->kind = VKA_FILE_CONTROLNET;
         out->family = c.text_width ? family_of(&c) : NULL;
-        if (c.sparse && c.motion)
-            out->note = "it is a SparseCtrl encoder";
     } else if (c.motion > 0) {
         out->kind = VKA_FILE_MOTION;
         out->dialect = c.original ? "original" : "diffusers";
@@ -195,6 +194,8 @@ void vka_classify(vka_classification *out, const vka_safetensors *st)
         out->note = "it is a diffusion transformer (Flux, SD3 or a relative), not a UNet model";
     else if (c.adapter > 0)
         out->note = "it is an IP-Adapter";
+    else if (c.t2i > 0)
+        out->note = "it is a T2I-Adapter, which is not supported";
     else if (c.vae > 0 || c.ldm_vae) {
         out->kind = VKA_FILE_VAE;
         out->dialect = c.ldm_vae ? "ldm" : "diffusers";

@@ -64,6 +64,10 @@ void vka_scheduler_config_default(vka_scheduler_config *c);
 /* From tensor shapes alone (names as in diffusers).  Heads: 8 in the UNet (channels / 64 where proj_in is linear, as in
  * SD2), 12 or width / 64 in the text encoder; groups: 32, or the largest divisor of 32 that divides every width. */
 vka_status vka_unet_config_infer(vka_unet_config *c, const vka_weights *w, vka_error *err);
+/* Both for what has a UNet's down blocks and middle alone, as a ControlNet: nothing of out_channels and up_depth. */
+vka_status vka_encoder_config_infer(vka_unet_config *c, const vka_weights *w, vka_error *err);
+vka_status vka_encoder_config_from_json(vka_unet_config *c, const json_t *json, const vka_weights *w, const char *path,
+                                        vka_error *err);
 vka_status vka_vae_config_infer(vka_vae_config *c, const vka_weights *w, vka_error *err);
 vka_status vka_text_config_infer(vka_text_config *c, const vka_weights *w, vka_error *err);
 

@@ -51,7 +51,7 @@ static vka_status no_unet(const vka_weights *w, const char *name, vka_error *err
 }
 
 /* All that shapes tell; heads, groups and epsilons stay zero. */
-static vka_status read_shapes(vka_unet_config *c, const vka_weights *w, vka_error *err)
+static vka_status read_shapes(vka_unet_config *c, const vka_weights *w, bool encoder, vka_error *err)
 {
     *c = (vka_unet_config){0};
     if (vka_weights_find(w, "label_emb.0.0.weight") || vka_weights_find(w, "add_embedding.linear_1.weight"))
@@ -62,8 +62,10 @@ static vka_status read_shapes(vka_unet_config *c, const vka_weights *w, vka_erro
     if (!c->in_channels)
         return no_unet(w, "conv_in.weight", err);
     c->out_channels = dim(vka_weights_find(w, "conv_out.weight"), 0);
-    if (!c->out_channels)
+    if (!c->out_channels && !encoder)
         return no_unet(w, "conv_out.weight", err);
+    if (encoder)
+        c->out_channels = 0;
     c->time_embed_dim = dim(vka_weights_find(w, "time_embedding.linear_1.weight"), 0);
     if (!c->time_embed_dim)
         return no_unet(w, "time_embedding.linear_1.weight", err);
@@ -86,7 +88,7 @@ static vka_status read_shapes(vka_unet_config *c, const vka_weights *w, vka_erro
     }
     if (!c->levels)
         return no_unet(w, "down_blocks.0.resnets.0.conv1.weight", err);
-    for (uint32_t i = 0; i < c->levels; i++) {
+    for (uint32_t i = 0; i < c->levels && !encoder; i++) {
         snprintf(block, sizeof block, "up_blocks.%u", (unsigned)i);
         c->up_depth[i] = depth_of(w, block);
         read_attention(c, w, block);
@@ -125,9 +127,9 @@ static uint32_t gcd(uint32_t a, uint32_t b)
     return a;
 }
 
-vka_status vka_unet_config_infer(vka_unet_config *c, const vka_weights *w, vka_error *err)
+static vka_status infer(vka_unet_config *c, const vka_weights *w, bool encoder, vka_error *err)
 {
-    vka_status s = read_shapes(c, w, err);
+    vka_status s = read_shapes(c, w, encoder, err);
     if (s != VKA_OK)
         return s;
     c->norm_num_groups = 32;
@@ -143,6 +145,16 @@ vka_status vka_unet_config_infer(vka_unet_config *c, const vka_weights *w, vka_e
     c->flip_sin_to_cos = true;
     c->downsample_padding = 1;
     return check(c, vka_weights_title(w), err);
+}
+
+vka_status vka_unet_config_infer(vka_unet_config *c, const vka_weights *w, vka_error *err)
+{
+    return infer(c, w, false, err);
+}
+
+vka_status vka_encoder_config_infer(vka_unet_config *c, const vka_weights *w, vka_error *err)
+{
+    return infer(c, w, true, err);
 }
 
 /* A list of block types: sets attends[] per block; refuses what is neither of the two kinds. */
@@ -207,13 +219,14 @@ static void refuse_foreign(vka_json_reader *r)
         vka_json_must_be(r, "act_fn", "silu");
 }
 
-static void read_class(vka_json_reader *r)
+static void read_class(vka_json_reader *r, bool encoder)
 {
     char name[64] = "";
+    const char *const wanted[] = {encoder ? "ControlNetModel" : "UNet2DConditionModel",
+                                  encoder ? "SparseControlNetModel" : "UNetMotionModel"};
     vka_json_text(r, "_class_name", name, sizeof name);
-    if (name[0] && strcmp(name, "UNet2DConditionModel") != 0 && strcmp(name, "UNetMotionModel") != 0 &&
-        r->status == VKA_OK)
-        r->status = vka_fail(r->err, VKA_E_INPUT, "'%s' describes a %s, not a UNet2DConditionModel", r->path, name);
+    if (name[0] && strcmp(name, wanted[0]) != 0 && strcmp(name, wanted[1]) != 0 && r->status == VKA_OK)
+        r->status = vka_fail(r->err, VKA_E_INPUT, "'%s' describes a %s, not a %s", r->path, name, wanted[0]);
 }
 
 static void read_heads(vka_json_reader *r, vka_unet_config *c)
@@ -226,7 +239,7 @@ static void read_heads(vka_json_reader *r, vka_unet_config *c)
     c->mid_heads = c->heads[c->levels - 1];
 }
 
-static void read_depths(vka_json_reader *r, vka_unet_config *c)
+static void read_depths(vka_json_reader *r, vka_unet_config *c, bool encoder)
 {
     bool down[VKA_MAX_LEVELS] = {false}, up[VKA_MAX_LEVELS] = {false};
     uint32_t depth[VKA_MAX_LEVELS], updepth[VKA_MAX_LEVELS];
@@ -243,7 +256,7 @@ static void read_depths(vka_json_reader *r, vka_unet_config *c)
     vka_json_uints(r, "reverse_transformer_layers_per_block", updepth, c->levels, 1, MAX_LAYERS);
     for (uint32_t l = 0; l < c->levels; l++) {
         c->depth[l] = down[l] ? depth[l] : 0;
-        c->up_depth[l] = up[l] ? updepth[l] : 0;
+        c->up_depth[l] = up[l] && !encoder ? updepth[l] : 0;
     }
     char mid[64] = "UNetMidBlock2DCrossAttn";
     const json_t *none = json_object_get(r->object, "mid_block_type");
@@ -289,12 +302,12 @@ static void compare(vka_json_reader *r, const vka_unet_config *c, const vka_unet
         disagree(r, "cross_attention_dim", 0, c->cross_attention_dim, t->cross_attention_dim);
 }
 
-vka_status vka_unet_config_from_json(vka_unet_config *c, const json_t *json, const vka_weights *w, const char *path,
-                                     vka_error *err)
+static vka_status from_json(vka_unet_config *c, const json_t *json, const vka_weights *w, const char *path, bool encoder,
+                            vka_error *err)
 {
     vka_json_reader reader = {.object = json, .path = path, .err = err}, *r = &reader;
     *c = (vka_unet_config){.in_channels = 4,
-                           .out_channels = 4,
+                           .out_channels = encoder ? 0 : 4,
                            .levels = 4,
                            .channels = {320, 640, 1280, 1280},
                            .cross_attention_dim = 1280,
@@ -302,7 +315,7 @@ vka_status vka_unet_config_from_json(vka_unet_config *c, const json_t *json, con
                            .norm_eps = 1e-5f,
                            .flip_sin_to_cos = true,
                            .downsample_padding = 1};
-    read_class(r);
+    read_class(r, encoder);
     refuse_foreign(r);
     const json_t *widths = vka_json_get(r, "block_out_channels");
     if (widths) {
@@ -319,7 +332,8 @@ vka_status vka_unet_config_from_json(vka_unet_config *c, const json_t *json, con
     vka_json_uints(r, "block_out_channels", c->channels, c->levels, 1, MAX_CHANNELS);
     vka_json_uints(r, "layers_per_block", c->layers, c->levels, 1, MAX_LAYERS);
     vka_json_uint(r, "in_channels", &c->in_channels, 1, MAX_CHANNELS);
-    vka_json_uint(r, "out_channels", &c->out_channels, 1, MAX_CHANNELS);
+    if (!encoder)
+        vka_json_uint(r, "out_channels", &c->out_channels, 1, MAX_CHANNELS);
     vka_json_uint(r, "norm_num_groups", &c->norm_num_groups, 1, MAX_CHANNELS);
     vka_json_float(r, "norm_eps", 1e-12, 1.0, &c->norm_eps);
     vka_json_float(r, "freq_shift", -16, 16, &c->freq_shift);
@@ -339,12 +353,12 @@ vka_status vka_unet_config_from_json(vka_unet_config *c, const json_t *json, con
     if (json_is_integer(size))
         vka_json_uint(r, "sample_size", &c->sample_size, 1, MAX_CHANNELS);
     read_heads(r, c);
-    read_depths(r, c);
+    read_depths(r, c, encoder);
     c->time_embed_dim = c->channels[0] * 4;
     vka_json_uint(r, "time_embedding_dim", &c->time_embed_dim, 1, 4 * MAX_CHANNELS);
     if (r->status == VKA_OK && w) {
         vka_unet_config t;
-        r->status = read_shapes(&t, w, err);
+        r->status = read_shapes(&t, w, encoder, err);
         if (r->status == VKA_OK) {
             compare(r, c, &t);
             disagree(r, "time_embedding_dim", 0, c->time_embed_dim, t.time_embed_dim);
@@ -356,4 +370,16 @@ vka_status vka_unet_config_from_json(vka_unet_config *c, const json_t *json, con
         r->status = check(c, what, err);
     }
     return r->status;
+}
+
+vka_status vka_unet_config_from_json(vka_unet_config *c, const json_t *json, const vka_weights *w, const char *path,
+                                     vka_error *err)
+{
+    return from_json(c, json, w, path, false, err);
+}
+
+vka_status vka_encoder_config_from_json(vka_unet_config *c, const json_t *json, const vka_weights *w, const char *path,
+                                        vka_error *err)
+{
+    return from_json(c, json, w, path, true, err);
 }

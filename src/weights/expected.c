@@ -66,15 +66,14 @@ static void attention(const struct want *x, const char *block, unsigned i, uint3
     }
 }
 
-void vka_unet_missing(vka_missing *m, const vka_weights *w, const vka_unet_config *c)
+/* Conv_in, time embedding, down blocks and middle. */
+static void encoder(const struct want *x, const vka_unet_config *c)
 {
-    static const char *const ends[] = {"conv_in", "conv_out", "conv_norm_out", "time_embedding.linear_1",
-                                       "time_embedding.linear_2"};
-    const struct want want_from = {m, w}, *x = &want_from;
-    uint32_t n = c->levels, before = c->channels[0];
+    static const char *const ends[] = {"conv_in", "time_embedding.linear_1", "time_embedding.linear_2"};
+    uint32_t before = c->channels[0];
     char block[48], at[96];
     want_pairs(x, "", ends, COUNT(ends));
-    for (uint32_t l = 0; l < n; l++) {
+    for (uint32_t l = 0; l < c->levels; l++) {
         snprintf(block, sizeof block, "down_blocks.%u", (unsigned)l);
         for (uint32_t i = 0; i < c->layers[l]; i++) {
             resnet(x, block, i, true, i == 0 && before != c->channels[l]);
@@ -83,13 +82,28 @@ void vka_unet_missing(vka_missing *m, const vka_weights *w, const vka_unet_confi
         }
         before = c->channels[l];
         snprintf(at, sizeof at, "%s.downsamplers.0.conv", block);
-        if (l + 1 < n)
+        if (l + 1 < c->levels)
             want_pair(x, "", at);
     }
     for (uint32_t i = 0; i < c->mid_resnets; i++)
         resnet(x, "mid_block", i, true, false);
     if (c->mid_depth)
         attention(x, "mid_block", 0, c->mid_depth);
+}
+
+void vka_encoder_missing(vka_missing *m, const vka_weights *w, const vka_unet_config *c)
+{
+    encoder(&(struct want){m, w}, c);
+}
+
+void vka_unet_missing(vka_missing *m, const vka_weights *w, const vka_unet_config *c)
+{
+    static const char *const ends[] = {"conv_norm_out", "conv_out"};
+    const struct want want_from = {m, w}, *x = &want_from;
+    uint32_t n = c->levels, before = c->channels[n - 1];
+    char block[48], at[96];
+    encoder(x, c);
+    want_pairs(x, "", ends, COUNT(ends));
     for (uint32_t u = 0; u < n; u++) {
         uint32_t l = n - 1 - u;
         snprintf(block, sizeof block, "up_blocks.%u", (unsigned)u);

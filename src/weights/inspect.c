@@ -1,6 +1,7 @@
 /* inspect.c - a file's kind, family, size and faults, for `vkanim inspect`; see inspect.h. */
 #include "weights/inspect.h"
 
+#include "weights/control.h"
 #include "weights/file.h"
 #include "weights/lora_int.h"
 #include "weights/model.h"
@@ -107,6 +108,36 @@ static void inspect_lora(vka_inspection *x, const vka_safetensors *st)
         note_error(x, &e);
 }
 
+static void describe_control(vka_inspection *x, const vka_control_info *i)
+{
+    x->variant = vka_control_kind_name(i->kind);
+    x->family = i->unet.cross_attention_dim == 1024 ? "sd2" : "sd15";
+    if (i->motion.slots && i->motion.pe_length)
+        add_note(x, "%u motion modules, up to %u frames at once", (unsigned)i->motion.slots, (unsigned)i->motion.pe_length);
+    else if (i->motion.slots)
+        add_note(x, "%u motion modules", (unsigned)i->motion.slots);
+    if (i->kind == VKA_CONTROL_SPARSE_RGB)
+        add_note(x, "it takes pictures of some frames, as the VAE encodes them");
+    else
+        add_note(x, "it takes pictures of %s frames, %u pixels for each latent one", i->motion.slots ? "some" : "all",
+                 (unsigned)i->hint_factor);
+}
+
+static void inspect_control(vka_inspection *x, const vka_safetensors *st)
+{
+    const char *refusal = vka_control_refusal(st);
+    vka_control_info info;
+    vka_error e = {0};
+    vka_weights *w = refusal ? NULL : vka_weights_new("the ControlNet");
+    if (refusal)
+        add_note(x, "it %s", refusal);
+    else if (w && vka_control_read(w, &info, st, NULL, NULL, &e) == VKA_OK)
+        describe_control(x, &info);
+    else
+        note_error(x, &e);
+    vka_weights_free(w);
+}
+
 /* Opens every part that is there, so that what is wrong with it gets a note. */
 static void inspect_parts(vka_inspection *x, vka_model *m, bool count)
 {
@@ -171,6 +202,8 @@ vka_status vka_inspect_parsed(vka_inspection *x, const vka_safetensors *st, cons
         inspect_motion(x, st, path);
     } else if (c.kind == VKA_FILE_LORA || c.kind == VKA_FILE_MOTION_LORA) {
         inspect_lora(x, st);
+    } else if (c.kind == VKA_FILE_CONTROLNET) {
+        inspect_control(x, st);
     } else if (c.kind == VKA_FILE_CHECKPOINT || c.kind == VKA_FILE_UNET || c.kind == VKA_FILE_VAE ||
                c.kind == VKA_FILE_TEXT) {
         vka_model *m;
@@ -189,8 +222,9 @@ static vka_status inspect_folder(vka_inspection *x, const char *path, vka_error 
 {
     vka_model *model;
     vka_motion *motion;
+    vka_control *control;
     vka_lora *lora; /* PEFT's folder */
-    vka_error model_error = {0}, motion_error = {0}, lora_error = {0};
+    vka_error model_error = {0}, motion_error = {0}, control_error = {0}, lora_error = {0};
     if (vka_model_open(&model, path, &model_error) == VKA_OK) {
         bool whole = vka_model_has(model, VKA_PART_UNET) || !vka_model_has(model, VKA_PART_VAE);
         x->kind = whole ? VKA_FILE_CHECKPOINT : VKA_FILE_VAE;
@@ -204,6 +238,13 @@ static vka_status inspect_folder(vka_inspection *x, const char *path, vka_error 
             count_tensor(x, vka_weights_at(w, i));
         describe_motion(x, vka_motion_describe(motion), w);
         vka_motion_close(motion);
+    } else if (vka_control_open(&control, path, &control_error) == VKA_OK) {
+        x->kind = VKA_FILE_CONTROLNET;
+        const vka_weights *w = vka_control_weights(control);
+        for (size_t i = 0; i < vka_weights_count(w); i++)
+            count_tensor(x, vka_weights_at(w, i));
+        describe_control(x, vka_control_describe(control));
+        vka_control_close(control);
     } else if (vka_lora_open(&lora, path, &lora_error) == VKA_OK) {
         x->kind = vka_lora_is_motion(lora) ? VKA_FILE_MOTION_LORA : VKA_FILE_LORA;
         x->variant = vka_lora_describe(lora)->algorithm;
@@ -211,10 +252,11 @@ static vka_status inspect_folder(vka_inspection *x, const char *path, vka_error 
             count_tensor(x, &lora->st->tensors[i]);
         vka_lora_notes(lora, note_lora, x);
         vka_lora_close(lora);
-    } else {
+    } else { /* a ControlNet's own sentence where the folder says that it is one */
+        const vka_error *why = strstr(model_error.what, "ControlNetModel") ? &control_error : &model_error;
         if (err && err->status == VKA_OK)
-            *err = model_error;
-        return model_error.status;
+            *err = *why;
+        return why->status;
     }
     return x->arena.failed ? vka_fail(err, VKA_E_MEMORY, "out of memory inspecting '%s'", path) : VKA_OK;
 }

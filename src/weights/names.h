@@ -53,4 +53,13 @@ bool vka_name_is_ignorable(const char *name);
  * *attention: number of the attention block whose positional table this is, or -1. */
 enum vka_name_fate vka_rename_motion(char *out, const char *name, int *attention);
 
+/* A ControlNet's names.  The prefix of its names in a file ("control_model." or the like), "" where they are bare. */
+typedef struct vka_control_names {
+    vka_ldm_map unet;
+    uint32_t hint_last; /* of input_hint_block.N */
+} vka_control_names;
+const char *vka_control_prefix(const vka_safetensors *st);
+void vka_control_map(vka_control_names *map, const vka_safetensors *st, const char *prefix);
+enum vka_name_fate vka_rename_control(char *out, const char *name, const vka_control_names *map);
+
 #endif

@@ -6,6 +6,7 @@
  *   model.h        a model (diffusers folder or single file) and its parts: UNet, VAE, text encoder, scheduler
  *   motion.h       motion modules of every naming, with what was learnt about their family
  *   lora.h         LoRAs of every dialect, and a model's tensors changed by them
+ *   control.h      ControlNets and SparseCtrl encoders
  *   config.h       sizes and switches of each part, read from config.json or from the tensors' shapes
  *   table.h        names to tensors, with marks for the names that somebody asked for
  *   file.h         a model file of any format that is read, shards.h one in several files
@@ -17,6 +18,7 @@
 #define VKA_WEIGHTS_WEIGHTS_H
 
 #include "weights/config.h"
+#include "weights/control.h"
 #include "weights/dtype.h"
 #include "weights/inspect.h"
 #include "weights/lora.h"

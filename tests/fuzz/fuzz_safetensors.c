@@ -70,6 +70,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (w && s == VKA_OK && (!info.slots || !info.beta_schedule || info.levels > VKA_MAX_LEVELS))
         abort();
     vka_weights_free(w);
+    vka_control_info control;
+    err = (vka_error){0};
+    w = vka_weights_new("input");
+    s = w ? vka_control_read(w, &control, &st, NULL, NULL, &err) : VKA_OK;
+    check_error(s, &err);
+    if (w && s == VKA_OK && (!control.outputs || !control.hint_channels || !control.unet.levels || control.hint_convs > 16))
+        abort();
+    vka_weights_free(w);
     vka_safetensors_close(&st);
     return 0;
 }

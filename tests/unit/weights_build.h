@@ -247,12 +247,12 @@ static inline void build_ldm_attention(build *b, const char *at, unsigned c, uns
     build_pair(b, NAMED("transformer_blocks.0.ff.net.2"), 2, c, 4 * c, 0);
 }
 
-static inline void build_ldm_unet(build *b, const ldm_shape *s)
-{
-    const char *p = "model.diffusion_model.";
-    char at[128];
-    unsigned n = 1, c = s->channels[0], skips[64], k = 0;
 #define AT(...) (snprintf(at, sizeof at, __VA_ARGS__), at)
+/* Down blocks and middle below `p`; returns how many skips there are. */
+static inline unsigned build_ldm_encoder(build *b, const ldm_shape *s, const char *p, unsigned skips[64])
+{
+    char at[128];
+    unsigned n = 1, c = s->channels[0], k = 0;
     build_pair(b, AT("%stime_embed.0", p), 2, s->time, c, 0);
     build_pair(b, AT("%stime_embed.2", p), 2, s->time, s->time, 0);
     build_pair(b, AT("%sinput_blocks.0.0", p), 4, c, s->in, 3);
@@ -272,6 +272,14 @@ static inline void build_ldm_unet(build *b, const ldm_shape *s)
     build_ldm_resnet(b, AT("%smiddle_block.0", p), c, c, s->time);
     build_ldm_attention(b, AT("%smiddle_block.1", p), c, s->text);
     build_ldm_resnet(b, AT("%smiddle_block.2", p), c, c, s->time);
+    return k;
+}
+
+static inline void build_ldm_unet(build *b, const ldm_shape *s)
+{
+    const char *p = "model.diffusion_model.";
+    char at[128];
+    unsigned skips[64], k = build_ldm_encoder(b, s, p, skips), n, c = s->channels[s->levels - 1];
     n = 0;
     for (unsigned l = s->levels; l-- > 0;)
         for (unsigned i = 0; i <= s->layers; i++, n++) {
