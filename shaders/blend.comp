@@ -1,4 +1,5 @@
-// blend.comp - a number of its own for each sample: result = x + w (y - x), or x + w y, or some channels of x times w.
+// blend.comp - a number of its own for each sample: result = x + w (y - x), or x + w factor y, or some
+// channels of x times w.
 //
 // x, y, result [n, rows, c] of one pitch; weights f32, one for each sample or, blending, for each row. Blending is done in
 // fp32, rounded step by step (no contraction), so that every device gives the same bits; where w is 0 the bits are those of x,
@@ -18,7 +19,8 @@ layout(push_constant, scalar) uniform Push {
     uint quads;     // of a sample's part
     uint row_quads; // of a row
     uint first, end; // scaling: quads of a row that are multiplied
-    uint weights_pitch, pad; // BY_PIXEL: elements between pixels
+    uint weights_pitch; // BY_PIXEL: elements between pixels
+    float factor;       // ADD: of w
 } push;
 
 void main()
@@ -27,7 +29,9 @@ void main()
     if (i >= push.quads)
         return;
     const uint pixel = MODE == BY_PIXEL ? i / push.row_quads * push.weights_pitch : 0;
-    const float w = load_f32(push.weights, s * push.weights_stride + pixel);
+    precise float w = load_f32(push.weights, s * push.weights_stride + pixel);
+    if (MODE == ADD)
+        w = w * push.factor;
     const vec4 x = load_quad(push.x, s * push.x_stride + i * 4);
     precise vec4 v = x;
     if (MODE == BLEND || MODE == ADD || MODE == BY_PIXEL) {

@@ -24,12 +24,25 @@ struct vka_net_amount {
 };
 enum { VKA_AMOUNT_SCALE, VKA_AMOUNT_EFFECT, VKA_AMOUNT_PERTURBED, VKA_AMOUNTS };
 
+/* A ControlNet or SparseCtrl encoder beside the UNet.  Its tensors have names "control<number>.<name>".  Skip i of the UNet becomes
+ * skip + (w layers[i]) residual_i, w being channel `channel` of vka_net_amount.table; the last of `layers` is the middle's. */
+enum { VKA_CONTROLS = 8 };
+struct vka_net_control_args {
+    const vka_control_info *info;
+    vka_tensor hint; /* as vka_hint takes it: U8X4 SAMPLE [n, H, 1, W], H and W being hint_factor times the latents' (a mask is
+                        byte 3); VKA_CONTROL_SPARSE_RGB: f32 SAMPLE [n, h, w, hint_channels], the mask last */
+    uint32_t channel;
+    const float *layers; /* [info->outputs]; NULL: 1 throughout */
+};
+
 struct vka_unet_inputs {
     vka_tensor sample;   /* f32 SAMPLE [n, h, w, in_channels] */
     vka_tensor timestep; /* f32 GLOBAL [1, 1, 1, 1] */
     vka_tensor context;  /* f32 or storage GLOBAL [prompts, 1, T, cross_attention_dim] */
     vka_tensor index;    /* i32 SAMPLE [n, 1, 1, 1]: the sample's prompt */
     struct vka_net_amount amount;
+    const struct vka_net_control_args *controls; /* [control_count], at most VKA_CONTROLS */
+    uint32_t control_count;
 };
 
 /* The noise prediction of an SD1.5-class UNet (Rombach et al. 2022), inflated with motion modules (Guo et al. 2023) where

@@ -12,6 +12,7 @@ struct blend_params {
     uint32_t mode;
     uint32_t channel;    /* of the weights */
     uint32_t first, end; /* channels of x that are multiplied */
+    float factor;        /* of the weights, where something is added */
 };
 
 static void blend_cost(const struct vka_graph *g, const struct vka_node *node, struct vka_cost *cost)
@@ -32,7 +33,8 @@ static void blend_record(const struct vka_node *node, struct vka_recorder *r)
     const struct vka_view *x = &r->in[0], *y = node->in[1].id ? &r->in[1] : x, *weights = &r->in[2], *out = &r->out[0];
     struct {
         uint64_t x, y, weights, result;
-        uint32_t x_stride, y_stride, weights_stride, result_stride, quads, row_quads, first, end, weights_pitch, pad;
+        uint32_t x_stride, y_stride, weights_stride, result_stride, quads, row_quads, first, end, weights_pitch;
+        float factor;
     } push = {.x = x->address,
               .y = y->address,
               .weights = weights->address + 4ull * p->channel,
@@ -45,7 +47,8 @@ static void blend_record(const struct vka_node *node, struct vka_recorder *r)
               .row_quads = out->pitch / 4,
               .first = p->first / 4,
               .end = p->end / 4,
-              .weights_pitch = weights->pitch};
+              .weights_pitch = weights->pitch,
+              .factor = p->factor};
     _Static_assert(sizeof push == 72, "the push block of shaders/blend.comp");
     uint32_t constants[] = {vka_elementwise_lanes(r->table), p->mode};
     vka_launch(r, vka_variant(out->dtype, VKA_SHADER_BLEND_F32, VKA_SHADER_BLEND_F16), constants, 2, &push, sizeof push,
@@ -73,34 +76,39 @@ static vka_tensor append(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor we
     return b->err.status == VKA_OK ? out : none;
 }
 
-static vka_tensor pair(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, uint32_t mode,
-                       vka_scope label)
+static vka_tensor pair(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, vka_scope label, const struct blend_params *p)
 {
     const vka_tensor none = {0};
     if (!vka_build_ok(b, x) || !y.id || !weights.id)
         return none;
     const struct vka_tensor_info *i = vka_info(b->graph, x), *k = vka_info(b->graph, y);
-    if (!weights_fit(b, x, weights, channel, mode) || k->dtype != i->dtype || k->domain != i->domain || k->h != i->h ||
+    if (!weights_fit(b, x, weights, p->channel, p->mode) || k->dtype != i->dtype || k->domain != i->domain || k->h != i->h ||
         k->w != i->w || k->c != i->c) {
         vka_build_fail(b, VKA_E_INTERNAL, "%s: %s and %s cannot be blended", label.path, i->name, k->name);
         return none;
     }
-    return append(b, x, y, weights, label, &(struct blend_params){.mode = mode, .channel = channel});
+    return append(b, x, y, weights, label, p);
 }
 
 vka_tensor vka_blend(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, vka_scope label)
 {
-    return pair(b, x, y, weights, channel, BLEND, label);
+    return pair(b, x, y, weights, label, &(struct blend_params){.mode = BLEND, .channel = channel});
 }
 
 vka_tensor vka_add_scaled(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, vka_scope label)
 {
-    return pair(b, x, y, weights, channel, ADD, label);
+    return vka_add_scaled_by(b, x, y, weights, channel, 1, label);
+}
+
+vka_tensor vka_add_scaled_by(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, float factor,
+                             vka_scope label)
+{
+    return pair(b, x, y, weights, label, &(struct blend_params){.mode = ADD, .channel = channel, .factor = factor});
 }
 
 vka_tensor vka_mask_blend(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor mask, vka_scope label)
 {
-    return pair(b, x, y, mask, 0, BY_PIXEL, label);
+    return pair(b, x, y, mask, label, &(struct blend_params){.mode = BY_PIXEL});
 }
 
 vka_tensor vka_scale_channels(vka_build *b, vka_tensor x, uint32_t first, uint32_t count, vka_tensor weights,

@@ -127,6 +127,9 @@ vka_tensor vka_rescale(vka_build *b, vka_tensor guided, vka_tensor positive, vka
 vka_tensor vka_blend(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, vka_scope label);
 /* x + w y, likewise; where w is 0 exactly x, whatever y holds.  May be written over x. */
 vka_tensor vka_add_scaled(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, vka_scope label);
+/* x + (w factor) y. */
+vka_tensor vka_add_scaled_by(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, float factor,
+                             vka_scope label);
 /* x + m (y - x), m being an f32 SAMPLE [n, h, w, 1] for each pixel, likewise: where it is 0 or 1 exactly x or y.  May be written
  * over y. */
 vka_tensor vka_mask_blend(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor mask, vka_scope label);
@@ -142,6 +145,10 @@ vka_tensor vka_merge(vka_build *b, vka_tensor sum, vka_tensor x, vka_tensor tabl
 /* round((clamp(x, -1, 1) + 1) * 127.5) of channels 0..2, halves to even as torch: [n, h, w, >=3] -> U8X4 [n, h, w, 1], byte 3 = 255.
  * NaN and infinity become 0 with byte 3 = 0, so that the reader can tell. */
 vka_tensor vka_picture(vka_build *b, vka_tensor x);
+
+/* The way back: pictures U8X4 SAMPLE [n, H, 1, W] (a row of pixels is one of the tensor's) -> [n, H, W, channels] in storage
+ * type, byte k over 255 being channel k of 3 or 4; with `swap` red and blue change places. */
+vka_tensor vka_hint(vka_build *b, vka_tensor x, uint32_t channels, bool swap);
 
 /* A weight of its own: "<s>.<name>" converted to f32, [1, 1, rows, columns] (rank 1: rows = 1); leading dimensions of size
  * 1 are dropped.  `rows`: with c = vka_pitch(columns), zero behind each row, as the rows of a product need it. */

@@ -33,7 +33,7 @@ static vka_status build_unet(struct vka_unet_stage *s, vka_error *err)
     if (s->amount)
         s->amounts = vka_graph_tensor(b, "amounts", VKA_SAMPLE, VKA_INPUT, VKA_F32, 0, 1, 1, s->channels);
     struct vka_unet_inputs in = {s->sample, s->timestep, s->context, s->index,
-                                 {s->amounts, p->motion_scale != NULL, p->motion_effect != NULL, perturbed}};
+                                 {s->amounts, p->motion_scale != NULL, p->motion_effect != NULL, perturbed}, NULL, 0};
     s->eps = vka_net_unet(b, p->config, p->motion, &p->norms, &in);
     vka_graph_output(b, s->eps);
     vka_tensor changing[4 + VKA_UNET_FEEDS] = {s->sample, s->timestep, s->index, s->amounts};

@@ -34,11 +34,13 @@ struct blend_case {
     uint32_t first, count; /* channels scaled; 0: x and y are blended, or added */
     uint32_t channel;      /* of the weights */
     bool in_place, add;
+    float factor; /* of what is added; 0: 1 */
 };
 static const struct blend_case cases[] = {
-    {1, 5, 3, 7, 64, 0, 0, 1, false, false},    {2, 3, 9, 5, 24, 0, 0, 0, true, false},    {1, 1, 1, 1, 5, 0, 0, 0, false, false},
-    {1, 4, 5, 5, 120, 40, 40, 0, false, false}, {2, 2, 6, 3, 240, 80, 80, 1, true, false}, {1, 3, 2, 2, 32, 0, 32, 1, true, false},
-    {1, 7, 17, 3, 96, 64, 32, 0, false, false}, {2, 3, 4, 5, 24, 0, 0, 0, false, true}, {1, 5, 3, 7, 64, 0, 0, 1, true, true},
+    {1, 5, 3, 7, 64, 0, 0, 1, false, false, 0},    {2, 3, 9, 5, 24, 0, 0, 0, true, false, 0},    {1, 1, 1, 1, 5, 0, 0, 0, false, false, 0},
+    {1, 4, 5, 5, 120, 40, 40, 0, false, false, 0}, {2, 2, 6, 3, 240, 80, 80, 1, true, false, 0}, {1, 3, 2, 2, 32, 0, 32, 1, true, false, 0},
+    {1, 7, 17, 3, 96, 64, 32, 0, false, false, 0}, {2, 3, 4, 5, 24, 0, 0, 0, false, true, 0}, {1, 5, 3, 7, 64, 0, 0, 1, true, true, 0},
+    {2, 2, 5, 3, 40, 0, 0, 1, true, true, 0.37f},
 };
 enum { ALONG_SAMPLES = 1, ALONG_PIXELS };
 
@@ -54,6 +56,7 @@ static float *run(const struct blend_case *k, const float *x, const float *y, co
     vka_tensor w = check_input(c, "weights", VKA_SAMPLE, VKA_F32, n, 1, 1, 2, weights);
     vka_scope at = vka_scope_root("blend");
     vka_tensor out = k->count ? vka_scale_channels(&c->build, a, k->first, k->count, w, k->channel, at)
+               : k->factor > 0 ? vka_add_scaled_by(&c->build, a, b, w, k->channel, k->factor, at)
                : k->add       ? vka_add_scaled(&c->build, a, b, w, k->channel, at)
                               : vka_blend(&c->build, a, b, w, k->channel, at);
     if (k->in_place)
@@ -86,7 +89,7 @@ static void check_blend(const struct blend_case *k, enum vka_dtype storage, bool
                                want + s * one);
         else if (k->add)
             for (size_t i = s * one; i < (s + 1) * one; i++)
-                want[i] = (double)x[i] + (double)w[2 * s + k->channel] * y[i];
+                want[i] = (double)x[i] + (k->factor > 0 ? (double)k->factor : 1) * (double)w[2 * s + k->channel] * (double)y[i];
         else
             ref_blend(x + s * one, y + s * one, w[2 * s + k->channel], one, want + s * one);
     if (!k->count && n > 1) /* what has no weight may be anything */

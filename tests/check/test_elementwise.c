@@ -344,13 +344,58 @@ static void test_picture(void **state)
     }
 }
 
+/* Pictures as a network takes them, also where they are cut. */
+static void test_hint(void **state)
+{
+    (void)state;
+    enum { N = 6, H = 5, W = 11, PIXELS = N * H * W };
+    uint8_t bytes[PIXELS * 4];
+    for (uint32_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 37 + i / 251);
+    for (int mode = 0; mode < 16; mode++) {
+        enum vka_dtype storage = mode & 1 ? VKA_F16 : VKA_F32;
+        uint32_t ch = mode & 4 ? 4 : 3;
+        bool swap = mode & 8;
+        double want[PIXELS * 4];
+        float *whole = NULL;
+        for (uint32_t p = 0; p < PIXELS; p++)
+            for (uint32_t c = 0; c < ch; c++)
+                want[p * ch + c] = bytes[p * 4 + (swap && c < 3 ? 2 - c : c)] / 255.0;
+        for (int cut = 0; cut < 2; cut++) {
+            struct check *c = check_begin(gpu, storage, VKA_F32, 2, N / 2);
+            c->table.cpu = mode & 2;
+            vka_tensor in = check_input(c, "x", VKA_SAMPLE, VKA_U8X4, N, H, 1, W, bytes);
+            vka_tensor out = vka_hint(&c->build, in, ch, swap);
+            const struct vka_cut cuts[3] = {{.s0 = 0, .sn = 1}, {.s0 = 1, .sn = 4}, {.s0 = 5, .sn = 1}};
+            check_run(c, cuts, cut ? 3 : 0);
+            float *got = check_output(c, out);
+            check_close("hint", got, want, PIXELS * ch, storage == VKA_F16 ? 5e-4 : 2e-7);
+            if (cut)
+                check_same("hint in parts", got, whole, PIXELS * ch);
+            free(whole);
+            whole = got;
+            check_end(&c);
+        }
+        free(whole);
+    }
+    for (int i = 0; i < 2; i++) { /* what is none is a sentence */
+        struct check *c = check_begin(gpu, VKA_F32, VKA_F32, 1, 2);
+        static const float zero[2 * 4 * 8];
+        vka_tensor in = check_input(c, "x", VKA_SAMPLE, i ? VKA_F32 : VKA_U8X4, 2, 4, 1, 8, zero);
+        assert_int_equal(vka_hint(&c->build, in, i ? 3 : 2, false).id, 0);
+        assert_int_equal(c->build.err.status, VKA_E_INTERNAL);
+        c->build.err = (vka_error){0};
+        check_end(&c);
+    }
+}
+
 int main(void)
 {
     gpu = check_open_gpu();
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_timestep), cmocka_unit_test(test_tokens),
                                        cmocka_unit_test(test_combine), cmocka_unit_test(test_merge),
-        cmocka_unit_test(test_rescale),
-                                       cmocka_unit_test(test_picture)};
+                                       cmocka_unit_test(test_rescale), cmocka_unit_test(test_picture),
+                                       cmocka_unit_test(test_hint)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     check_close_gpu(&gpu);
     return failed;
