@@ -26,13 +26,13 @@ enum { VKA_AMOUNT_SCALE, VKA_AMOUNT_EFFECT, VKA_AMOUNT_PERTURBED, VKA_AMOUNTS };
 
 /* A ControlNet or SparseCtrl encoder beside the UNet.  Its tensors have names "control<number>.<name>".  Skip i of the UNet becomes
  * skip + (w layers[i]) residual_i, w being channel `channel` of vka_net_amount.table; the last of `layers` is the middle's. */
-enum { VKA_CONTROLS = 8 };
+enum { VKA_CONTROLS = 8, VKA_CONTROL_OUTPUTS = 32 };
 struct vka_net_control_args {
     const vka_control_info *info;
-    vka_tensor hint; /* as vka_hint takes it: U8X4 SAMPLE [n, H, 1, W], H and W being hint_factor times the latents' (a mask is
+    vka_tensor hint; /* as vka_hint takes it: U8X4 SAMPLE [n, H, W, 1], H and W being hint_factor times the latents' (a mask is
                         byte 3); VKA_CONTROL_SPARSE_RGB: f32 SAMPLE [n, h, w, hint_channels], the mask last */
     uint32_t channel;
-    const float *layers; /* [info->outputs]; NULL: 1 throughout */
+    const float *layers; /* [info->outputs], at most VKA_CONTROL_OUTPUTS; NULL: 1 throughout */
 };
 
 struct vka_unet_inputs {

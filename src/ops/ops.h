@@ -146,8 +146,8 @@ vka_tensor vka_merge(vka_build *b, vka_tensor sum, vka_tensor x, vka_tensor tabl
  * NaN and infinity become 0 with byte 3 = 0, so that the reader can tell. */
 vka_tensor vka_picture(vka_build *b, vka_tensor x);
 
-/* The way back: pictures U8X4 SAMPLE [n, H, 1, W] (a row of pixels is one of the tensor's) -> [n, H, W, channels] in storage
- * type, byte k over 255 being channel k of 3 or 4; with `swap` red and blue change places. */
+/* The way back: pictures U8X4 SAMPLE [n, H, W, 1] -> [n, H, W, channels] in storage type, byte k over 255 being channel k of 3 or
+ * 4; with `swap` red and blue change places. */
 vka_tensor vka_hint(vka_build *b, vka_tensor x, uint32_t channels, bool swap);
 
 /* A weight of its own: "<s>.<name>" converted to f32, [1, 1, rows, columns] (rank 1: rows = 1); leading dimensions of size

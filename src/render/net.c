@@ -1,4 +1,5 @@
 /* net.c - one network alone, tensors in and tensors out: `vkanim net`.  See vkanim_lab.h. */
+#include "render/controls.h"
 #include "render/report.h"
 #include "render/room.h"
 #include "render/setup.h"
@@ -85,6 +86,7 @@ static vka_status run_unet(struct net_call *c, vka_error *err)
     float *sample = NULL, *cond = NULL, *eps = NULL, timestep = 0;
     int32_t *index = NULL;
     struct vka_unet_stage stage = {0};
+    struct vka_controls controls = {0};
     vka_status st = vka_read_clip(&c->in, "sample", &f, &ch, &h, &w, &sample, err);
     if (st == VKA_OK)
         st = vka_read_embeds(&c->in, "cond", &prompts, &tokens, &width, &cond, err);
@@ -95,6 +97,10 @@ static vka_status run_unet(struct net_call *c, vka_error *err)
     uint32_t most = s->motion_info && !s->motion_idle ? s->motion_info->pe_length : 0;
     if (st == VKA_OK && most && f > most)
         st = vka_fail(err, VKA_E_USAGE, "%u frames are more than the %u of the motion module's positional table", f, most);
+    if (st == VKA_OK)
+        st = vka_controls_begin(&controls, s, f, h, w, err);
+    if (st == VKA_OK)
+        st = vka_controls_read(&controls, &c->in, err);
     if (st == VKA_OK) {
         struct vka_unet_stage_params p = {
             .weights = vka_model_weights(s->model, VKA_PART_UNET, NULL),
@@ -116,6 +122,7 @@ static vka_status run_unet(struct net_call *c, vka_error *err)
         st = vka_setup_amounts(s, f, &scale, &effect, err);
         p.motion_scale = scale;
         p.motion_effect = effect;
+        vka_controls_enter(&controls, s, &p);
         if (st == VKA_OK)
             st = vka_unet_stage_build(&stage, &p, err);
         free(scale);
@@ -148,6 +155,7 @@ static vka_status run_unet(struct net_call *c, vka_error *err)
         vka_tensor_file_add(&c->out, "eps", VKA_WEIGHT_F32, 4, (uint64_t[]){f, s->unet->out_channels, h, w}, eps);
     }
     vka_unet_stage_end(&stage);
+    vka_controls_end(&controls);
     free(sample);
     free(cond);
     free(eps);

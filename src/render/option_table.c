@@ -165,7 +165,10 @@ static const vka_option table[] = {
     {"mask", 0, VKA_OPTION_PATH, "FILE|FOLDER|PATTERN", NULL, NULL, 0, 0, RENDER, g_images,
      "Where pictures may change.", VKA_MARK_LATER | LOCAL},
     {"control", 0, VKA_OPTION_LIST, "PATH[,KEY=VALUE]...", NULL, NULL, 0, 0, RENDER | NET, g_images,
-     "A ControlNet.", VKA_MARK_LATER | LOCAL},
+     "A ControlNet or SparseCtrl encoder, may be repeated. Keys: source=FILE, FOLDER or PATTERN of its pictures (without it those of "
+     "--init-video or --init), weight=VALUES over the frames as for --motion-scale, start= and end= for shares of the steps, "
+     "mode=balanced, prompt or control (A1111's control modes), process=none; of SparseCtrl frames=N;N;... for the pictures in "
+     "their order, negative from the end, and encode=mean or sample.", LOCAL},
     {"save-hints", 0, VKA_OPTION_PATH, "FOLDER", NULL, NULL, 0, 0, RENDER, g_images,
      "Write what ControlNets see.", VKA_MARK_LATER | LOCAL},
     {"ip-adapter", 0, VKA_OPTION_LIST, "PATH[,KEY=VALUE]...", NULL, NULL, 0, 0, RENDER | NET, g_images,

@@ -72,6 +72,8 @@ vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned need
     }
     if (st == VKA_OK)
         st = vka_setup_loras(s, err);
+    if (st == VKA_OK && s->unet)
+        st = vka_setup_controls(s, err);
     if (st == VKA_OK && clip) {
         s->scheduler = vka_model_scheduler(s->model, err);
         st = s->scheduler ? vka_setup_clip(s, err) : VKA_E_INPUT;
@@ -101,6 +103,7 @@ void vka_setup_close(struct vka_setup *s)
     vka_setup_prompts_close(s);
     vka_tokenizer_destroy(&s->tokenizer);
     vka_setup_loras_close(s);
+    vka_setup_controls_close(s);
     vka_motion_close(s->motion);
     if (s->vae_model != s->model)
         vka_model_close(s->vae_model);

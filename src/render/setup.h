@@ -8,6 +8,7 @@
 #include "render/embeddings.h"
 #include "render/job.h"
 #include "render/library.h"
+#include "render/setup_control.h"
 #include "render/texts.h"
 #include "sample/noise_kind.h"
 #include "sample/sample.h"
@@ -70,6 +71,8 @@ struct vka_setup {
     vka_sampler *sampler;
     struct vka_setup_lora *loras;
     size_t lora_count, lora_capacity;
+    struct vka_setup_control controls[VKA_CONTROLS]; /* of --control, in its order */
+    uint32_t control_count;
     vka_lora_mix *mix; /* of the LoRAs; NULL: none */
     json_t *manifest; /* vkanim.json of the model's folder, or NULL */
     char *model_path, *motion_path;
@@ -107,6 +110,9 @@ bool vka_setup_vae_f16(const struct vka_setup *s, bool f16);
 
 /* --motion-scale and --motion-effect for a clip of `frames`, malloc'ed; NULL where there is no module, or it is 1 throughout. */
 vka_status vka_setup_amounts(const struct vka_setup *s, uint32_t frames, float **scale, float **effect, vka_error *err);
+
+/* The weights of a control for a clip of `frames`, out[frames]. */
+vka_status vka_setup_control_weights(const struct vka_setup *s, uint32_t control, uint32_t frames, float *out, vka_error *err);
 
 /* What is encoded for the job's prompts, and which row every clip, branch and step takes; texts without a negative prompt where
  * `negative` is false.  The vectors that stand for names are s->embeddings.rows then. */

@@ -19,6 +19,9 @@ vka_status vka_setup_guidance(struct vka_setup *s, vka_error *err);
 /* setup_lora.c: the LoRAs of the job's options. */
 vka_status vka_setup_loras(struct vka_setup *s, vka_error *err);
 void vka_setup_loras_close(struct vka_setup *s);
+/* setup_control.c: the controls of the job's options, opened and held against the UNet. */
+vka_status vka_setup_controls(struct vka_setup *s, vka_error *err);
+void vka_setup_controls_close(struct vka_setup *s);
 /* setup_text.c: the prompts, drawn, and the extra networks that they name; after the seed. */
 vka_status vka_setup_prompts(struct vka_setup *s, const vka_log *log, vka_error *err);
 void vka_setup_prompts_close(struct vka_setup *s);

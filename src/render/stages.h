@@ -56,6 +56,18 @@ struct vka_frame_values {
 };
 enum { VKA_FRAME_VALUES = 32 };
 
+/* A ControlNet or SparseCtrl encoder beside the network. */
+struct vka_unet_control {
+    vka_weights *weights;
+    const vka_control_info *info; /* both borrowed until the stage ends */
+    uint32_t value;               /* its weight: index in vka_unet_stage_params.values */
+    float layers[VKA_CONTROL_OUTPUTS];
+    void *user;
+    /* The hint of a frame, zeroed before the call: bytes RGB and mask [H][W][4], H and W the latents' times hint_factor;
+     * VKA_CONTROL_SPARSE_RGB: floats [h][w][8], the latents in the sampler's scale and the mask behind them. */
+    vka_status (*get)(void *user, uint32_t branch, uint32_t frame, void *out, vka_error *err);
+};
+
 struct vka_unet_stage_params {
     vka_weights *weights, *motion_weights; /* motion NULL: none */
     const vka_unet_config *config;
@@ -78,6 +90,8 @@ struct vka_unet_stage_params {
     uint32_t value_count;
     const float *cfg; /* [frames] a guidance scale of its own for each; NULL: that of vka_unet_stage_eval.  Copied */
     bool holds;       /* pictures are held: vka_unet_stage_hold */
+    struct vka_unet_control controls[VKA_CONTROLS];
+    uint32_t control_count;
     bool travels;     /* every frame has a context row of its own: vka_unet_stage_travel; `prompts` is not looked at */
 };
 
@@ -90,7 +104,7 @@ struct vka_unet_feed {
     enum vka_dtype dtype;
     uint32_t n, h, w, c; /* n: of a global one; of others 0 */
     void *user;
-    /* What the device reads: [h, w, vka_pitch(c)] of the type, zeroed before the call; n of them where global. */
+    /* What the device reads: [h, w, c] of the type, of floats [h, w, vka_pitch(c)], zeroed before the call; n of them where global. */
     vka_status (*get)(void *user, uint32_t branch, uint32_t frame, void *out, vka_error *err);
 };
 

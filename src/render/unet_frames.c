@@ -109,7 +109,8 @@ vka_tensor vka_unet_stage_feed(struct vka_unet_stage *s, const struct vka_unet_f
     }
     vka_tensor t = vka_graph_tensor(b, feed->name, feed->global ? VKA_GLOBAL : VKA_SAMPLE, VKA_INPUT, feed->dtype, feed->n,
                                     feed->h, feed->w, feed->c);
-    uint64_t bytes = (uint64_t)(feed->global ? feed->n : 1) * feed->h * feed->w * vka_pitch(feed->c) * vka_dtype_bytes(feed->dtype);
+    uint64_t bytes = (uint64_t)(feed->global ? feed->n : 1) * feed->h * feed->w *
+                     vka_info(b->graph, t)->pitch * vka_dtype_bytes(feed->dtype);
     s->feeds[s->feed_count].is = *feed;
     s->feeds[s->feed_count].tensor = t;
     s->feeds[s->feed_count++].bytes = bytes;

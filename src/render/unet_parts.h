@@ -46,6 +46,8 @@ vka_status vka_unet_globals_feed(struct vka_unet_stage *s, vka_error *err);
 
 /* Frames first .. first + n - 1 of what is held to the device. */
 vka_status vka_unet_hold_feed(struct vka_unet_stage *s, uint32_t first, uint32_t n, vka_error *err);
+/* unet_control.c: the controls of the network, for its builder; args [VKA_CONTROLS]. */
+vka_status vka_unet_controls_build(struct vka_unet_stage *s, struct vka_net_control_args *args, vka_error *err);
 
 /* unet_windows.c: one evaluation of a parked clip. */
 vka_status vka_unet_eval_parked(struct vka_unet_stage *s, const vka_sampler_eval *e, const vka_ticker *ticker, vka_error *err);

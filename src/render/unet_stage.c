@@ -32,8 +32,13 @@ static vka_status build_unet(struct vka_unet_stage *s, vka_error *err)
     bool perturbed = vka_guide_first_perturbed(&s->guide_rule) < p->branches;
     if (s->amount)
         s->amounts = vka_graph_tensor(b, "amounts", VKA_SAMPLE, VKA_INPUT, VKA_F32, 0, 1, 1, s->channels);
+    struct vka_net_control_args controls[VKA_CONTROLS];
+    st = vka_unet_controls_build(s, controls, err);
+    if (st != VKA_OK)
+        return st;
     struct vka_unet_inputs in = {s->sample, s->timestep, s->context, s->index,
-                                 {s->amounts, p->motion_scale != NULL, p->motion_effect != NULL, perturbed}, NULL, 0};
+                                 {s->amounts, p->motion_scale != NULL, p->motion_effect != NULL, perturbed},
+                                 controls, p->control_count};
     s->eps = vka_net_unet(b, p->config, p->motion, &p->norms, &in);
     vka_graph_output(b, s->eps);
     vka_tensor changing[4 + VKA_UNET_FEEDS] = {s->sample, s->timestep, s->index, s->amounts};

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_HINT_CONVS = 16, MAX_CHANNELS = 65536 };
+enum { MAX_HINT_CONVS = 16, MAX_OUTPUTS = 32, MAX_CHANNELS = 65536 };
 
 struct vka_control {
     char *path, *file;
@@ -237,6 +237,9 @@ vka_status vka_control_read(vka_weights *w, vka_control_info *info, const vka_sa
     info->outputs = 1 + info->unet.levels; /* of the first convolution, and between levels; and of the middle */
     for (uint32_t l = 0; l < info->unet.levels; l++)
         info->outputs += info->unet.layers[l];
+    if (s == VKA_OK && info->outputs > MAX_OUTPUTS)
+        return vka_fail(err, VKA_E_INPUT, "%s adds to %u places of a UNet, which is not supported (%d are)", vka_weights_title(w),
+                        (unsigned)info->outputs, MAX_OUTPUTS);
     return s == VKA_OK ? check_names(info, w, err) : s;
 }
 

@@ -361,13 +361,14 @@ static void test_hint(void **state)
         for (uint32_t p = 0; p < PIXELS; p++)
             for (uint32_t c = 0; c < ch; c++)
                 want[p * ch + c] = bytes[p * 4 + (swap && c < 3 ? 2 - c : c)] / 255.0;
-        for (int cut = 0; cut < 2; cut++) {
+        for (int cut = 0; cut < 3; cut++) {
             struct check *c = check_begin(gpu, storage, VKA_F32, 2, N / 2);
             c->table.cpu = mode & 2;
-            vka_tensor in = check_input(c, "x", VKA_SAMPLE, VKA_U8X4, N, H, 1, W, bytes);
+            vka_tensor in = check_input(c, "x", VKA_SAMPLE, VKA_U8X4, N, H, W, 1, bytes);
             vka_tensor out = vka_hint(&c->build, in, ch, swap);
-            const struct vka_cut cuts[3] = {{.s0 = 0, .sn = 1}, {.s0 = 1, .sn = 4}, {.s0 = 5, .sn = 1}};
-            check_run(c, cuts, cut ? 3 : 0);
+            const struct vka_cut cuts[2][3] = {{{.s0 = 0, .sn = 1}, {.s0 = 1, .sn = 4}, {.s0 = 5, .sn = 1}},
+                                               {{.p0 = 0, .pn = 24}, {.p0 = 24, .pn = 8}, {.p0 = 32, .pn = H * W - 32}}};
+            check_run(c, cut ? cuts[cut - 1] : NULL, cut ? 3 : 0);
             float *got = check_output(c, out);
             check_close("hint", got, want, PIXELS * ch, storage == VKA_F16 ? 5e-4 : 2e-7);
             if (cut)
@@ -381,7 +382,7 @@ static void test_hint(void **state)
     for (int i = 0; i < 2; i++) { /* what is none is a sentence */
         struct check *c = check_begin(gpu, VKA_F32, VKA_F32, 1, 2);
         static const float zero[2 * 4 * 8];
-        vka_tensor in = check_input(c, "x", VKA_SAMPLE, i ? VKA_F32 : VKA_U8X4, 2, 4, 1, 8, zero);
+        vka_tensor in = check_input(c, "x", VKA_SAMPLE, i ? VKA_F32 : VKA_U8X4, 2, 4, 8, 1, zero);
         assert_int_equal(vka_hint(&c->build, in, i ? 3 : 2, false).id, 0);
         assert_int_equal(c->build.err.status, VKA_E_INTERNAL);
         c->build.err = (vka_error){0};

@@ -1,7 +1,7 @@
 /* test_golden.c - runs the vkanim command on the small random-weight models of tests/golden/tiny and compares what it writes with
  * what diffusers and transformers computed (tests/reference, golden.py and its like).  Needs a Vulkan device; lavapipe will do.
  *
- * Each set, a folder of tests/golden, has a cases.json: {"cases": [{"name", "command": [...], "compare": [{"tensor", "file", "metric", "limit"}]}]}.  In a command
+ * Each set, a folder of tests/golden, has a cases.json, and a weights.txt where it brings models: {"cases": [{"name", "command": [...], "compare": [{"tensor", "file", "metric", "limit"}]}]}.  In a command
  * "@x" is x among the redrawn models, "=x" a file of the set, "%" the output file.  Metrics: "equal", "l2" (relative), "psnr" (dB,
  * at least).  Arguments of the program choose cases by a part of their names.  With $VKA_CHECK_PATH (fp32, fp16, khr, nv2) only the
  * cases of its precision run, on that path. */
@@ -232,7 +232,7 @@ static void run_set(const char *set, const char *models, const char *scratch, ch
 
 int main(int argc, char **argv)
 {
-    static const char *const sets[] = {"tiny", "guidance", "prompts", "text"};
+    static const char *const sets[] = {"tiny", "guidance", "prompts", "text", "control"};
     const char *root = getenv("VKA_TEST_ROOT"); /* of a tree that has moved since it was built */
     char set[384], tokenizer[384];
     snprintf(set, sizeof set, "%s/tests/golden/tiny", root ? root : VKA_SOURCE_DIR);
@@ -248,7 +248,14 @@ int main(int argc, char **argv)
         result[1]++;
     } else
         for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+            char weights[448];
             snprintf(set, sizeof set, "%s/tests/golden/%s", root ? root : VKA_SOURCE_DIR, sets[i]);
+            snprintf(weights, sizeof weights, "%s/weights.txt", set);
+            if (i && access(weights, R_OK) == 0 && vka_test_redraw(set, tokenizer, models, &err) != VKA_OK) {
+                printf("cannot make the models of %s: %s\n", sets[i], err.what);
+                result[1]++;
+                break;
+            }
             run_set(set, models, scratch, argv + 1, argc - 1, result);
         }
     nftw(scratch, remove_one, 16, FTW_DEPTH | FTW_PHYS);
