@@ -1,6 +1,11 @@
-/* controls.c - see controls.h. */
+/* controls.c - see controls.h.
+ *
+ * Pictures are decoded once, when the job is opened, and kept as the network takes them: in memory while they are few, else in a
+ * file (frame_store.h), so that memory does not grow with the clip. */
 #include "render/controls.h"
 
+#include "media/media.h"
+#include "media/pictures.h"
 #include "render/tensors.h"
 
 #include <math.h>
@@ -30,11 +35,10 @@ vka_status vka_controls_begin(struct vka_controls *c, const struct vka_setup *s,
 /* vka_unet_control.get */
 static vka_status hint_of(void *user, uint32_t branch, uint32_t frame, void *out, vka_error *err)
 {
-    const struct vka_hints *h = user;
+    struct vka_hints *h = user;
     size_t pixels = (size_t)h->height * h->width;
     int32_t picture = h->picture_of[frame];
     (void)branch;
-    (void)err;
     if (picture < 0)
         return VKA_OK;
     if (h->info->kind == VKA_CONTROL_SPARSE_RGB) {
@@ -47,13 +51,13 @@ static vka_status hint_of(void *user, uint32_t branch, uint32_t frame, void *out
         }
         return VKA_OK;
     }
-    const uint8_t *rgb = h->rgb + (size_t)picture * pixels * 3;
     uint8_t *bytes = out;
-    for (size_t p = 0; p < pixels; p++) {
-        memcpy(bytes + 4 * p, rgb + 3 * p, 3);
+    vka_status st = vka_frame_store_get(&h->rgb, (uint32_t)picture, h->row, err);
+    for (size_t p = 0; st == VKA_OK && p < pixels; p++) {
+        memcpy(bytes + 4 * p, h->row + 3 * p, 3);
         bytes[4 * p + 3] = 255;
     }
-    return VKA_OK;
+    return st;
 }
 
 void vka_controls_enter(struct vka_controls *c, const struct vka_setup *s, struct vka_unet_stage_params *p)
@@ -65,9 +69,17 @@ void vka_controls_enter(struct vka_controls *c, const struct vka_setup *s, struc
                                         .value = p->value_count, .user = &c->hints[i], .get = hint_of};
         for (uint32_t k = 0; k < to->info->outputs; k++)
             to->layers[k] = vka_control_layer(spec->mode, k, to->info->outputs);
-        p->values[p->value_count++] = (struct vka_frame_values){.frame = c->weights[i], .start = spec->start, .end = spec->end,
+        bool known = p->frames <= c->hints[i].frames; /* a longer clip is planned, not rendered */
+        p->values[p->value_count++] = (struct vka_frame_values){.frame = known ? c->weights[i] : NULL, .start = spec->start, .end = spec->end,
                                                                 .guided_only = spec->mode == VKA_CONTROL_CONTROL};
     }
+}
+
+/* Room for the pictures, of `bytes` bytes each. */
+static vka_status keep(struct vka_hints *h, size_t bytes, uint64_t memory, vka_error *err)
+{
+    h->row = vka_calloc(1, bytes);
+    return h->row ? vka_frame_store_open(&h->rgb, h->pictures, bytes, memory, err) : vka_fail(err, VKA_E_MEMORY, "out of memory");
 }
 
 static vka_status read_one(struct vka_hints *h, uint32_t number, const vka_safetensors *in, vka_error *err)
@@ -96,11 +108,13 @@ static vka_status read_one(struct vka_hints *h, uint32_t number, const vka_safet
         h->latents = values;
         return st;
     }
-    h->rgb = st == VKA_OK ? vka_calloc(frames, pixels * 3) : NULL;
-    if (st == VKA_OK && !h->rgb)
-        st = vka_fail(err, VKA_E_MEMORY, "out of memory");
-    for (size_t i = 0; st == VKA_OK && i < frames * pixels * 3; i++)
-        h->rgb[i] = (uint8_t)lrintf(fminf(fmaxf(values[i], 0), 1) * 255);
+    if (st == VKA_OK)
+        st = keep(h, pixels * 3, UINT64_MAX, err);
+    for (uint32_t f = 0; st == VKA_OK && f < frames; f++) {
+        for (size_t i = 0; i < pixels * 3; i++)
+            h->row[i] = (uint8_t)lrintf(fminf(fmaxf(values[f * pixels * 3 + i], 0), 1) * 255);
+        st = vka_frame_store_put(&h->rgb, f, h->row, err);
+    }
     free(values);
     return st;
 }
@@ -113,11 +127,200 @@ vka_status vka_controls_read(struct vka_controls *c, const vka_safetensors *in, 
     return st;
 }
 
+/* ---- a job's pictures ----------------------------------------------------------------------------------------------- */
+
+/* Where a control's pictures come from. */
+static vka_status ask_for(struct vka_picture_ask *ask, const struct vka_setup *s, uint32_t number, vka_error *err)
+{
+    const struct vka_job *j = s->job;
+    const struct vka_setup_control *c = &s->controls[number];
+    const char *path = c->spec.source ? c->spec.source : j->init_video && *j->init_video ? j->init_video : j->init;
+    if (!path || !*path) {
+        vka_fail(err, VKA_E_USAGE, "the control '%.200s' has no pictures", c->path);
+        vka_error_hint(err, "--control %.100s,source=FILE, or --init-video, or --init", c->spec.path);
+        return VKA_E_USAGE;
+    }
+    bool timed = !vka_path_is_dir(path) && !strchr(vka_path_base(path), '%');
+    ask->path = path;
+    ask->fps = timed && vka_job_has(j, "video-fps") ? j->video_fps : 0;
+    ask->start = timed ? j->video_start : 0;
+    ask->stride = (uint32_t)(j->video_stride > 0 ? j->video_stride : 1);
+    vka_resize_from_name(j->resize ? j->resize : "crop", &ask->resize);
+    return VKA_OK;
+}
+
+/* Which picture is of which frame. */
+static vka_status place_pictures(struct vka_hints *h, const struct vka_setup *s, uint32_t number, uint32_t have, const char *path,
+                                 vka_error *err)
+{
+    if (h->info->kind == VKA_CONTROL_NET) {
+        if (have < h->frames && have > 1)
+            return vka_fail(err, VKA_E_INPUT, "'%.200s' has %u pictures for a clip of %u frames", path, have, h->frames);
+        h->pictures = vka_min_u32(have, h->frames);
+        for (uint32_t f = 0; f < h->frames; f++)
+            h->picture_of[f] = h->pictures > 1 ? (int32_t)f : 0;
+        return VKA_OK;
+    }
+    uint32_t *frames = vka_calloc(vka_min_u32(have, h->frames), sizeof *frames);
+    vka_status st = frames ? vka_control_frames(s->controls[number].spec.frames, h->frames, vka_min_u32(have, h->frames), frames,
+                                                &h->pictures, err)
+                           : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    for (uint32_t f = 0; f < h->frames; f++)
+        h->picture_of[f] = -1;
+    for (uint32_t i = 0; st == VKA_OK && i < h->pictures; i++)
+        h->picture_of[frames[i]] = (int32_t)i;
+    free(frames);
+    return st;
+}
+
+static void invert(uint8_t *rgb, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        rgb[i] = (uint8_t)(255 - rgb[i]);
+}
+
+static vka_status load_one(struct vka_hints *h, const struct vka_setup *s, uint32_t number, uint32_t width, uint32_t height, vka_error *err)
+{
+    struct vka_picture_ask ask = {0};
+    vka_pictures *p = NULL;
+    bool latents = h->info->kind == VKA_CONTROL_SPARSE_RGB, end = false;
+    enum vka_control_process process = s->controls[number].spec.process;
+    h->sample = s->controls[number].spec.sample;
+    vka_status st = ask_for(&ask, s, number, err);
+    ask.width = latents ? width : h->width;
+    ask.height = latents ? height : h->height;
+    ask.most = h->frames;
+    if (st == VKA_OK && process != VKA_PROCESS_NONE && process != VKA_PROCESS_INVERT)
+        st = vka_fail(err, VKA_E_USAGE, "--control: process=%s is not supported", vka_control_process_name(process));
+    if (st == VKA_OK)
+        st = vka_pictures_open(&p, &ask, err);
+    if (st == VKA_OK)
+        st = place_pictures(h, s, number, vka_pictures_count(p), ask.path, err);
+    size_t bytes = (size_t)ask.width * ask.height * 3;
+    if (st == VKA_OK)
+        st = keep(h, bytes, VKA_FRAME_STORE_MEMORY, err);
+    for (uint32_t i = 0; st == VKA_OK && i < h->pictures; i++) {
+        st = vka_pictures_next(p, h->row, &end, err);
+        if (st == VKA_OK && end)
+            st = vka_fail(err, VKA_E_INPUT, "'%.200s' ends after %u pictures", ask.path, i);
+        if (process == VKA_PROCESS_INVERT)
+            invert(h->row, bytes);
+        if (st == VKA_OK)
+            st = vka_frame_store_put(&h->rgb, i, h->row, err);
+    }
+    vka_pictures_close(p);
+    return st;
+}
+
+vka_status vka_controls_load(struct vka_controls *c, const struct vka_setup *s, uint32_t width, uint32_t height, vka_error *err)
+{
+    vka_status st = VKA_OK;
+    for (uint32_t i = 0; st == VKA_OK && i < c->count; i++)
+        st = load_one(&c->hints[i], s, i, width, height, err);
+    return st;
+}
+
+uint32_t vka_controls_to_encode(const struct vka_controls *c)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->count; i++)
+        n += c->hints[i].info->kind == VKA_CONTROL_SPARSE_RGB && !c->hints[i].latents ? c->hints[i].pictures : 0;
+    return n;
+}
+
+/* One picture, [height][width][3], as the encoder's mean, or drawn. */
+static vka_status encode_picture(struct vka_hints *h, uint32_t number, struct vka_vae_stage *encoder, vka_rng *rng, float *frame,
+                                 float *latent, float *spread, float *noise, const vka_ticker *ticker, vka_error *err)
+{
+    size_t values = (size_t)(h->info->hint_channels - 1) * h->height * h->width;
+    bool bad = false;
+    vka_status st = vka_frame_store_get(&h->rgb, number, h->row, err);
+    for (size_t i = 0; i < h->rgb.bytes; i++)
+        frame[i] = (float)h->row[i] / 127.5f - 1;
+    if (st == VKA_OK)
+        st = vka_vae_stage_encode(encoder, frame, latent, spread, &bad, ticker, err);
+    if (st == VKA_OK && bad)
+        st = vka_fail(err, VKA_E_VERIFY, "what the VAE makes of a picture for SparseCtrl holds NaN or Inf");
+    if (st == VKA_OK && h->sample) {
+        vka_rng_normal(rng, noise, values);
+        for (size_t i = 0; i < values; i++)
+            latent[i] += spread[i] * noise[i];
+    }
+    return st;
+}
+
+vka_status vka_controls_encode(struct vka_controls *c, struct vka_vae_stage *encoder, vka_rng_kind kind, uint64_t seed,
+                               const vka_ticker *ticker, vka_error *err)
+{
+    vka_status st = VKA_OK;
+    for (uint32_t i = 0; st == VKA_OK && i < c->count; i++) {
+        struct vka_hints *h = &c->hints[i];
+        if (h->info->kind != VKA_CONTROL_SPARSE_RGB || h->latents)
+            continue;
+        size_t values = (size_t)(h->info->hint_channels - 1) * h->height * h->width;
+        float *latents = vka_calloc(h->pictures, values * sizeof *latents), *frame = vka_calloc(h->rgb.bytes, sizeof *frame),
+              *spread = vka_calloc(2 * values, sizeof *spread);
+        vka_rng rng;
+        vka_rng_init(&rng, kind, seed + i);
+        st = latents && frame && spread ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
+        for (uint32_t n = 0; st == VKA_OK && n < h->pictures; n++)
+            st = encode_picture(h, n, encoder, &rng, frame, latents + n * values, spread, spread + values, ticker, err);
+        if (st == VKA_OK)
+            h->latents = latents;
+        else
+            free(latents);
+        free(frame);
+        free(spread);
+    }
+    return st;
+}
+
+/* ---- --save-hints --------------------------------------------------------------------------------------------------------- */
+
+static char *pattern(const char *folder, uint32_t number)
+{
+    return vka_asprintf("%s/control%u-%%05d.png", folder, (unsigned)number);
+}
+
+bool vka_controls_would_overwrite(const struct vka_controls *c, const char *folder)
+{
+    bool would = false;
+    for (uint32_t i = 0; i < c->count && !would; i++) {
+        char *path = pattern(folder, i);
+        would = path && vka_media_would_overwrite(path, vka_max_u32(c->hints[i].pictures, 1));
+        free(path);
+    }
+    return would;
+}
+
+static const uint8_t *picture(void *user, uint32_t index, vka_error *err)
+{
+    struct vka_hints *h = user;
+    return vka_frame_store_get(&h->rgb, index, h->row, err) == VKA_OK ? h->row : NULL;
+}
+
+vka_status vka_controls_save(struct vka_controls *c, const char *folder, vka_error *err)
+{
+    vka_status st = vka_make_dirs(folder, err);
+    for (uint32_t i = 0; st == VKA_OK && i < c->count; i++) {
+        struct vka_hints *h = &c->hints[i];
+        uint32_t factor = h->info->kind == VKA_CONTROL_SPARSE_RGB ? (uint32_t)lrint(sqrt((double)h->rgb.bytes / 3 / h->height / h->width)) : 1;
+        char *path = pattern(folder, i);
+        vka_clip clip = {.width = h->width * factor, .height = h->height * factor, .frames = h->pictures, .fps = 1, .get = picture, .user = h};
+        vka_media_result made = {0};
+        st = path ? vka_media_write(path, &clip, &made, err) : vka_fail(err, VKA_E_MEMORY, "out of memory");
+        vka_media_result_free(&made);
+        free(path);
+    }
+    return st;
+}
+
 void vka_controls_end(struct vka_controls *c)
 {
     for (uint32_t i = 0; i < VKA_CONTROLS; i++) {
         free(c->hints[i].picture_of);
-        free(c->hints[i].rgb);
+        vka_frame_store_close(&c->hints[i].rgb);
+        free(c->hints[i].row);
         free(c->hints[i].latents);
         free(c->weights[i]);
     }

@@ -58,7 +58,7 @@ static struct hashed_file *add_file(struct vka_model_hashes *h, const char *path
 /* More than the files of a job, by the embeddings that no prompt names. */
 static size_t most_files(const struct vka_setup *s)
 {
-    size_t n = 1 + s->lora_count + s->embeddings.count;
+    size_t n = 1 + s->lora_count + s->control_count + s->embeddings.count;
     for (size_t i = 0; vka_model_file(s->model, i); i++)
         n++;
     for (size_t i = 0; s->vae_model != s->model && vka_model_file(s->vae_model, i); i++)
@@ -95,6 +95,9 @@ void vka_setup_hash_begin(struct vka_setup *s)
         add_file(h, vka_lora_file(s->loras[i].file), vka_lora_is_motion(s->loras[i].file) ? "motion-lora" : "lora", family,
                  vka_lora_describe(s->loras[i].file)->algorithm)
             ->fit = &s->loras[i].fit;
+    for (size_t i = 0; i < s->control_count; i++)
+        add_file(h, vka_control_file(s->controls[i].file), "controlnet", family,
+                 vka_control_kind_name(vka_control_describe(s->controls[i].file)->kind));
     for (size_t i = 0; i < s->embeddings.count; i++)
         if (s->embeddings.files[i].taken)
             add_file(h, s->embeddings.files[i].path, "embedding", family ? family : "sd15", NULL);
@@ -205,6 +208,8 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint32_t k, bool f16)
         else
             vka_report_put(&whole, o, motion ? "motion-lora" : "lora", loras);
     }
+    if (s->control_count)
+        vka_report_put(&whole, o, "control", vka_setup_controls_json(s, false));
     vka_report_put(&whole, o, "width", json_integer(s->width));
     vka_report_put(&whole, o, "height", json_integer(s->height));
     vka_report_put(&whole, o, "frames", json_integer(s->frames));

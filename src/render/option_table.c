@@ -170,7 +170,7 @@ static const vka_option table[] = {
      "mode=balanced, prompt or control (A1111's control modes), process=none; of SparseCtrl frames=N;N;... for the pictures in "
      "their order, negative from the end, and encode=mean or sample.", LOCAL},
     {"save-hints", 0, VKA_OPTION_PATH, "FOLDER", NULL, NULL, 0, 0, RENDER, g_images,
-     "Write what ControlNets see.", VKA_MARK_LATER | LOCAL},
+     "Write the pictures that controls are given, as the networks see them, as FOLDER/control0-00000.png and so on.", LOCAL},
     {"ip-adapter", 0, VKA_OPTION_LIST, "PATH[,KEY=VALUE]...", NULL, NULL, 0, 0, RENDER | NET, g_images,
      "An IP-Adapter.", VKA_MARK_LATER | LOCAL},
     {"vision", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_images,

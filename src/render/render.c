@@ -342,6 +342,11 @@ static vka_status prepare(struct vka_run *r, vka_error *err)
         st = vka_run_check_inputs(r, err);
     if (st == VKA_OK)
         st = vka_run_check_outputs(r, err);
+    if (st == VKA_OK && r->job->save_hints && !r->job->overwrite && !r->state->resumed &&
+        vka_controls_would_overwrite(&w->controls, r->job->save_hints)) {
+        st = vka_fail(err, VKA_E_OUTPUT, "there are hints in '%.300s' already", r->job->save_hints);
+        vka_error_hint(err, "--overwrite to replace them");
+    }
     if (st == VKA_OK)
         st = vka_context_open_gpu(r->cx, r->job->device, &r->gpu, err);
     if (st == VKA_OK)
@@ -376,7 +381,10 @@ vka_status vka_render_in(vka_context *cx, const struct vka_job *job, struct vka_
             vka_state_create(r.state, &cx->log);
             vka_resume_describe(r.state, &r.w);
         }
-        st = work_until_done(&r, &e);
+        if (job->save_hints)
+            st = vka_controls_save(&r.w.controls, job->save_hints, &e);
+        if (st == VKA_OK)
+            st = work_until_done(&r, &e);
         if (st == VKA_OK)
             vka_setup_report_unused(&r.w.setup, &cx->log);
         if (st == VKA_OK && job->trace)

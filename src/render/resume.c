@@ -297,6 +297,11 @@ static bool resolve(struct vka_job *job, const struct vka_work *w)
             good = vka_job_text(&list->items[i], json_string_value(json_array_get(loras, i)));
         json_decref(loras);
     }
+    json_t *controls = vka_setup_controls_json(s, true);
+    good = good && controls && json_array_size(controls) == job->control.count;
+    for (size_t i = 0; good && i < job->control.count; i++)
+        good = vka_job_text(&job->control.items[i], json_string_value(json_array_get(controls, i)));
+    json_decref(controls);
     for (size_t i = 0; good && i < job->embedding.count; i++) { /* names become paths, and those whole */
         char *path = NULL, *name = NULL;
         good = vka_embedding_spec_parse(job->embedding.items[i], &path, &name, NULL) == VKA_OK;

@@ -147,6 +147,22 @@ static vka_status run_text(struct vka_run *r, vka_error *err)
     return st;
 }
 
+/* The pictures of SparseCtrl through the VAE's encoder. */
+static vka_status run_encode(struct vka_run *r, vka_error *err)
+{
+    struct vka_work *w = &r->w;
+    uint32_t count = vka_controls_to_encode(&w->controls);
+    if (!count)
+        return VKA_OK;
+    r->at = VKA_AT_ENCODE;
+    vka_context_stage(r->cx, "images", count);
+    vka_status st = vka_vae_stage_start(&w->encode, r->gpu, &r->cx->ticker, err);
+    if (st == VKA_OK)
+        st = vka_controls_encode(&w->controls, &w->encode, w->setup.rng, w->setup.seed, &r->cx->ticker, err);
+    vka_vae_stage_end(&w->encode);
+    return st;
+}
+
 /* The rows that a clip takes in a step; `whole`: the context with them. */
 static vka_status set_prompt(struct vka_run *r, uint32_t clip, uint32_t step, bool whole, vka_error *err)
 {
@@ -552,6 +568,8 @@ vka_status vka_run_sample(struct vka_run *r, vka_error *err)
 {
     struct vka_work *w = &r->w;
     vka_status st = run_text(r, err);
+    if (st == VKA_OK)
+        st = run_encode(r, err);
     double began = vka_now();
     if (st == VKA_OK) {
         vka_context_stage(r->cx, "load", 1);

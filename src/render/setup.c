@@ -176,6 +176,8 @@ void vka_setup_report_unused(const struct vka_setup *s, const vka_log *log)
         report_table(vka_model_weights(s->model, VKA_PART_TEXT, NULL), false, log);
     if (s->motion && !s->motion_idle)
         report_table(vka_motion_weights(s->motion), false, log);
+    for (uint32_t i = 0; i < s->control_count; i++)
+        report_table(vka_control_weights(s->controls[i].file), false, log);
     for (size_t i = 0; vka_model_stranger(s->model, i) && i < 8; i++)
         vka_logf(log, VKA_LOG_INFO, "'%s': unknown tensor %s", s->model_path, vka_model_stranger(s->model, i));
 }

@@ -111,6 +111,8 @@ bool vka_setup_vae_f16(const struct vka_setup *s, bool f16);
 /* --motion-scale and --motion-effect for a clip of `frames`, malloc'ed; NULL where there is no module, or it is 1 throughout. */
 vka_status vka_setup_amounts(const struct vka_setup *s, uint32_t frames, float **scale, float **effect, vka_error *err);
 
+/* The controls as --control's texts: with paths and sources, or, for an animation, bare file names.  NULL when memory is short. */
+json_t *vka_setup_controls_json(const struct vka_setup *s, bool paths);
 /* The weights of a control for a clip of `frames`, out[frames]. */
 vka_status vka_setup_control_weights(const struct vka_setup *s, uint32_t control, uint32_t frames, float *out, vka_error *err);
 

@@ -1,12 +1,15 @@
 /* setup_control.c - the controls of a job: what --control says, their files, whether they fit.  See setup_control.h. */
 #include "render/setup_control.h"
 
-#include "base/mem.h"
+#include "base/file.h"
+#include "base/folder.h"
 #include "base/number.h"
+#include "render/report.h"
 #include "render/setup_parts.h"
 #include "sample/values.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -191,10 +194,13 @@ vka_status vka_control_frames(const char *list, uint32_t frames, uint32_t pictur
 /* ---- the files -------------------------------------------------------------------------------------------------------- */
 
 /* What cannot be, told before anything is opened further. */
-static vka_status check(const struct vka_setup_control *c, vka_error *err)
+static vka_status check(const struct vka_setup *s, const struct vka_setup_control *c, vka_error *err)
 {
     const vka_control_info *info = vka_control_describe(c->file);
     bool sparse = info->kind != VKA_CONTROL_NET;
+    if (s->vae && info->kind != VKA_CONTROL_SPARSE_RGB && info->hint_factor != s->factor)
+        return vka_fail(err, VKA_E_INPUT, "'%.200s' takes pictures of %u pixels for each latent one, the VAE %u", c->path,
+                        (unsigned)info->hint_factor, s->factor);
     if (c->spec.start > c->spec.end)
         return vka_fail(err, VKA_E_USAGE, "--control: start=%g is behind end=%g", c->spec.start, c->spec.end);
     if (c->spec.frames && !sparse)
@@ -220,7 +226,7 @@ vka_status vka_setup_controls(struct vka_setup *s, vka_error *err)
         if (st == VKA_OK)
             st = vka_control_fit(c->file, s->unet, err);
         if (st == VKA_OK)
-            st = check(c, err);
+            st = check(s, c, err);
     }
     return st;
 }
@@ -246,4 +252,46 @@ vka_status vka_setup_control_weights(const struct vka_setup *s, uint32_t control
         out[f] = (float)values[f];
     free(values);
     return st;
+}
+
+/* The text of a control, with the path and source given. */
+static char *spec_text(const struct vka_setup_control *c, const char *path, const char *source)
+{
+    const struct vka_control_spec *p = &c->spec;
+    char start[32] = "", end[32] = "";
+    if (p->start > 0)
+        snprintf(start, sizeof start, ",start=%.6g", p->start);
+    if (p->end < 1)
+        snprintf(end, sizeof end, ",end=%.6g", p->end);
+    for (char *s = start; *s; s++) /* some locales write a comma */
+        *s = s > start && *s == ',' ? '.' : *s;
+    for (char *s = end; *s; s++)
+        *s = s > end && *s == ',' ? '.' : *s;
+    return vka_asprintf("%s%s%s%s%s%s%s%s%s%s%s%s%s%s", path, source ? ",source=" : "", source ? source : "",
+                        p->weight ? ",weight=" : "", p->weight ? p->weight : "", start, end,
+                        p->mode != VKA_CONTROL_BALANCED ? ",mode=" : "", p->mode != VKA_CONTROL_BALANCED ? modes[p->mode] : "",
+                        p->process != VKA_PROCESS_NONE ? ",process=" : "",
+                        p->process != VKA_PROCESS_NONE ? processes[p->process] : "", p->frames ? ",frames=" : "",
+                        p->frames ? p->frames : "", p->sample ? ",encode=sample" : "");
+}
+
+json_t *vka_setup_controls_json(const struct vka_setup *s, bool paths)
+{
+    json_t *list = json_array();
+    bool whole = list != NULL;
+    for (uint32_t i = 0; whole && i < s->control_count; i++) {
+        const struct vka_setup_control *c = &s->controls[i];
+        char *path = paths ? vka_path_absolute(c->path) : NULL, *source = paths && c->spec.source ? vka_path_absolute(c->spec.source) : NULL;
+        const char *base = vka_path_base(c->path);
+        char *text = !paths || path ? spec_text(c, paths ? path : base, source) : NULL;
+        vka_report_add(&whole, list, text ? json_string(text) : NULL);
+        free(text);
+        free(source);
+        free(path);
+    }
+    if (!whole) {
+        json_decref(list);
+        return NULL;
+    }
+    return list;
 }

@@ -260,6 +260,10 @@ vka_status vka_vae_stage_start(struct vka_vae_stage *s, vka_gpu *gpu, const vka_
  * DECODE: latents -> floats [n,H,W,3].  ENCODE: frames [n,H,W,3] -> latents [n,4,h,w] in the sampler's scale. */
 vka_status vka_vae_stage_run(struct vka_vae_stage *s, const float *in, void *out, bool *bad, const vka_ticker *ticker,
                              vka_error *err);
+/* ENCODE: the same, with the standard deviations [n,4,h,w] of what the latents are the means of (logarithms of the variance
+ * within -30 and 20, as diffusers has it); `spread` NULL: without. */
+vka_status vka_vae_stage_encode(struct vka_vae_stage *s, const float *frames, float *latents, float *spread, bool *bad,
+                                const vka_ticker *ticker, vka_error *err);
 void vka_vae_stage_end(struct vka_vae_stage *s);
 
 #endif

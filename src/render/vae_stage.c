@@ -114,8 +114,20 @@ static bool store(const struct vka_vae_stage *s, const void *raw, void *out)
     return bad;
 }
 
-vka_status vka_vae_stage_run(struct vka_vae_stage *s, const float *in, void *out, bool *bad, const vka_ticker *ticker,
-                             vka_error *err)
+/* The second half of the encoder's channels: logarithms of variances. */
+static void store_spread(const struct vka_vae_stage *s, const float *raw, float *out)
+{
+    size_t pixels = (size_t)s->out_h * s->out_w, pitch = vka_pitch(s->out_c), channels = s->config->latent_channels;
+    for (size_t n = 0; n < s->frames; n++)
+        for (size_t k = 0; k < channels; k++)
+            for (size_t p = 0; p < pixels; p++) {
+                float v = fminf(fmaxf(raw[(n * pixels + p) * pitch + channels + k], -30), 20);
+                out[(n * channels + k) * pixels + p] = expf(0.5f * v) * s->config->scaling_factor;
+            }
+}
+
+static vka_status run(struct vka_vae_stage *s, const float *in, void *out, float *spread, bool *bad, const vka_ticker *ticker,
+                      vka_error *err)
 {
     size_t in_bytes = (size_t)vka_tensor_bytes(vka_info(s->run.graph, s->in));
     size_t out_bytes = (size_t)vka_tensor_bytes(vka_info(s->run.graph, s->out));
@@ -130,8 +142,22 @@ vka_status vka_vae_stage_run(struct vka_vae_stage *s, const float *in, void *out
         st = vka_block_read(s->gpu, s->block, s->out_at, raw, out_bytes, err);
     if (st == VKA_OK)
         *bad = store(s, raw, out);
+    if (st == VKA_OK && spread)
+        store_spread(s, raw, spread);
     free(raw);
     return st;
+}
+
+vka_status vka_vae_stage_run(struct vka_vae_stage *s, const float *in, void *out, bool *bad, const vka_ticker *ticker,
+                             vka_error *err)
+{
+    return run(s, in, out, NULL, bad, ticker, err);
+}
+
+vka_status vka_vae_stage_encode(struct vka_vae_stage *s, const float *frames, float *latents, float *spread, bool *bad,
+                                const vka_ticker *ticker, vka_error *err)
+{
+    return run(s, frames, latents, spread, bad, ticker, err);
 }
 
 void vka_vae_stage_end(struct vka_vae_stage *s)

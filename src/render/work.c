@@ -96,6 +96,16 @@ static vka_status read_files(struct vka_work *w, vka_error *err)
     return st;
 }
 
+static vka_status open_controls(struct vka_work *w, vka_error *err)
+{
+    const struct vka_setup *s = &w->setup;
+    vka_status st = vka_controls_begin(&w->controls, s, s->frames, s->height / s->factor, s->width / s->factor, err);
+    if (st == VKA_OK)
+        st = vka_controls_load(&w->controls, s, s->width, s->height, err);
+    w->encodes = w->encodes || vka_controls_to_encode(&w->controls);
+    return st;
+}
+
 vka_status vka_work_device(struct vka_work *w, const vka_gpu_info *info, vka_gpu *gpu, vka_error *err)
 {
     if (info)
@@ -128,6 +138,8 @@ vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job
         st = read_files(w, err);
     if (st == VKA_OK && !job->embeds)
         st = read_texts(w, err);
+    if (st == VKA_OK)
+        st = open_controls(w, err);
     w->pass[w->passes++] = (struct vka_pass){w->setup.sampler};
     return st;
 }
@@ -172,6 +184,7 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
         p.cfg = cfg;
         p.motion_scale = scale;
         p.motion_effect = effect;
+        vka_controls_enter(&w->controls, s, &p);
         if (st == VKA_OK)
             st = vka_unet_stage_build(&w->unet, &p, err);
         free(scale);
@@ -333,6 +346,7 @@ vka_status vka_work_does_not_fit(struct vka_work *w, vka_error *err)
 void vka_work_close(struct vka_work *w)
 {
     vka_work_end_stages(w);
+    vka_controls_end(&w->controls);
     vka_texts_free(&w->texts);
     vka_prompts_free(&w->prompts);
     vka_safetensors_close(&w->step_noise);

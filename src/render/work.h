@@ -2,6 +2,7 @@
 #ifndef VKA_RENDER_WORK_H
 #define VKA_RENDER_WORK_H
 
+#include "render/controls.h"
 #include "render/nearest.h"
 #include "render/report.h"
 #include "render/setup.h"
@@ -46,6 +47,7 @@ struct vka_work {
     struct vka_texts texts;     /* what is encoded; empty with --embeds */
     struct vka_prompts prompts; /* rows come from --embeds, or after the text stage */
     struct vka_guide guide;
+    struct vka_controls controls; /* with their pictures */
     uint32_t branches;
     /* files */
     float *noise;             /* --noise [F,4,h,w] */
