@@ -3,7 +3,7 @@
 //
 // A problem is one head of one batch: `queries` query tokens against `tokens` key tokens. A batch is a sample (tokens
 // are its pixels, token stride = pitch), or with `temporal` a pixel of a branch (tokens are its frames, token stride
-// = sample stride); the branches' samples lie `queries` apart. With an index (cross attention) k and v are those of
+// = sample stride); the branches' samples lie `index_sample` apart, which is more than `queries` in windows of frames. With an index (cross attention) k and v are those of
 // prompt index[sample].
 //
 // Two ways to run, two binaries:
@@ -75,7 +75,7 @@ Place place_of(uint problem)
     if (temporal()) {
         outer = batch / push.inner;
         pixel = batch - outer * push.inner;
-        outer *= push.queries;
+        outer *= push.index_sample;
     }
     uint kv_outer = outer;
     if ((push.index.x | push.index.y) != 0)

@@ -6,7 +6,8 @@
 
 layout(push_constant, scalar) uniform Push {
     uvec2 q, k, v, result, index; // at the first channel of the first head; index 0: none
-    uint q_sample, q_pixel, k_sample, k_pixel, v_sample, v_pixel, result_sample, result_pixel, index_sample; // strides
+    uint q_sample, q_pixel, k_sample, k_pixel, v_sample, v_pixel, result_sample, result_pixel, index_sample; // strides;
+    // index_sample of temporal attention: samples from branch to branch
     uint queries, tokens;
     uint heads, slot; // slot: as SLOT says
     uint inner;       // pixels of a sample where temporal, else 1
@@ -44,7 +45,7 @@ Place place_of(uint problem)
     if (temporal()) {
         outer = batch / push.inner;
         pixel = batch - outer * push.inner;
-        outer *= push.queries;
+        outer *= push.index_sample;
     }
     uint kv_outer = outer;
     if ((push.index.x | push.index.y) != 0)

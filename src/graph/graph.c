@@ -125,6 +125,28 @@ vka_tensor vka_graph_tensor(vka_build *b, const char *name, enum vka_domain doma
     return add_tensor(b, t);
 }
 
+/* Whether the recipes make the same numbers of the same tensors. */
+static bool same_recipe(const struct vka_weight_recipe *a, const struct vka_weight_recipe *b)
+{
+    bool same = a->kind == b->kind && a->sources == b->sources && a->from == b->from && !memcmp(a->p, b->p, sizeof a->p);
+    for (uint32_t i = 0; same && i < a->sources; i++)
+        same = a->source[i].data == b->source[i].data && a->source[i].changes == b->source[i].changes &&
+               !strcmp(a->source[i].name, b->source[i].name);
+    return same;
+}
+
+/* The weight that the graph has already, where layers share one; none: there is none. */
+static vka_tensor known_weight(const struct vka_graph *g, const struct vka_tensor_info *t, const struct vka_weight_recipe *recipe)
+{
+    for (uint32_t i = 1; i < g->tensor_count; i++) {
+        const struct vka_tensor_info *w = &g->tensors[i];
+        if (w->role == VKA_WEIGHT && w->dtype == t->dtype && w->n == t->n && w->h == t->h && w->w == t->w && w->c == t->c &&
+            same_recipe(w->recipe, recipe) && !strcmp(w->name, t->name))
+            return (vka_tensor){i};
+    }
+    return (vka_tensor){0};
+}
+
 vka_tensor vka_graph_weight(vka_build *b, const char *name, enum vka_dtype dtype, uint32_t n, uint32_t h, uint32_t w,
                             uint32_t c, const struct vka_weight_recipe *recipe)
 {
@@ -141,6 +163,9 @@ vka_tensor vka_graph_weight(vka_build *b, const char *name, enum vka_dtype dtype
                                 .producer = -1};
     if (b->err.status != VKA_OK)
         return (vka_tensor){0};
+    vka_tensor known = known_weight(b->graph, &t, recipe);
+    if (known.id)
+        return known;
     t.recipe = vka_arena_alloc(&b->graph->arena, sizeof *t.recipe);
     size_t bytes = recipe->sources * sizeof *recipe->source;
     struct vka_weight_data *source = vka_arena_alloc(&b->graph->arena, bytes ? bytes : 1);

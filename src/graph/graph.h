@@ -216,7 +216,7 @@ static inline const struct vka_tensor_info *vka_info(const struct vka_graph *g, 
 vka_tensor vka_graph_tensor(vka_build *b, const char *name, enum vka_domain domain, enum vka_role role,
                             enum vka_dtype dtype, uint32_t n, uint32_t h, uint32_t w, uint32_t c);
 /* A weight: a GLOBAL tensor [n, h, w, c] whose pitch is exactly c (a packer pads by asking for more). The recipe and
- * its sources are copied. */
+ * its sources are copied.  Asked for again it is the same tensor. */
 vka_tensor vka_graph_weight(vka_build *b, const char *name, enum vka_dtype dtype, uint32_t n, uint32_t h, uint32_t w,
                             uint32_t c, const struct vka_weight_recipe *recipe);
 /* Appends a node; params (at most VKA_NODE_PARAMS bytes) are copied.  Null inputs are allowed where the operator

@@ -43,6 +43,7 @@ struct vka_unet_inputs {
     struct vka_net_amount amount;
     const struct vka_net_control_args *controls; /* [control_count], at most VKA_CONTROLS */
     uint32_t control_count;
+    struct vka_frame_windows windows; /* of the motion modules' attention; length 0: none */
 };
 
 /* The noise prediction of an SD1.5-class UNet (Rombach et al. 2022), inflated with motion modules (Guo et al. 2023) where
@@ -54,6 +55,10 @@ vka_tensor vka_net_unet(vka_build *b, const vka_unet_config *c, const vka_motion
  * UNet's (32 in every published model; diffusers too ignores what an adapter's config says). */
 vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *motion, uint32_t groups, bool joint_norm,
                           struct vka_net_amount amount, vka_tensor x, vka_scope s);
+/* The same with its attention in windows of frames (FreeNoise, Qiu et al. 2023): positions are those inside the window, and what
+ * the windows make of a frame is merged before the feed-forward. */
+vka_tensor vka_net_motion_windows(vka_build *b, const vka_motion_info *motion, uint32_t groups, bool joint_norm,
+                                  struct vka_net_amount amount, struct vka_frame_windows windows, vka_tensor x, vka_scope s);
 
 /* What the time embedding adds behind a ResNet's first convolution: channels `side` of `all`, f32 GLOBAL. */
 struct vka_net_time {

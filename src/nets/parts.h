@@ -4,9 +4,16 @@
 
 #include "nets/nets.h"
 
-/* LayerNorm, attention, projection and residual: h [n, h, w, C] -> the same. */
+/* What attention along the frames has besides. */
+struct vka_net_frames {
+    vka_tensor positions;         /* added to what q, k and v are made of; none: nothing is */
+    uint32_t first_position;      /* the row of frame 0 */
+    vka_tensor *products;         /* vka_linear_args.position_products */
+    struct vka_frame_phase phase; /* length 0: all frames see each other */
+};
+/* LayerNorm, attention, projection and residual: h [n, h, w, C] -> the same.  `frames`: NULL where tokens are pixels. */
 vka_tensor vka_net_self_attention(vka_build *b, vka_tensor h, vka_scope norm, vka_scope at, uint32_t heads,
-                                  enum vka_attention_kind kind, vka_tensor positions, struct vka_net_amount amount);
+                                  const struct vka_net_frames *frames, struct vka_net_amount amount);
 /* GEGLU feed-forward with its norm and residual (Shazeer 2020). */
 vka_tensor vka_net_feed_forward(vka_build *b, vka_tensor h, vka_scope norm, vka_scope ff);
 
@@ -33,6 +40,7 @@ struct vka_net_encoder {
     struct vka_net_norms norms;
     struct vka_net_text_in text;
     struct vka_net_amount amount;
+    struct vka_frame_windows windows; /* of the motion modules' attention */
     vka_tensor skips[VKA_NET_SKIPS];
     uint32_t skip_count;
     void (*take)(void *user, vka_tensor skip); /* gets every skip instead of `skips`, as soon as it is there; NULL: nobody */

@@ -5,18 +5,23 @@
 static uint32_t channels(vka_build *b, vka_tensor x) { return vka_info(b->graph, x)->c; }
 
 vka_tensor vka_net_self_attention(vka_build *b, vka_tensor h, vka_scope norm, vka_scope at, uint32_t heads,
-                                 enum vka_attention_kind kind, vka_tensor positions, struct vka_net_amount amount)
+                                  const struct vka_net_frames *frames, struct vka_net_amount amount)
 {
+    static const struct vka_net_frames no_frames;
+    const struct vka_net_frames *f = frames ? frames : &no_frames;
     if (b->err.status != VKA_OK)
         return h;
     uint32_t dim = channels(b, h) / heads, inner = heads * vka_pitch(dim);
     vka_tensor n = vka_layer_norm(b, h, norm, 1e-5f);
     vka_tensor qkv = vka_linear(b, n, &(struct vka_linear_args){.at = vka_in(at, "to_q"), .stacked = 2,
                                                                .stack = {vka_in(at, "to_k"), vka_in(at, "to_v")},
-                                                               .heads_out = heads, .positions = positions});
+                                                               .heads_out = heads, .positions = f->positions,
+                                                               .first_position = f->first_position,
+                                                               .position_products = f->products});
     if (amount.scale)
         qkv = vka_scale_channels(b, qkv, inner, inner, amount.table, VKA_AMOUNT_SCALE, vka_in(at, "motion scale"));
-    vka_tensor o = vka_attention(b, &(struct vka_attention_args){.kind = kind, .q = qkv, .k = qkv, .v = qkv,
+    vka_tensor o = vka_attention(b, &(struct vka_attention_args){.kind = frames ? VKA_ATTENTION_TEMPORAL : VKA_ATTENTION_SPATIAL,
+                                                                 .phase = f->phase, .q = qkv, .k = qkv, .v = qkv,
                                                                  .k_channel = inner, .v_channel = 2 * inner,
                                                                  .heads = heads, .head_dim = dim, .label = at});
     if (amount.perturbed) { /* every token sees itself alone: what comes out is its own value */
@@ -60,7 +65,7 @@ vka_tensor vka_net_spatial_transformer(vka_build *b, vka_tensor x, vka_scope s, 
     vka_tensor h = vka_linear(b, x, &(struct vka_linear_args){.at = vka_in(s, "proj_in"), .norm = norm});
     for (uint32_t i = 0; i < p->depth; i++) {
         vka_scope t = vka_in_index(s, "transformer_blocks", i);
-        h = vka_net_self_attention(b, h, vka_in(t, "norm1"), vka_in(t, "attn1"), p->heads, VKA_ATTENTION_SPATIAL, (vka_tensor){0},
+        h = vka_net_self_attention(b, h, vka_in(t, "norm1"), vka_in(t, "attn1"), p->heads, NULL,
                            (struct vka_net_amount){.table = p->perturbed, .perturbed = p->perturbed.id != 0});
         h = cross_attention(b, &p->text, h, vka_in(t, "norm2"), vka_in(t, "attn2"), p->heads);
         h = vka_net_feed_forward(b, h, vka_in(t, "norm3"), vka_in(t, "ff"));

@@ -86,8 +86,8 @@ vka_tensor vka_net_encoder_transformers(const struct vka_net_encoder *e, vka_ten
                                       .perturbed = e->amount.perturbed && !strcmp(block.path, "mid_block") ? e->amount.table
                                                                                                             : (vka_tensor){0}});
     if (e->motion && j < modules)
-        x = vka_net_motion(e->b, e->motion, e->c->norm_num_groups, e->norms.motion_joint, e->amount, x,
-                           vka_in_index(block, "motion_modules", j));
+        x = vka_net_motion_windows(e->b, e->motion, e->c->norm_num_groups, e->norms.motion_joint, e->amount, e->windows, x,
+                                   vka_in_index(block, "motion_modules", j));
     return x;
 }
 
@@ -140,7 +140,7 @@ vka_tensor vka_net_unet(vka_build *b, const vka_unet_config *c, const vka_motion
                         const struct vka_net_norms *norms, const struct vka_unet_inputs *in)
 {
     struct vka_net_encoder u = {.b = b, .c = c, .motion = motion, .norms = *norms, .text = {in->context, in->index},
-                                .amount = in->amount};
+                                .amount = in->amount, .windows = in->windows};
     vka_scope root = vka_scope_root("");
     vka_net_encoder_time(&u, in->timestep, true);
     vka_tensor x = vka_conv(b, in->sample, &(struct vka_conv_args){.at = vka_in(root, "conv_in"), .kernel = 3, .stride = 1,

@@ -15,6 +15,10 @@ static void attention_cost(const struct vka_graph *g, const struct vka_node *nod
     const struct vka_tensor_info *q = vka_info(g, node->in[0]), *k = vka_info(g, node->in[1]);
     double rows = (double)q->n * q->h * q->w;
     double tokens = p->kind == VKA_ATTENTION_TEMPORAL ? g->frames : (double)k->h * k->w;
+    if (p->phase.length) {
+        tokens = p->phase.length;
+        rows *= (double)p->phase.length * p->phase.count / g->frames;
+    }
     cost->flop = rows * tokens * p->heads * (4.0 * p->head_dim + 4.0);
     /* q, k, v may be ranges of one tensor: what is read of each, and the output */
     double width = (double)p->heads * vka_pitch(p->head_dim);
@@ -80,6 +84,13 @@ vka_tensor vka_attention(vka_build *b, const struct vka_attention_args *a)
         vka_build_fail(b, VKA_E_INTERNAL, "%s: q %s, k %s and v %s do not fit together", label, q.name, k.name, v.name);
         return none;
     }
+    const struct vka_frame_phase *w = &a->phase;
+    if (w->length && (a->kind != VKA_ATTENTION_TEMPORAL || !w->count || w->every < w->length ||
+                      (uint64_t)w->first + (uint64_t)(w->count - 1) * w->every + w->length > b->graph->frames)) {
+        vka_build_fail(b, VKA_E_INTERNAL, "%s: %u windows of %u frames do not lie in a clip of %u", label, w->count, w->length,
+                       b->graph->frames);
+        return none;
+    }
     vka_tensor out = vka_graph_tensor(b, label, q.domain, VKA_TEMP, q.dtype, q.n, q.h, q.w, width);
     const vka_tensor in[4] = {a->q, a->k, a->v, cross ? a->index : none};
     const struct vka_attention_params p = {.kind = a->kind,
@@ -89,7 +100,8 @@ vka_tensor vka_attention(vka_build *b, const struct vka_attention_args *a)
                                            .heads = a->heads,
                                            .head_dim = a->head_dim,
                                            .causal = a->causal,
-                                           .scale = a->scale != 0 ? a->scale : (float)(1.0 / sqrt(a->head_dim))};
+                                           .scale = a->scale != 0 ? a->scale : (float)(1.0 / sqrt(a->head_dim)),
+                                           .phase = a->phase};
     vka_graph_node(b, &vka_op_attention, a->label, in, 4, &out, 1, &p, sizeof p);
     return b->err.status == VKA_OK ? out : none;
 }
@@ -97,7 +109,7 @@ vka_tensor vka_attention(vka_build *b, const struct vka_attention_args *a)
 bool vka_attention_describe(const struct vka_node *node, struct vka_attention_facts *out)
 {
     const struct vka_attention_params *p = (const struct vka_attention_params *)(const void *)node->params;
-    if (node->op != &vka_op_attention)
+    if (node->op != &vka_op_attention || p->phase.length)
         return false;
     *out = (struct vka_attention_facts){.kind = p->kind,
                                         .q_channel = p->q_channel,

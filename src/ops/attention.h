@@ -6,11 +6,13 @@
 #define VKA_OPS_ATTENTION_H
 
 #include "graph/graph.h"
+#include "ops/frame_windows.h"
 #include "ops/launch.h"
 
 struct vka_attention_params {
     uint32_t kind, q_channel, k_channel, v_channel, heads, head_dim, causal;
     float scale;
+    struct vka_frame_phase phase;
 };
 
 enum { VKA_ATTENTION_MAX_HEAD = 512 };
@@ -18,14 +20,15 @@ enum { VKA_ATTENTION_MAX_HEAD = 512 };
 /* The push block of shaders/attention.comp and attention_khr.comp. */
 struct vka_attention_push {
     uint64_t q, k, v, result, index;
-    uint32_t q_sample, q_pixel, k_sample, k_pixel, v_sample, v_pixel, result_sample, result_pixel, index_sample;
+    uint32_t q_sample, q_pixel, k_sample, k_pixel, v_sample, v_pixel, result_sample, result_pixel;
+    uint32_t index_sample; /* temporal: samples of a branch */
     uint32_t queries, tokens, heads, slot, inner, problems, span_pack, stage_flags;
     float scale;
 };
 _Static_assert(sizeof(struct vka_attention_push) == 112, "the push block of shaders/attention.comp");
 
 /* What picks a layout: channels of a head in memory, queries and tokens of one problem of the whole clip, never of a
- * part. */
+ * part; of frames in windows, of one window. */
 struct vka_attention_shape {
     uint32_t slot, queries, tokens;
 };

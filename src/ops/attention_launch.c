@@ -63,6 +63,30 @@ static uint32_t shuffled_queries(const struct vka_kernel_table *t, uint32_t slot
     return vka_div_up(vectors, vka_div_up(vectors, most));
 }
 
+/* One launch: of all there is, or of one window of frames. */
+static void launch(struct vka_recorder *r, enum vka_dtype storage, const struct vka_attention_shape *whole,
+                   const struct vka_attention_tile *wanted, struct vka_attention_push *push)
+{
+    struct vka_attention_tile tile;
+    if (wanted || vka_attention_matrix(r->table, storage, whole, &tile)) {
+        vka_attention_launch_matrix(r, wanted ? wanted : &tile, push);
+        return;
+    }
+    if (shuffled(r->table, push->slot)) {
+        uint32_t constants[3] = {r->table->subgroup_size, push->slot, shuffled_queries(r->table, push->slot, whole->queries)};
+        vka_launch_pinned(r, VKA_WIDE_VARIANT(r->table, storage, VKA_SHADER_ATTENTION_SHUFFLED),
+                          r->table->subgroup_size, constants, 3, push, sizeof *push, push->problems,
+                          vka_div_up(push->queries, constants[0] * constants[2]));
+        return;
+    }
+    struct layout l = lay_out(r->table, push->slot, whole->queries, push->tokens);
+    push->span_pack = l.span | l.pack << 16;
+    push->stage_flags |= l.stage;
+    uint32_t constants[6] = {l.lanes, l.quads, l.split, l.keys, l.capacity, l.partials};
+    vka_launch(r, vka_variant(storage, VKA_SHADER_ATTENTION_F32, VKA_SHADER_ATTENTION_F16), constants, 6, push,
+               sizeof *push, (push->problems + l.pack - 1) / l.pack, vka_div_up(push->queries, l.span));
+}
+
 void vka_attention_record_tile(const struct vka_node *node, struct vka_recorder *r,
                                const struct vka_attention_tile *wanted)
 {
@@ -70,10 +94,11 @@ void vka_attention_record_tile(const struct vka_node *node, struct vka_recorder 
     const struct vka_view *q = &r->in[0], *k = &r->in[1], *v = &r->in[2], *out = &r->out[0];
     bool temporal = p->kind == VKA_ATTENTION_TEMPORAL, cross = p->kind == VKA_ATTENTION_CROSS;
     uint32_t width = vka_pitch(p->head_dim), slot = width / 4, bytes = vka_dtype_bytes(q->dtype);
-    uint32_t queries = temporal ? r->frames : q->pixels;
-    uint32_t tokens = temporal ? r->frames : k->pixels;
+    uint32_t frames = p->phase.length ? p->phase.length : r->frames; /* that see each other */
+    uint32_t queries = temporal ? frames : q->pixels;
+    uint32_t tokens = temporal ? frames : k->pixels;
     /* A part may hold fewer pixels than the tensor; the layout must not know. */
-    const struct vka_attention_shape whole = {width, temporal ? r->frames : q->h * q->w, tokens};
+    const struct vka_attention_shape whole = {width, temporal ? frames : q->h * q->w, tokens};
     uint32_t batches = temporal ? out->n / r->frames * out->pixels : out->n;
     struct vka_attention_push push = {.q = q->address + (uint64_t)p->q_channel * bytes,
                                       .k = k->address + (uint64_t)p->k_channel * bytes,
@@ -88,7 +113,7 @@ void vka_attention_record_tile(const struct vka_node *node, struct vka_recorder 
                                       .v_pixel = v->pitch,
                                       .result_sample = out->sample_stride,
                                       .result_pixel = out->pitch,
-                                      .index_sample = cross ? r->in[3].sample_stride : 0,
+                                      .index_sample = cross ? r->in[3].sample_stride : r->frames,
                                       .queries = queries,
                                       .tokens = tokens,
                                       .heads = p->heads,
@@ -97,24 +122,15 @@ void vka_attention_record_tile(const struct vka_node *node, struct vka_recorder 
                                       .problems = batches * p->heads,
                                       .stage_flags = (temporal ? 1u << 16 : 0) | (p->causal ? 1u << 17 : 0),
                                       .scale = p->scale * 1.44269504088896340736f};
-    struct vka_attention_tile tile;
-    if (wanted || vka_attention_matrix(r->table, q->dtype, &whole, &tile)) {
-        vka_attention_launch_matrix(r, wanted ? wanted : &tile, &push);
-        return;
+    for (uint32_t i = 0; i < vka_max_u32(p->phase.count, 1); i++) {
+        struct vka_attention_push at = push;
+        uint64_t frame = (uint64_t)p->phase.first + (uint64_t)i * p->phase.every;
+        at.q += frame * q->sample_stride * bytes;
+        at.k += frame * k->sample_stride * bytes;
+        at.v += frame * v->sample_stride * bytes;
+        at.result += frame * out->sample_stride * bytes;
+        launch(r, q->dtype, &whole, wanted, &at);
     }
-    if (shuffled(r->table, slot)) {
-        uint32_t constants[3] = {r->table->subgroup_size, slot, shuffled_queries(r->table, slot, whole.queries)};
-        vka_launch_pinned(r, VKA_WIDE_VARIANT(r->table, q->dtype, VKA_SHADER_ATTENTION_SHUFFLED),
-                          r->table->subgroup_size, constants, 3, &push, sizeof push, push.problems,
-                          vka_div_up(queries, constants[0] * constants[2]));
-        return;
-    }
-    struct layout l = lay_out(r->table, slot, whole.queries, tokens);
-    push.span_pack = l.span | l.pack << 16;
-    push.stage_flags |= l.stage;
-    uint32_t constants[6] = {l.lanes, l.quads, l.split, l.keys, l.capacity, l.partials};
-    vka_launch(r, vka_variant(q->dtype, VKA_SHADER_ATTENTION_F32, VKA_SHADER_ATTENTION_F16), constants, 6, &push,
-               sizeof push, (push.problems + l.pack - 1) / l.pack, vka_div_up(queries, l.span));
 }
 
 void vka_attention_record(const struct vka_node *node, struct vka_recorder *r)

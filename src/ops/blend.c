@@ -1,5 +1,6 @@
 /* blend.c - a number of its own for each sample: x + w (y - x), x + w y, and some channels of x times w; or for each pixel of
- * each sample: x + w (y - x).
+ * each sample: x + w (y - x).  The numbers come from a tensor or, where windows of frames are merged, from the windows
+ * themselves.
  *
  * x, y [n, h, w, c] of one type, weights f32 SAMPLE [n, 1, 1, m] (by pixel: [n, h, w, m]), one channel of it -> x's shape and
  * type; see shaders/blend.comp.  May be written over y (the other two: over x).  Cut by samples and pixels. */
@@ -13,7 +14,11 @@ struct blend_params {
     uint32_t channel;    /* of the weights */
     uint32_t first, end; /* channels of x that are multiplied */
     float factor;        /* of the weights, where something is added */
+    struct vka_frame_windows windows;
+    uint32_t phase;
 };
+
+enum { MOST_FRAMES = 8192 }; /* of a clip that is merged: its shares are made on the stack */
 
 static void blend_cost(const struct vka_graph *g, const struct vka_node *node, struct vka_cost *cost)
 {
@@ -51,8 +56,25 @@ static void blend_record(const struct vka_node *node, struct vka_recorder *r)
               .factor = p->factor};
     _Static_assert(sizeof push == 72, "the push block of shaders/blend.comp");
     uint32_t constants[] = {vka_elementwise_lanes(r->table), p->mode};
-    vka_launch(r, vka_variant(out->dtype, VKA_SHADER_BLEND_F32, VKA_SHADER_BLEND_F16), constants, 2, &push, sizeof push,
-               vka_div_up(push.quads, constants[0]), out->n);
+    uint32_t shader = vka_variant(out->dtype, VKA_SHADER_BLEND_F32, VKA_SHADER_BLEND_F16), groups = vka_div_up(push.quads, constants[0]);
+    if (!p->windows.length) {
+        vka_launch(r, shader, constants, 2, &push, sizeof push, groups, out->n);
+        return;
+    }
+    float share[MOST_FRAMES];
+    for (uint32_t f = 0; f < r->frames; f++)
+        share[f] = vka_frame_windows_share(&p->windows, r->frames, p->phase, f);
+    const uint64_t shares = r->args(r, share, r->frames * (uint32_t)sizeof *share), bytes = vka_dtype_bytes(out->dtype);
+    push.weights_stride = 1;
+    for (uint32_t s = 0, n; s < out->n; s += n) { /* branch by branch */
+        uint32_t frame = (r->part.s0 + s) % r->frames;
+        n = vka_min_u32(r->frames - frame, out->n - s);
+        push.weights = shares + frame * sizeof *share;
+        push.x = x->address + s * bytes * x->sample_stride;
+        push.y = y->address + s * bytes * y->sample_stride;
+        push.result = out->address + s * bytes * out->sample_stride;
+        vka_launch(r, shader, constants, 2, &push, sizeof push, groups, n);
+    }
 }
 
 static const struct vka_op vka_op_blend = {"blend", blend_cost, blend_axes, blend_record, NULL};
@@ -88,6 +110,27 @@ static vka_tensor pair(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weig
         return none;
     }
     return append(b, x, y, weights, label, p);
+}
+
+vka_tensor vka_merge_windows(vka_build *b, vka_tensor x, vka_tensor y, const struct vka_frame_windows *w, uint32_t phase,
+                             vka_scope label)
+{
+    const vka_tensor none = {0};
+    if (!vka_build_ok(b, x) || !y.id)
+        return none;
+    const struct vka_tensor_info *i = vka_info(b->graph, x), *k = vka_info(b->graph, y);
+    if (b->graph->frames > MOST_FRAMES) {
+        vka_build_fail(b, VKA_E_USAGE, "%u frames, but windows inside the motion module are for clips of up to %d", b->graph->frames,
+                       MOST_FRAMES);
+        return none;
+    }
+    if (!vka_frame_windows_used(w, b->graph->frames) || phase >= vka_frame_windows_phases(w, b->graph->frames) ||
+        i->domain != VKA_SAMPLE || k->domain != VKA_SAMPLE || (i->dtype != VKA_F32 && i->dtype != VKA_F16) ||
+        k->dtype != i->dtype || k->h != i->h || k->w != i->w || k->c != i->c) {
+        vka_build_fail(b, VKA_E_INTERNAL, "%s: %s and %s are no windows of a clip", label.path, i->name, k->name);
+        return none;
+    }
+    return append(b, x, y, none, label, &(struct blend_params){.mode = BLEND, .windows = *w, .phase = phase});
 }
 
 vka_tensor vka_blend(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, vka_scope label)

@@ -14,6 +14,7 @@ struct vka_attention_facts {
     bool causal;
     float scale;
 };
+/* Attention in windows of frames is not described. */
 bool vka_attention_describe(const struct vka_node *node, struct vka_attention_facts *out);
 
 /* Both halves of a group norm: statistics and finish. */

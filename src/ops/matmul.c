@@ -106,7 +106,7 @@ static bool check_positions(vka_build *b, const struct vka_linear_args *a, const
                        a->at.path, t->w, t->c, x->c);
         return false;
     }
-    if (t->w < b->graph->frames) {
+    if (t->w < (uint64_t)b->graph->frames + a->first_position) {
         vka_build_fail(b, VKA_E_USAGE, "%u frames, but the motion module's table of positions ends at %u",
                        b->graph->frames, t->w);
         return false;
@@ -114,14 +114,16 @@ static bool check_positions(vka_build *b, const struct vka_linear_args *a, const
     return true;
 }
 
-/* The layer of the positions alone, f32 [1, 1, frames, n], without its bias: with the weight and the tile of the layer
+/* The layer of the positions alone, f32 [1, 1, frames or all rows, n], without its bias: with the weight and the tile of the layer
  * that has the inputs `main` and the parameters `p`. */
 static vka_tensor add_position_products(vka_build *b, const struct vka_linear_args *a, uint32_t n,
                                         const struct vka_pack_matrix *m, const vka_tensor main[VKA_MATMUL_INPUTS],
                                         const struct vka_matmul_params *p)
 {
-    vka_tensor out = vka_graph_tensor(b, vka_in(a->at, "positions").path, VKA_GLOBAL, VKA_TEMP, VKA_F32, 1, 1,
-                                      b->graph->frames, n);
+    if (a->position_products && a->position_products->id)
+        return *a->position_products;
+    uint32_t rows = a->position_products ? vka_info(b->graph, a->positions)->w : b->graph->frames;
+    vka_tensor out = vka_graph_tensor(b, vka_in(a->at, "positions").path, VKA_GLOBAL, VKA_TEMP, VKA_F32, 1, 1, rows, n);
     vka_tensor in[VKA_MATMUL_INPUTS] = {
         [VKA_MATMUL_X] = a->positions, [VKA_MATMUL_WEIGHT] = main[VKA_MATMUL_WEIGHT], [VKA_MATMUL_BIAS] = main[VKA_MATMUL_BIAS]};
     if (m->present) { /* else that is zero already */
@@ -138,6 +140,8 @@ static vka_tensor add_position_products(vka_build *b, const struct vka_linear_ar
         table.tile.depth = 16;
     table.frame_bias = false;
     vka_graph_node(b, &vka_op_linear, vka_in(a->at, "positions"), in, VKA_MATMUL_INPUTS, &out, 1, &table, sizeof table);
+    if (a->position_products)
+        *a->position_products = out;
     return out;
 }
 
@@ -252,6 +256,7 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
     if (a->positions.id) {
         in[VKA_MATMUL_SAMPLE_BIAS] = add_position_products(b, a, (uint32_t)n, &m, in, &p);
         p.frame_bias = true;
+        p.bias_row = a->first_position;
     }
     return add_node(b, &vka_op_linear, a->at, in, out, &p);
 }
@@ -445,7 +450,8 @@ vka_tensor vka_matmul_statistics(vka_build *b, vka_tensor y)
     return stats;
 }
 
-static vka_tensor weight_table(vka_build *b, vka_scope s, const char *name, bool padded)
+/* `again`: NULL, or length, period and rows of a table that begins again and again. */
+static vka_tensor weight_table(vka_build *b, vka_scope s, const char *name, bool padded, const uint32_t *again)
 {
     struct vka_weight_data w;
     if (b->err.status != VKA_OK || !vka_find_weight(b, s, name, true, &w))
@@ -461,15 +467,27 @@ static vka_tensor weight_table(vka_build *b, vka_scope s, const char *name, bool
     struct vka_weight_recipe recipe = {
         .kind = VKA_PACK_TABLE, .sources = 1, .source = &w, .p = {(uint32_t)columns}, .from = &b->source};
     uint32_t c = padded ? vka_pitch((uint32_t)columns) : (uint32_t)columns;
-    return vka_graph_weight(b, vka_in(s, name).path, VKA_F32, 1, 1, (uint32_t)rows, c, &recipe);
+    if (again && rows < again[0]) {
+        vka_build_fail(b, VKA_E_USAGE, "windows of %u frames, but the motion module's table of positions ends at %u", again[0],
+                       (uint32_t)rows);
+        return none;
+    }
+    for (uint32_t i = 0; again && i < 2; i++)
+        recipe.p[1 + i] = again[i];
+    return vka_graph_weight(b, vka_in(s, name).path, VKA_F32, 1, 1, again ? again[2] : (uint32_t)rows, c, &recipe);
 }
 
 vka_tensor vka_weight_table(vka_build *b, vka_scope s, const char *name)
 {
-    return weight_table(b, s, name, false);
+    return weight_table(b, s, name, false, NULL);
 }
 
 vka_tensor vka_weight_rows(vka_build *b, vka_scope s, const char *name)
 {
-    return weight_table(b, s, name, true);
+    return weight_table(b, s, name, true, NULL);
+}
+
+vka_tensor vka_weight_rows_again(vka_build *b, vka_scope s, const char *name, uint32_t length, uint32_t every, uint32_t rows)
+{
+    return weight_table(b, s, name, true, (uint32_t[]){length, every, rows});
 }

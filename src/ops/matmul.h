@@ -9,8 +9,8 @@
  * convolution: a 3x3 one of stride 1 without enlargement may carry a 1x1 convolution of other pictures of its output's size
  * (a ResNet's shortcut over x | skip) in its own sum.
  * row(s): 0 where sample_bias has one row in all, s where it is a tensor of the clip (or as long as a GLOBAL output), and
- * the sample's frame, (first sample of the part + s) mod frames, where `frame_bias` is set: sample_bias is then GLOBAL
- * [1, 1, >= frames, N].  Its channel n is that of number bias_channel + n in the tensor.
+ * the sample's frame, bias_row + (first sample of the part + s) mod frames, where `frame_bias` is set: sample_bias is then
+ * GLOBAL [1, 1, >= bias_row + frames, N].  Its channel n is that of number bias_channel + n in the tensor.
  * out[1], where the node has two outputs: statistics of y for a norm, f32 [n, 1, blocks, 2 P], P the pitch of y: for each
  * block of rows of a sample (the tensor's `block`) P means, then P sums of squared distances from them (pads: zero), of y before
  * it is rounded for storing.  A part begins and ends on a block's border. */
@@ -61,7 +61,8 @@ struct vka_matmul_params {
     uint32_t taps;   /* segments of x */
     uint32_t splits; /* > 1: the node leaves that many partial sums, see vka_matmul_split */
     bool frame_bias;
-    uint32_t bias_channel; /* sample_bias begins there */
+    uint32_t bias_channel; /* sample_bias begins there, */
+    uint32_t bias_row;     /* and in this row of a table of frames */
     uint32_t act, act_in;
     uint32_t kernel; /* 0: linear */
     uint32_t stride, pad_top, pad_left, up_h, up_w;
@@ -137,7 +138,9 @@ static inline const struct vka_matmul_params *vka_matmul_of(const struct vka_nod
 /* Where the node's sample_bias begins. */
 static inline uint64_t vka_matmul_sample_bias(const struct vka_node *node, const struct vka_recorder *r)
 {
-    return r->in[VKA_MATMUL_SAMPLE_BIAS].address + 4 * (uint64_t)vka_matmul_of(node)->bias_channel;
+    const struct vka_view *bias = &r->in[VKA_MATMUL_SAMPLE_BIAS];
+    const struct vka_matmul_params *p = vka_matmul_of(node);
+    return bias->address + 4 * ((uint64_t)p->bias_row * bias->pitch + p->bias_channel);
 }
 /* n / d by multiplication for n < 2^31, d > 0 (Granlund and Montgomery, 1994). */
 void vka_matmul_magic(uint32_t d, uint32_t *multiplier, uint32_t *shift);

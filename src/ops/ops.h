@@ -7,6 +7,7 @@
 #define VKA_OPS_OPS_H
 
 #include "graph/graph.h"
+#include "ops/frame_windows.h"
 
 enum vka_act {
     VKA_ACT_NONE,
@@ -33,6 +34,9 @@ struct vka_linear_args {
     vka_tensor positions;   /* of vka_weight_rows, f32 [1, 1, L >= frames, K]: its row number `frame` is added to x.  Since
                                (x + p) W = x W + p W, the products p W are made once and added as a bias of the frame;
                                not together with sample_bias */
+    uint32_t first_position; /* row number first_position + frame */
+    vka_tensor *position_products; /* not NULL: made for all rows of the table, kept there, and taken from there by layers of
+                                      the same weights and table */
     vka_tensor add;         /* [n, h, w, N], added last; may be written in place by the plan */
     bool out_f32;           /* output in fp32, whatever the storage */
 };
@@ -93,6 +97,7 @@ struct vka_attention_args {
     float scale;      /* 0: 1 / sqrt(head_dim) */
     bool causal;      /* token t sees tokens 0 .. t */
     vka_tensor index; /* VKA_ATTENTION_CROSS: i32, SAMPLE domain [n, 1, 1, 1] */
+    struct vka_frame_phase phase; /* VKA_ATTENTION_TEMPORAL with a length: in these windows; other frames' outputs are not written */
     vka_scope label;
 };
 vka_tensor vka_attention(vka_build *b, const struct vka_attention_args *a);
@@ -125,6 +130,10 @@ vka_tensor vka_rescale(vka_build *b, vka_tensor guided, vka_tensor positive, vka
 /* x + w (y - x), w being channel `channel` of `weights` (f32 SAMPLE [n, 1, 1, m]) for each sample; in fp32, and where w is 0 or
  * 1 exactly x or y.  May be written over y. */
 vka_tensor vka_blend(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, vka_scope label);
+/* The running mean of windows of frames: x + s (y - x), x being the mean of the phases before, y phase number `phase`, s the
+ * frame's vka_frame_windows_share(); where that is 0 or 1 exactly x or y, whatever the other holds.  May be written over y. */
+vka_tensor vka_merge_windows(vka_build *b, vka_tensor x, vka_tensor y, const struct vka_frame_windows *w, uint32_t phase,
+                             vka_scope label);
 /* x + w y, likewise; where w is 0 exactly x, whatever y holds.  May be written over x. */
 vka_tensor vka_add_scaled(vka_build *b, vka_tensor x, vka_tensor y, vka_tensor weights, uint32_t channel, vka_scope label);
 /* x + (w factor) y. */
@@ -151,9 +160,11 @@ vka_tensor vka_picture(vka_build *b, vka_tensor x);
 vka_tensor vka_hint(vka_build *b, vka_tensor x, uint32_t channels, bool swap);
 
 /* A weight of its own: "<s>.<name>" converted to f32, [1, 1, rows, columns] (rank 1: rows = 1); leading dimensions of size
- * 1 are dropped.  `rows`: with c = vka_pitch(columns), zero behind each row, as the rows of a product need it. */
+ * 1 are dropped.  `rows`: with c = vka_pitch(columns), zero behind each row, as the rows of a product need it.  `again`: so,
+ * `rows` rows, number r being the model's row r mod `every`, zero where that is not among the first `length`. */
 vka_tensor vka_weight_table(vka_build *b, vka_scope s, const char *name);
 vka_tensor vka_weight_rows(vka_build *b, vka_scope s, const char *name);
+vka_tensor vka_weight_rows_again(vka_build *b, vka_scope s, const char *name, uint32_t length, uint32_t every, uint32_t rows);
 
 /* ---- packing ------------------------------------------------------------------------------------- */
 

@@ -263,14 +263,15 @@ static vka_status pack_bias(const struct vka_tensor_info *info, float *dst, vka_
 static void pack_table(const struct vka_tensor_info *info, float *dst)
 {
     const struct vka_weight_recipe *recipe = info->recipe;
-    uint64_t rows = (uint64_t)info->n * info->h * info->w, columns = recipe->p[0];
-    if (columns == info->c) {
+    uint64_t rows = (uint64_t)info->n * info->h * info->w, columns = recipe->p[0], length = recipe->p[1], every = recipe->p[2];
+    if (columns == info->c && !every) {
         recipe->from->to_f32(recipe->from->user, &recipe->source[0], 0, rows * columns, dst);
         return;
     }
     memset(dst, 0, vka_tensor_bytes(info));
     for (uint64_t r = 0; r < rows; r++)
-        recipe->from->to_f32(recipe->from->user, &recipe->source[0], r * columns, columns, dst + r * info->c);
+        if (!every || r % every < length)
+            recipe->from->to_f32(recipe->from->user, &recipe->source[0], (every ? r % every : r) * columns, columns, dst + r * info->c);
 }
 
 vka_status vka_pack_weight(const struct vka_tensor_info *info, void *dst, vka_error *err)

@@ -10,7 +10,8 @@
 #include "graph/graph.h"
 
 enum vka_pack_kind {
-    VKA_PACK_TABLE,  /* source 0 as f32; p[0]: its columns, which may be fewer than the tensor's c: then zeros */
+    VKA_PACK_TABLE,  /* source 0 as f32; p[0]: its columns, which may be fewer than the tensor's c: then zeros.  p[2] > 0: row r is
+                        the source's r mod p[2], or zero where that is not below p[1] */
     VKA_PACK_MATRIX, /* dtype f32 or f16; p is a struct vka_pack_matrix */
     VKA_PACK_BIAS    /* f32 [n_packed]; p is a struct vka_pack_matrix */
 };

@@ -225,6 +225,13 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint32_t k, bool f16)
         vka_report_put(&whole, o, "loop", json_string(vka_loop_name(s->loop)));
     if (s->noise_kind != VKA_NOISE_KIND_RANDOM)
         vka_report_put(&whole, o, "noise-kind", json_string(vka_noise_kind_name(s->noise_kind)));
+    if (j->freenoise)
+        vka_report_put(&whole, o, "freenoise", json_true());
+    if (s->motion_windows.length) {
+        vka_report_put(&whole, o, "context-length", json_integer(s->motion_windows.length));
+        vka_report_put(&whole, o, "context-overlap", json_integer(s->motion_windows.length - s->motion_windows.hop));
+        vka_report_put(&whole, o, "context-merge", json_string(s->motion_windows.flat ? "flat" : "pyramid"));
+    }
     vka_report_put(&whole, o, "fps", json_real(s->fps));
     if (j->ping_pong)
         vka_report_put(&whole, o, "ping-pong", json_true());

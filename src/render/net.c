@@ -95,7 +95,10 @@ static vka_status run_unet(struct net_call *c, vka_error *err)
     if (st == VKA_OK && prompts != 1 && prompts != f)
         st = vka_fail(err, VKA_E_INPUT, "'cond' has %u prompts for %u frames: 1 or %u are wanted", prompts, f, f);
     uint32_t most = s->motion_info && !s->motion_idle ? s->motion_info->pe_length : 0;
-    if (st == VKA_OK && most && f > most)
+    struct vka_frame_windows windows = {0};
+    if (st == VKA_OK)
+        st = vka_setup_freenoise(s, &windows, err);
+    if (st == VKA_OK && most && f > most && !vka_frame_windows_used(&windows, f))
         st = vka_fail(err, VKA_E_USAGE, "%u frames are more than the %u of the motion module's positional table", f, most);
     if (st == VKA_OK)
         st = vka_controls_begin(&controls, s, f, h, w, err);
@@ -117,6 +120,7 @@ static vka_status run_unet(struct net_call *c, vka_error *err)
             .text_width = width,
             .f16 = c->f16,
             .table = c->table,
+            .motion_windows = windows,
         };
         float *scale, *effect;
         st = vka_setup_amounts(s, f, &scale, &effect, err);

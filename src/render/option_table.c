@@ -88,13 +88,13 @@ static const vka_option table[] = {
      "Seed of the noise; -1 draws one and prints it.", 0},
     {"count", 0, VKA_OPTION_INT, "N", "1", NULL, 1, 1000000, RENDER, g_clip,
      "Clips to render, with the seeds s, s+1 and so on.", LOCAL},
-    {"context-length", 0, VKA_OPTION_INT, "N", NULL, NULL, 1, 65535, RENDER, g_clip,
+    {"context-length", 0, VKA_OPTION_INT, "N", NULL, NULL, 1, 65535, RENDER | NET, g_clip,
      "Frames of a context window; without it windows come only with clips that are longer than the motion module's table, and "
      "have what the module was trained on, mostly 16.",
      0},
     {"context-stride", 0, VKA_OPTION_INT, "N", "1", NULL, 1, 64, RENDER, g_clip,
      "Most spacings of frames in windows of the uniform schedules: every frame, every 2nd, every 4th and so on.", 0},
-    {"context-overlap", 0, VKA_OPTION_INT, "N", NULL, NULL, 0, 65535, RENDER, g_clip,
+    {"context-overlap", 0, VKA_OPTION_INT, "N", NULL, NULL, 0, 65535, RENDER | NET, g_clip,
      "Frames that neighbouring windows share; without it a quarter of the window.  Schedules batched and shuffle share none.", 0},
     {"context-schedule", 0, VKA_OPTION_CHOICE, "NAME", "uniform-standard", "uniform-standard uniform static batched shuffle", 0, 0,
      RENDER, g_clip,
@@ -102,7 +102,7 @@ static const vka_option table[] = {
      "goes on at its beginning behind its end, as loops need it.  static: the same windows in every step; batched: without "
      "overlap; shuffle: frames drawn anew in every step.",
      0},
-    {"context-merge", 0, VKA_OPTION_CHOICE, "NAME", "flat", "flat pyramid overlap-linear relative last", 0, 0, RENDER, g_clip,
+    {"context-merge", 0, VKA_OPTION_CHOICE, "NAME", "flat", "flat pyramid overlap-linear relative last", 0, 0, RENDER | NET, g_clip,
      "How what windows predict for a frame is merged: by its mean (flat); weighted by the place in the window, most in the middle "
      "(pyramid, relative) or less where windows overlap (overlap-linear); or what the last window says.",
      0},
@@ -115,8 +115,12 @@ static const vka_option table[] = {
      "How the first noise of the frames is related: each has its own; all have the same; that of a context window's length is "
      "repeated, or repeated in drawn order (FreeNoise).",
      0},
-    {"freenoise", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER, g_clip,
-     "Windows inside the motion module.", VKA_MARK_LATER},
+    {"freenoise", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER | NET, g_clip,
+     "The clip goes through the network in one piece, and windows of --context-length are inside the motion module's attention, a "
+     "quarter of a window apart, or as --context-overlap says; merged by weights that rise to a window's middle, or equal ones with "
+     "--context-merge flat. Memory grows with the frames. Fastest where the frames are a window and whole hops.  The first noise is "
+     "shuffled, unless --noise-kind says otherwise.",
+     0},
     {"freeinit", 0, VKA_OPTION_INT, "N", "0", NULL, 0, 20, RENDER, g_clip,
      "Further rounds of FreeInit.", VKA_MARK_LATER},
     {"freeinit-filter", 0, VKA_OPTION_CHOICE, "NAME", "butterworth", "butterworth gaussian ideal box", 0, 0, RENDER, g_clip,

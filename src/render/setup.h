@@ -12,6 +12,7 @@
 #include "render/texts.h"
 #include "sample/noise_kind.h"
 #include "sample/sample.h"
+#include "ops/frame_windows.h"
 #include "sample/windows.h"
 #include "text/tokenizer.h"
 #include "weights/weights.h"
@@ -50,6 +51,7 @@ struct vka_setup {
     uint32_t factor;                /* picture pixels per latent pixel */
     uint32_t width, height, frames; /* picture pixels */
     struct vka_window_params windows; /* length 0: the clip is one piece; the seed is that of clip 0 */
+    struct vka_frame_windows motion_windows; /* --freenoise: inside the motion modules; length 0: none */
     vka_loop loop;
     vka_noise_kind noise_kind;
     uint32_t noise_length, noise_stride; /* of noise_kind: of the windows, or of those that a longer clip would have */
@@ -97,6 +99,9 @@ void vka_setup_close(struct vka_setup *s);
 /* Another size and length for the clip, multiples of the factor; windows are decided anew.  What --embeds, --noise and their
  * like hold is not looked at. */
 vka_status vka_setup_resize(struct vka_setup *s, uint32_t width, uint32_t height, uint32_t frames, vka_error *err);
+
+/* --freenoise: the windows inside the motion modules; length 0: none.  VKA_E_USAGE where options do not go together. */
+vka_status vka_setup_freenoise(const struct vka_setup *s, struct vka_frame_windows *out, vka_error *err);
 
 /* The kernel table of the device (info NULL: a common GPU's) with --path, and whether networks store fp16: --precision, else
  * what the path and the device do.  fp32 storage takes the path fp32.  Where the device is open, `gpu`, matrix kernels are

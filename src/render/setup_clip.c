@@ -38,7 +38,8 @@ static vka_status too_much_overlap(const struct vka_window_params *w, vka_error 
 static vka_status decide_noise(struct vka_setup *s, const struct vka_window_params *w, vka_error *err)
 {
     const struct vka_job *j = s->job;
-    vka_status st = vka_noise_kind_from_name(j->noise_kind ? j->noise_kind : "random", &s->noise_kind, err);
+    const char *kind = j->freenoise && !j->noise && !vka_job_has(j, "noise-kind") ? "shuffled" : j->noise_kind;
+    vka_status st = vka_noise_kind_from_name(kind ? kind : "random", &s->noise_kind, err);
     if (st != VKA_OK || s->noise_kind == VKA_NOISE_KIND_RANDOM)
         return st;
     if (j->noise) {
@@ -60,6 +61,12 @@ static vka_status decide_noise(struct vka_setup *s, const struct vka_window_para
 static vka_status decide_windows(struct vka_setup *s, vka_error *err)
 {
     const struct vka_job *j = s->job;
+    if (j->freenoise) {
+        vka_status done = vka_setup_freenoise(s, &s->motion_windows, err);
+        const struct vka_frame_windows *f = &s->motion_windows;
+        return done == VKA_OK ? decide_noise(s, &(struct vka_window_params){.length = f->length, .overlap = f->length - f->hop}, err)
+                              : done;
+    }
     const vka_motion_info *m = s->motion_idle ? NULL : s->motion_info;
     uint32_t most = m && m->pe_length ? m->pe_length : MADE_TABLE;
     bool given = vka_job_has(j, "context-length");

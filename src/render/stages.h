@@ -82,6 +82,7 @@ struct vka_unet_stage_params {
     struct vka_kernel_table table;
     /* A clip of more frames than a window goes through the network in windows; length 0: in one piece. */
     struct vka_window_params window;
+    struct vka_frame_windows motion_windows; /* inside the motion modules; length 0: none */
     bool park;      /* clip state in host memory though the clip is one piece; in windows it always is */
     uint32_t slice; /* frames that the sampler takes at a time from host memory; 0: as many as fit the bytes of a window's
                        input.  No bit of any result depends on it, nor on `park` */

@@ -38,7 +38,7 @@ static vka_status build_unet(struct vka_unet_stage *s, vka_error *err)
         return st;
     struct vka_unet_inputs in = {s->sample, s->timestep, s->context, s->index,
                                  {s->amounts, p->motion_scale != NULL, p->motion_effect != NULL, perturbed},
-                                 controls, p->control_count};
+                                 controls, p->control_count, p->motion_windows};
     s->eps = vka_net_unet(b, p->config, p->motion, &p->norms, &in);
     vka_graph_output(b, s->eps);
     vka_tensor changing[4 + VKA_UNET_FEEDS] = {s->sample, s->timestep, s->index, s->amounts};

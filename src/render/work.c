@@ -174,6 +174,7 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
             .table = w->table,
             .window = s->windows,
             .travels = vka_prompts_travels(&w->prompts),
+            .motion_windows = s->motion_windows,
         };
         float *scale, *effect, *cfg = s->cfg_frames ? vka_calloc(s->frames, sizeof *cfg) : NULL;
         for (uint32_t f = 0; cfg && f < s->frames; f++)
