@@ -151,6 +151,15 @@ vka_tensor vka_scale_channels(vka_build *b, vka_tensor x, uint32_t first, uint32
  * weight, the sample below 0 where there is none.  May be written over sum. */
 vka_tensor vka_merge(vka_build *b, vka_tensor sum, vka_tensor x, vka_tensor table);
 
+/* The discrete Fourier transform along one axis (the inverse one with its 1 / length): x f32 SAMPLE [n, h, w, 2 m], m a multiple
+ * of 4, the real parts of m complex numbers and behind them the imaginary parts -> the same.  `table` f32 GLOBAL
+ * [1, 1, 1, 2 length] of vka_dft_table().  `filter`: none, or f32 SAMPLE [n, h, w, any], whose channel 0 multiplies what
+ * comes out. */
+enum vka_dft_axis { VKA_DFT_FRAMES, VKA_DFT_ROWS, VKA_DFT_COLUMNS };
+vka_tensor vka_dft(vka_build *b, vka_tensor x, enum vka_dft_axis axis, bool inverse, vka_tensor table, vka_tensor filter);
+/* cos and sin of 2 pi j / length in turn, j = 0 .. length - 1, made in double: out[2 length]. */
+void vka_dft_table(uint32_t length, float *out);
+
 /* round((clamp(x, -1, 1) + 1) * 127.5) of channels 0..2, halves to even as torch: [n, h, w, >=3] -> U8X4 [n, h, w, 1], byte 3 = 255.
  * NaN and infinity become 0 with byte 3 = 0, so that the reader can tell. */
 vka_tensor vka_picture(vka_build *b, vka_tensor x);
