@@ -185,21 +185,34 @@ static vka_status set_prompt(struct vka_run *r, uint32_t clip, uint32_t step, bo
     return st;
 }
 
-/* The tensor of --step-noise for an evaluation, and its name. */
-static vka_status read_step_noise(const struct vka_run *r, const vka_sampler_eval *e, char name[48], float *out,
-                                  vka_error *err)
+/* A clip's tensor of --step-noise. */
+static vka_status read_noise(const struct vka_run *r, const char *name, float *out, vka_error *err)
 {
     const struct vka_setup *s = &r->w.setup;
     uint32_t f = s->frames, c = s->unet->in_channels, h = s->height / s->factor, wd = s->width / s->factor;
     float *data;
-    snprintf(name, 48, e->draw ? "step_noise.%03u.%u" : "step_noise.%03u", e->step, e->draw);
-    if (!vka_safetensors_find(&r->w.step_noise, name)) /* unpadded numbers are taken too */
-        snprintf(name, 48, e->draw ? "step_noise.%u.%u" : "step_noise.%u", e->step, e->draw);
     vka_status st = vka_read_clip(&r->w.step_noise, name, &f, &c, &h, &wd, &data, err);
     if (st == VKA_OK)
         memcpy(out, data, (size_t)f * c * h * wd * sizeof *out);
     free(data);
     return st;
+}
+
+/* The tensor of --step-noise for an evaluation, and its name. */
+static vka_status read_step_noise(const struct vka_run *r, const vka_sampler_eval *e, char name[48], float *out,
+                                  vka_error *err)
+{
+    snprintf(name, 48, e->draw ? "step_noise.%03u.%u" : "step_noise.%03u", e->step, e->draw);
+    if (!vka_safetensors_find(&r->w.step_noise, name)) /* unpadded numbers are taken too */
+        snprintf(name, 48, e->draw ? "step_noise.%u.%u" : "step_noise.%u", e->step, e->draw);
+    return read_noise(r, name, out, err);
+}
+
+/* FreeInit's fresh noise for the round behind pass number `pass`, and its name. */
+static vka_status read_fresh_noise(const struct vka_run *r, uint32_t pass, char name[48], float *out, vka_error *err)
+{
+    snprintf(name, 48, "freeinit.%u", pass);
+    return read_noise(r, name, out, err);
 }
 
 vka_status vka_run_check_inputs(const struct vka_run *r, vka_error *err)
@@ -219,15 +232,21 @@ vka_status vka_run_check_inputs(const struct vka_run *r, vka_error *err)
     float *drawn = st == VKA_OK && r->job->step_noise ? vka_calloc(values, sizeof *drawn) : NULL;
     if (st == VKA_OK && r->job->step_noise && !drawn)
         st = vka_fail(err, VKA_E_MEMORY, "out of memory");
+    char name[48];
     for (uint32_t i = 0; st == VKA_OK && drawn && i < vka_sampler_evals(s->sampler); i++) {
         const vka_sampler_eval *e = vka_sampler_eval_at(s->sampler, i);
-        char name[48];
         if (!e->draws_noise)
             continue;
         st = read_step_noise(r, e, name, drawn, err);
         if (st == VKA_OK)
             st = check_tensor(drawn, values, r->job->step_noise, name, err);
     }
+    for (uint32_t k = 1; st == VKA_OK && drawn && k < w->passes; k++)
+        if (w->pass[k].again) {
+            st = read_fresh_noise(r, k - 1, name, drawn, err);
+            if (st == VKA_OK)
+                st = check_tensor(drawn, values, r->job->step_noise, name, err);
+        }
     free(drawn);
     return st;
 }
@@ -319,29 +338,65 @@ static vka_status sampling_begin(struct vka_run *r, uint32_t k, struct sampling 
     return good ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
 }
 
-/* The first noise, as the sampler wants its latents. */
-static vka_status sampling_noise(struct vka_run *r, struct sampling *p, vka_error *err)
+/* A clip's first noise, of unit variance: given, or the first that its generators draw. */
+static vka_status first_noise(struct vka_run *r, const struct sampling *p, vka_noise_source *source, float *out, vka_error *err)
+{
+    const struct vka_setup *s = &r->w.setup;
+    if (r->w.noise) {
+        memcpy(out, r->w.noise, p->values * sizeof *out);
+        return VKA_OK;
+    }
+    vka_noise_draw(source, out);
+    vka_status st = vka_noise_mix(source, (vka_subseed){r->clips[p->at.clip].subseed, s->sub.share}, out, err);
+    return st == VKA_OK ? vka_noise_kind_apply_source(s->noise_kind, source, s->noise_length, s->noise_stride, out, err) : st;
+}
+
+/* The pass begins from the noise in p->buffer, as its sampler wants its latents. */
+static vka_status sampling_start(struct vka_run *r, struct sampling *p, vka_error *err)
 {
     double scale = vka_sampler_init_noise_scale(sampler_of(r, p));
-    const struct vka_setup *s = &r->w.setup;
-    vka_subseed sub = {r->clips[p->at.clip].subseed, s->sub.share};
-    vka_status st = VKA_OK;
-    if (r->w.noise)
-        memcpy(p->buffer, r->w.noise, p->values * sizeof *p->buffer);
-    else {
-        vka_noise_draw(&p->source, p->buffer);
-        st = vka_noise_mix(&p->source, sub, p->buffer, err);
-        if (st == VKA_OK)
-            st = vka_noise_kind_apply_source(s->noise_kind, &p->source, s->noise_length, s->noise_stride, p->buffer, err);
-    }
-    if (st != VKA_OK)
-        return st;
     trace_clip(r, "noise", p->buffer);
     for (size_t i = 0; i < p->values; i++)
         p->at.slot[VKA_SLOT_X][i] = (float)(scale * p->buffer[i]);
     vka_noise_save(&p->source, p->at.rng);
     p->whole = true;
     return vka_unet_stage_set(&r->w.unet, VKA_SLOT_X, p->at.slot[VKA_SLOT_X], err);
+}
+
+static vka_status sampling_noise(struct vka_run *r, struct sampling *p, vka_error *err)
+{
+    vka_status st = first_noise(r, p, &p->source, p->buffer, err);
+    return st == VKA_OK ? sampling_start(r, p, err) : st;
+}
+
+/* FreeInit: the clip is noised again to the last timestep, with the noise that it came from at first, and takes its high
+ * frequencies from fresh noise.  Into p->buffer; the fresh noise is the generators' next. */
+static vka_status noise_again(struct vka_run *r, struct sampling *p, vka_error *err)
+{
+    const struct vka_setup *s = &r->w.setup;
+    const struct vka_checkpoint *at = &p->at;
+    const double kept = sqrt(s->freeinit.kept), lost = sqrt(1 - s->freeinit.kept);
+    char name[48];
+    vka_noise_source source = {0};
+    float *fresh = vka_calloc(p->values, sizeof *fresh);
+    vka_status st = fresh ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    if (st == VKA_OK && !r->w.noise)
+        st = vka_noise_open_sub(&source, s->rng, s->layout, at->seed,
+                                (vka_subseed){r->clips[at->clip].subseed, s->sub.share}, at->frames, at->channels, at->height,
+                                at->width, err);
+    if (st == VKA_OK)
+        st = first_noise(r, p, &source, p->buffer, err);
+    for (size_t i = 0; st == VKA_OK && i < p->values; i++)
+        p->buffer[i] = (float)(kept * (double)at->slot[VKA_SLOT_X][i] + lost * (double)p->buffer[i]);
+    if (st == VKA_OK && r->job->step_noise)
+        st = read_fresh_noise(r, at->pass, name, fresh, err);
+    else if (st == VKA_OK)
+        vka_noise_draw(&p->source, fresh);
+    if (st == VKA_OK)
+        st = vka_freeinit_mix(&r->w.freeinit, r->gpu, &s->freeinit.filter, p->buffer, fresh, p->buffer, &r->cx->ticker, err);
+    vka_noise_close(&source);
+    free(fresh);
+    return st;
 }
 
 /* Where an earlier run was. */
@@ -513,11 +568,20 @@ static vka_status sampling_pass(struct vka_run *r, uint32_t k, struct sampling *
     return st;
 }
 
-/* The next pass: it begins from the latents of the last one. */
-static void next_pass(struct vka_run *r, struct sampling *p)
+/* The next pass: it begins from the latents of the last one, or from noise that has something of them. */
+static vka_status next_pass(struct vka_run *r, struct sampling *p, vka_error *err)
 {
+    bool again = r->w.pass[p->at.pass + 1].again;
+    vka_status st = again ? noise_again(r, p, err) : VKA_OK;
+    if (st != VKA_OK)
+        return st;
+    p->whole = false;
     r->pass = ++p->at.pass;
     p->at.eval = p->at.step = 0;
+    if (again)
+        return sampling_start(r, p, err);
+    p->whole = true;
+    return VKA_OK;
 }
 
 static vka_status sample_clip(struct vka_run *r, uint32_t k, vka_error *err)
@@ -541,7 +605,7 @@ static vka_status sample_clip(struct vka_run *r, uint32_t k, vka_error *err)
         st = sampling_pass(r, k, &p, err);
         if (st != VKA_OK || p.at.pass + 1 == r->w.passes)
             break;
-        next_pass(r, &p);
+        st = next_pass(r, &p, err);
     }
     if (st != VKA_OK) { /* whatever it was, the last whole step is kept */
         sampling_keep(r, &p);

@@ -13,6 +13,7 @@
 #include "sample/noise_kind.h"
 #include "sample/sample.h"
 #include "ops/frame_windows.h"
+#include "sample/lowpass.h"
 #include "sample/windows.h"
 #include "text/tokenizer.h"
 #include "weights/weights.h"
@@ -32,6 +33,16 @@ struct vka_setup_lora {
 struct vka_setup_prompts {
     char **shown, **text; /* [count]: as metadata have it; without extra networks */
     uint32_t count;
+};
+
+/* --freeinit: further rounds, each of which begins from the low frequencies of what the one before has made. */
+enum { VKA_FREEINIT_ROUNDS = 20 };
+struct vka_setup_freeinit {
+    uint32_t rounds; /* 0: none */
+    bool fast;
+    struct vka_lowpass_params filter;
+    double kept;                               /* share of the variance that a clip keeps at the last timestep */
+    vka_sampler *sampler[VKA_FREEINIT_ROUNDS]; /* of each round but the last, where fast; else NULL: that of the last */
 };
 
 struct vka_setup {
@@ -71,6 +82,7 @@ struct vka_setup {
     vka_noise_layout layout;
     vka_sampler_params sampling;
     vka_sampler *sampler;
+    struct vka_setup_freeinit freeinit;
     struct vka_setup_lora *loras;
     size_t lora_count, lora_capacity;
     struct vka_setup_control controls[VKA_CONTROLS]; /* of --control, in its order */

@@ -14,6 +14,9 @@ vka_status vka_setup_motion(struct vka_setup *s, bool use_manifest, const vka_lo
 vka_status vka_setup_motion_misfit(const struct vka_setup *s, vka_error *err);
 /* setup_sampling.c: betas, spacing, sampler. */
 vka_status vka_setup_sampling(struct vka_setup *s, const vka_log *log, vka_error *err);
+/* setup_freeinit.c: rounds, filter and samplers of FreeInit, behind sampling. */
+vka_status vka_setup_freeinit(struct vka_setup *s, vka_error *err);
+void vka_setup_freeinit_close(struct vka_setup *s);
 /* setup_guidance.c: guidance scales, behind clip and sampling. */
 vka_status vka_setup_guidance(struct vka_setup *s, vka_error *err);
 /* setup_lora.c: the LoRAs of the job's options. */

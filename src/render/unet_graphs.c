@@ -201,12 +201,8 @@ vka_status vka_unet_around_build(struct vka_unet_stage *s, vka_error *err)
     s->patterns = vka_sampler_patterns(sampler);
     if (s->patterns > VKA_MAX_PATTERNS)
         return vka_fail(err, VKA_E_INTERNAL, "the sampler has %u patterns", s->patterns);
-    for (uint32_t k = 0; st == VKA_OK && k < s->patterns; k++) {
-        uint32_t i = 0;
-        while (vka_sampler_eval_at(sampler, i)->pattern != k)
-            i++;
-        st = build_pattern(s, k, vka_sampler_eval_at(sampler, i), err);
-    }
+    for (uint32_t k = 0; st == VKA_OK && k < s->patterns; k++)
+        st = build_pattern(s, k, vka_sampler_of_pattern(sampler, k), err);
     return st;
 }
 
@@ -286,10 +282,7 @@ static vka_status start_pattern(struct vka_unet_stage *s, uint32_t k, const vka_
         vka_exec_bind(x, s->flow[k].keep, io + s->keep_at);
         vka_exec_bind(x, s->flow[k].held, io + s->slot_at[VKA_SLOT_EPS]);
     }
-    uint32_t i = 0;
-    while (vka_sampler_eval_at(s->p.sampler, i)->pattern != k)
-        i++;
-    const vka_sampler_eval *e = vka_sampler_eval_at(s->p.sampler, i);
+    const vka_sampler_eval *e = vka_sampler_of_pattern(s->p.sampler, k);
     for (uint32_t o = 0; o < e->ops; o++)
         vka_exec_bind(x, s->flow[k].made[o], io + s->slot_at[e->op[o].out]);
     return vka_exec_record(x, err);

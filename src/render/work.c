@@ -140,7 +140,10 @@ vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job
         st = read_texts(w, err);
     if (st == VKA_OK)
         st = open_controls(w, err);
-    w->pass[w->passes++] = (struct vka_pass){w->setup.sampler};
+    for (uint32_t i = 0; i <= w->setup.freeinit.rounds; i++) {
+        const vka_sampler *fewer = i < w->setup.freeinit.rounds ? w->setup.freeinit.sampler[i] : NULL;
+        w->pass[w->passes++] = (struct vka_pass){fewer ? fewer : w->setup.sampler, i > 0};
+    }
     return st;
 }
 
@@ -192,12 +195,26 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
         free(effect);
         free(cfg);
     }
+    if (st == VKA_OK && s->freeinit.rounds)
+        st = vka_freeinit_build(&w->freeinit, s->frames, s->unet->in_channels, h, wd, NULL, &w->table, err);
     if (st == VKA_OK && w->encodes)
         st = vka_vae_stage_build(&w->encode, VKA_VAE_ENCODE, vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), s->vae, 1,
                                  s->height, s->width, vka_setup_vae_f16(s, w->f16), &w->table, err);
     if (st == VKA_OK) /* one frame, run once for each */
         st = vka_vae_stage_build(&w->vae, VKA_VAE_PICTURES, vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), s->vae, 1, h,
                                  wd, vka_setup_vae_f16(s, w->f16), &w->table, err);
+    return st;
+}
+
+/* The UNet, and what mixes noises between its passes: both are there at once. */
+static vka_status ask_unet(struct vka_work *w, const struct vka_ask *ask, vka_error *err)
+{
+    struct vka_ask rest = *ask;
+    vka_status st = w->setup.freeinit.rounds ? vka_freeinit_ask(&w->freeinit, ask, &w->freeinit_need, err) : VKA_OK;
+    rest.room.device -= w->freeinit_need < rest.room.device ? w->freeinit_need : rest.room.device;
+    if (st == VKA_OK)
+        st = vka_unet_stage_choose(&w->unet, &rest, &w->need[VKA_AT_UNET], err);
+    w->need[VKA_AT_UNET] += w->freeinit_need;
     return st;
 }
 
@@ -215,7 +232,7 @@ static vka_status ask_stage(struct vka_work *w, enum vka_stage_index stage, cons
         st = vka_vae_stage_ask(&w->encode, ask, &w->need[stage], err);
         break;
     case VKA_AT_UNET:
-        st = vka_unet_stage_choose(&w->unet, ask, &w->need[stage], err);
+        st = ask_unet(w, ask, err);
         break;
     case VKA_AT_VAE:
         st = vka_vae_stage_ask(&w->vae, ask, &w->need[stage], err);
@@ -238,7 +255,8 @@ bool vka_work_view(const struct vka_work *w, enum vka_stage_index stage, struct 
         *v = (struct vka_stage_view){"encode", "VAE's encoder", &w->encode.run, w->encode.io.bytes, 0};
         return w->encodes;
     case VKA_AT_UNET:
-        *v = (struct vka_stage_view){"unet", "UNet", &w->unet.unet, w->unet.io.bytes, vka_unet_stage_host_bytes(&w->unet)};
+        *v = (struct vka_stage_view){"unet", "UNet", &w->unet.unet, w->unet.io.bytes + w->freeinit_need,
+                                     vka_unet_stage_host_bytes(&w->unet)};
         return true;
     case VKA_AT_VAE:
         *v = (struct vka_stage_view){"vae", "VAE", &w->vae.run, w->vae.io.bytes, 0};
@@ -300,6 +318,7 @@ void vka_work_end_stages(struct vka_work *w)
     vka_text_stage_end(&w->text);
     vka_vae_stage_end(&w->encode);
     vka_unet_stage_end(&w->unet);
+    vka_freeinit_end(&w->freeinit);
     vka_vae_stage_end(&w->vae);
 }
 
@@ -309,6 +328,7 @@ struct vka_work vka_work_alike(const struct vka_work *w)
     memset(&t.text, 0, sizeof t.text);
     memset(&t.encode, 0, sizeof t.encode);
     memset(&t.unet, 0, sizeof t.unet);
+    memset(&t.freeinit, 0, sizeof t.freeinit);
     memset(&t.vae, 0, sizeof t.vae);
     return t;
 }

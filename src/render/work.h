@@ -3,6 +3,7 @@
 #define VKA_RENDER_WORK_H
 
 #include "render/controls.h"
+#include "render/freeinit.h"
 #include "render/nearest.h"
 #include "render/report.h"
 #include "render/setup.h"
@@ -22,6 +23,7 @@ struct vka_stage_view {
  * has made. */
 struct vka_pass {
     const vka_sampler *sampler;
+    bool again; /* FreeInit: begins from noise that has the low frequencies of it */
 };
 enum { VKA_PASSES = 24 };
 
@@ -42,6 +44,8 @@ struct vka_work {
     struct vka_unet_stage unet;
     struct vka_vae_stage vae, encode; /* encode: where images come in */
     bool encodes;
+    struct vka_freeinit freeinit; /* between passes, beside the UNet */
+    uint64_t freeinit_need;       /* of need[VKA_AT_UNET] */
     struct vka_pass pass[VKA_PASSES];
     uint32_t passes;
     struct vka_texts texts;     /* what is encoded; empty with --embeds */

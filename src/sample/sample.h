@@ -131,7 +131,7 @@ enum vka_slot {
     VKA_SLOT_H3,
     VKA_SLOTS
 };
-enum { VKA_SAMPLER_TERMS = 6, VKA_SAMPLER_OPS = 8 };
+enum { VKA_SAMPLER_TERMS = 6, VKA_SAMPLER_OPS = 8, VKA_SAMPLER_PATTERNS = 32 };
 
 /* slot[out] = sum of coef[i] * slot[slot[i]]; `out` may be among the inputs.  No term names a slot
  * that nothing has been written to by then, so consumers may read them all. */
@@ -156,7 +156,7 @@ typedef struct vka_sampler_eval {
     vka_sampler_op op[VKA_SAMPLER_OPS];
 } vka_sampler_eval;
 
-typedef struct vka_sampler vka_sampler; /* immutable after creation; free with vka_sampler_free */
+typedef struct vka_sampler vka_sampler; /* immutable after creation and vka_sampler_unite; free with vka_sampler_free */
 
 /* NULL with VKA_E_USAGE (steps, betas or a combination out of range) or VKA_E_INPUT (clip_sample). */
 vka_sampler *vka_sampler_create(const vka_sampler_params *params, vka_error *err);
@@ -165,6 +165,7 @@ void vka_sampler_free(vka_sampler *s);
 uint32_t vka_sampler_steps(const vka_sampler *s);           /* that are run: without params.begin */
 uint32_t vka_sampler_evals(const vka_sampler *s);           /* model evaluations in all, >= steps */
 uint32_t vka_sampler_patterns(const vka_sampler *s);        /* patterns are 0 .. this - 1 */
+const vka_sampler_eval *vka_sampler_of_pattern(const vka_sampler *s, uint32_t k); /* some evaluation of it */
 uint32_t vka_sampler_slots(const vka_sampler *s);           /* bit 1 << slot for each slot that is used */
 bool vka_sampler_draws(const vka_sampler *s);               /* some evaluation draws noise */
 vka_schedule_id vka_sampler_schedule(const vka_sampler *s); /* what AUTO became; AUTO: the list of lcm and tcd */
@@ -173,6 +174,10 @@ double vka_sampler_sigma_max(const vka_sampler *s);         /* the largest noise
 /* The largest noise level that a schedule's fixed list was made for; 0 where the schedule follows the model. */
 double vka_schedule_made_for(vka_schedule_id id);
 const vka_sampler_eval *vka_sampler_eval_at(const vka_sampler *s, uint32_t i);
+/* Samplers of one kind with other numbers of steps, that run in turn on the same tensors: patterns are numbered throughout, and
+ * each has the patterns and the slots of all.  All of them live as long as any.  VKA_E_INTERNAL: more than
+ * VKA_SAMPLER_PATTERNS. */
+vka_status vka_sampler_unite(vka_sampler *const *s, uint32_t count, vka_error *err);
 /* Initial latents are this times unit noise.  1 for ddim, ddpm, pndm, lcm and tcd, whose latents keep their variance.
  * The others, in sigma space: the first sigma; but sqrt(sigma^2 + 1) as in diffusers for unipc and deis, for dpmpp-2m
  * and its SDE forms with diffusers' spacings, and for the rest with leading. */

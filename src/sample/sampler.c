@@ -172,21 +172,33 @@ static bool same_pattern(const vka_sampler_eval *a, const vka_sampler_eval *b)
 }
 
 /* Numbers the patterns in order of appearance and collects the slots in use. */
-static void number_patterns(vka_sampler *s)
+vka_status vka_sampler_unite(vka_sampler *const *s, uint32_t count, vka_error *err)
 {
-    s->slots = 1u << VKA_SLOT_X | 1u << VKA_SLOT_EPS;
-    for (uint32_t i = 0; i < s->evals; i++) {
-        vka_sampler_eval *e = &s->eval[i];
-        uint32_t j = 0;
-        while (j < i && !same_pattern(&s->eval[j], e))
-            j++;
-        e->pattern = j < i ? s->eval[j].pattern : s->patterns++;
-        for (uint32_t o = 0; o < e->ops; o++) {
-            s->slots |= 1u << e->op[o].out;
-            for (uint32_t t = 0; t < e->op[o].terms; t++)
-                s->slots |= 1u << e->op[o].slot[t];
+    const vka_sampler_eval *of[VKA_SAMPLER_PATTERNS];
+    uint32_t patterns = 0, slots = 1u << VKA_SLOT_X | 1u << VKA_SLOT_EPS;
+    for (uint32_t k = 0; k < count; k++)
+        for (uint32_t i = 0; i < s[k]->evals; i++) {
+            vka_sampler_eval *e = &s[k]->eval[i];
+            uint32_t n = 0;
+            while (n < patterns && !same_pattern(of[n], e))
+                n++;
+            if (n == VKA_SAMPLER_PATTERNS)
+                return vka_fail(err, VKA_E_INTERNAL, "the sampler has more than %d patterns", VKA_SAMPLER_PATTERNS);
+            if (n == patterns)
+                of[patterns++] = e;
+            e->pattern = n;
+            for (uint32_t o = 0; o < e->ops; o++) {
+                slots |= 1u << e->op[o].out;
+                for (uint32_t t = 0; t < e->op[o].terms; t++)
+                    slots |= 1u << e->op[o].slot[t];
+            }
         }
+    for (uint32_t k = 0; k < count; k++) {
+        s[k]->patterns = patterns;
+        s[k]->slots = slots;
+        memcpy(s[k]->of_pattern, of, patterns * sizeof *of);
     }
+    return VKA_OK;
 }
 
 /* ---- creation -------------------------------------------------------------------------------------------- */
@@ -355,7 +367,10 @@ vka_sampler *vka_sampler_create(const vka_sampler_params *params, vka_error *err
         for (uint32_t t = 0; last && t < last->terms; t++)
             last->coef[t] /= sqrt(s->sigma[steps] * s->sigma[steps] + 1.0);
     }
-    number_patterns(s);
+    if (vka_sampler_unite(&s, 1, err) != VKA_OK) {
+        vka_sampler_free(s);
+        return NULL;
+    }
     return s;
 }
 
@@ -384,6 +399,11 @@ uint32_t vka_sampler_evals(const vka_sampler *s)
 uint32_t vka_sampler_patterns(const vka_sampler *s)
 {
     return s->patterns;
+}
+
+const vka_sampler_eval *vka_sampler_of_pattern(const vka_sampler *s, uint32_t k)
+{
+    return s->of_pattern[k];
 }
 
 uint32_t vka_sampler_slots(const vka_sampler *s)

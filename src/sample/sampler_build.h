@@ -13,6 +13,7 @@ struct vka_sampler {
     vka_schedule_id schedule; /* resolved */
     double eta;               /* resolved; below 0: none */
     uint32_t evals, patterns, slots;
+    const vka_sampler_eval *of_pattern[VKA_SAMPLER_PATTERNS]; /* an evaluation of each, or of another sampler: vka_sampler_unite */
     double init_scale, sigma_max;
     double *mix;            /* [steps][2]: image and noise weight for a start at that step */
     vka_sampler_eval *eval; /* [2 * steps] */
