@@ -438,6 +438,25 @@ void vka_pictures_close(vka_pictures *p)
     free(p);
 }
 
+vka_status vka_pictures_sha256(const char *path, char hex[65], vka_error *err)
+{
+    vka_pictures p = {.ask = {.path = path}};
+    vka_sha256 sha;
+    vka_sha256_init(&sha);
+    vka_status s = list_files(&p, err);
+    for (size_t i = 0; s == VKA_OK && i < p.file_count; i++) {
+        vka_map map;
+        s = vka_map_open(&map, p.files[i], err);
+        if (s != VKA_OK)
+            break;
+        vka_sha256_add(&sha, map.data, map.size);
+        vka_map_close(&map);
+    }
+    vka_sha256_hex(&sha, hex);
+    free_names(p.files, p.file_count);
+    return s;
+}
+
 vka_status vka_picture_read(const char *path, enum vka_resize resize, uint32_t *width, uint32_t *height, uint8_t **rgb,
                             vka_error *err)
 {

@@ -67,6 +67,9 @@ vka_status vka_pictures_next(vka_pictures *p, uint8_t *rgb, bool *end, vka_error
 void vka_pictures_rewind(vka_pictures *p);
 void vka_pictures_close(vka_pictures *p);
 
+/* SHA-256 of the bytes of the file, or of all files of the folder or pattern in their order. */
+vka_status vka_pictures_sha256(const char *path, char hex[65], vka_error *err);
+
 /* The first picture of `path` alone, malloc'ed [H,W,3]; *width and *height are the wanted size, or 0 and 0, and become what it
  * has. */
 vka_status vka_picture_read(const char *path, enum vka_resize resize, uint32_t *width, uint32_t *height, uint8_t **rgb,

@@ -1,4 +1,5 @@
 /* hash.c - hashes of model files, kept by file identity; and what a report says about models and settings. */
+#include "render/init.h"
 #include "render/setup.h"
 
 #include "base/file.h"
@@ -268,6 +269,24 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint32_t k, bool f16)
     vka_report_put(&whole, o, "norm", json_string(s->norms.motion_joint ? "diffusers" : "original"));
     vka_report_put(&whole, o, "precision", json_string(f16 ? "f16" : "f32"));
     vka_report_put(&whole, o, "clip-skip", json_integer(s->skip + 1));
+    if (vka_init_asked(j)) {
+        vka_report_put(&whole, o, "strength", json_real(j->strength));
+        vka_report_put(&whole, o, "resize", json_string(j->resize ? j->resize : "crop"));
+        vka_report_put(&whole, o, "hold", json_real(j->hold));
+        if (j->init_video) {
+            if (j->video_fps > 0)
+                vka_report_put(&whole, o, "video-fps", json_real(j->video_fps));
+            vka_report_put(&whole, o, "video-start", json_real(j->video_start));
+            vka_report_put(&whole, o, "video-stride", json_integer(j->video_stride));
+        } else {
+            vka_report_put(&whole, o, "latent-power", json_real(j->latent_power));
+            vka_report_put(&whole, o, "latent-scale", json_real(j->latent_scale));
+            if (vka_job_has(j, "latent-power-last"))
+                vka_report_put(&whole, o, "latent-power-last", json_real(j->latent_power_last));
+            if (vka_job_has(j, "latent-scale-last"))
+                vka_report_put(&whole, o, "latent-scale-last", json_real(j->latent_scale_last));
+        }
+    }
     if (!whole) {
         json_decref(o);
         o = NULL;

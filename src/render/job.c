@@ -426,6 +426,22 @@ static bool make_absolute(char **path)
     return true;
 }
 
+/* Of "8=picture.png" what is behind the first '='. */
+static bool make_absolute_behind(char **text, char sign)
+{
+    char *at = strchr(*text, sign);
+    char *full = at ? vka_path_absolute(at + 1) : NULL;
+    if (!at || !full)
+        return !at;
+    char *whole = vka_asprintf("%.*s%s", (int)(at + 1 - *text), *text, full);
+    free(full);
+    if (!whole)
+        return false;
+    free(*text);
+    *text = whole;
+    return true;
+}
+
 bool vka_job_absolute(struct vka_job *job)
 {
     size_t count;
@@ -439,6 +455,8 @@ bool vka_job_absolute(struct vka_job *job)
     }
     for (size_t i = 0; good && i < job->output.count; i++)
         good = make_absolute(&job->output.items[i]);
+    for (size_t i = 0; good && i < job->keyframe.count; i++)
+        good = make_absolute_behind(&job->keyframe.items[i], '=');
     return good;
 }
 

@@ -166,18 +166,40 @@ static void tokens_sha256(const struct vka_work *w, char hex[65])
     vka_sha256_hex(&sha, hex);
 }
 
-/* The tensor files of a job by option; small enough to be hashed at once. */
+/* The pictures of frames with a picture of their own, one after the other. */
+static bool keyframes_sha256(const struct vka_job *job, char hex[65])
+{
+    vka_sha256 sha;
+    vka_sha256_init(&sha);
+    bool good = true;
+    for (size_t i = 0; good && i < job->keyframe.count; i++) {
+        const char *at = strchr(job->keyframe.items[i], '=');
+        good = at && vka_pictures_sha256(at + 1, hex, NULL) == VKA_OK;
+        if (good)
+            vka_sha256_add(&sha, hex, 64);
+    }
+    vka_sha256_hex(&sha, hex);
+    return good;
+}
+
+/* The tensor files and pictures of a job by option; they are hashed at once. */
 static json_t *files_json(const struct vka_job *job)
 {
     const struct {
         const char *name, *path;
-    } files[] = {{"noise", job->noise}, {"step-noise", job->step_noise}, {"embeds", job->embeds}};
+    } files[] = {{"noise", job->noise}, {"step-noise", job->step_noise}, {"embeds", job->embeds}},
+      pictures[] = {{"init", job->init}, {"init-last", job->init_last}, {"init-video", job->init_video}, {"mask", job->mask}};
     json_t *o = json_object();
     bool whole = o != NULL;
     char hex[65];
     for (size_t i = 0; o && i < sizeof files / sizeof *files; i++)
         if (files[i].path && file_sha256(files[i].path, hex))
             vka_report_put(&whole, o, files[i].name, json_string(hex));
+    for (size_t i = 0; o && i < sizeof pictures / sizeof *pictures; i++)
+        if (pictures[i].path && vka_pictures_sha256(pictures[i].path, hex, NULL) == VKA_OK)
+            vka_report_put(&whole, o, pictures[i].name, json_string(hex));
+    if (o && job->keyframe.count && keyframes_sha256(job, hex))
+        vka_report_put(&whole, o, "keyframe", json_string(hex));
     if (!whole) {
         json_decref(o);
         o = NULL;

@@ -351,13 +351,74 @@ static vka_status first_noise(struct vka_run *r, const struct sampling *p, vka_n
     return st == VKA_OK ? vka_noise_kind_apply_source(s->noise_kind, source, s->noise_length, s->noise_stride, out, err) : st;
 }
 
+static const float *held_target(void *user, uint32_t frame) { return vka_init_target(user, frame); }
+static void held_share(void *user, uint32_t frame, float *out) { vka_init_keep(user, frame, out); }
+
+/* What is held in the pass at work, once the pictures' latents are there. */
+static vka_status hold(struct vka_run *r, const struct sampling *p, vka_error *err)
+{
+    struct vka_init *in = &r->w.init;
+    if (!vka_init_holds(in))
+        return VKA_OK;
+    const struct vka_hold h = {in, held_target, held_share, vka_init_held(in, vka_sampler_steps(sampler_of(r, p)))};
+    return vka_unet_stage_hold(&r->w.unet, &h, err);
+}
+
+/* A pass that begins from pictures: its latents with the noise in p->buffer, as much as the first step that is run has of it. */
+static vka_status sampling_pictures(struct vka_run *r, struct sampling *p, vka_error *err)
+{
+    struct vka_init *in = &r->w.init;
+    float *x = p->at.slot[VKA_SLOT_X];
+    double image, noise;
+    vka_status st = VKA_OK;
+    if (p->at.pass == 0) {
+        if (vka_init_wants_noise(in))
+            vka_noise_draw(&p->source, x);
+        st = vka_init_clip(in, x, err);
+    }
+    if (st != VKA_OK)
+        return st;
+    trace_clip(r, "init", in->latents);
+    vka_sampler_start_mix(sampler_of(r, p), 0, &image, &noise);
+    memcpy(x, p->buffer, p->values * sizeof *x);
+    vka_init_start(in, image, noise, x);
+    return hold(r, p, err);
+}
+
+/* The pictures' latents of a clip that goes on: its generators once more from their beginning. */
+static vka_status pictures_again(struct vka_run *r, struct sampling *p, vka_error *err)
+{
+    const struct vka_setup *s = &r->w.setup;
+    const struct vka_run_clip *c = &r->clips[p->at.clip];
+    struct vka_init *in = &r->w.init;
+    vka_noise_source again;
+    if (!in->any)
+        return VKA_OK;
+    vka_status st = vka_noise_open_sub(&again, s->rng, s->layout, c->seed, (vka_subseed){c->subseed, s->sub.share}, s->frames,
+                                       p->at.channels, p->at.height, p->at.width, err);
+    if (st != VKA_OK)
+        return st;
+    st = first_noise(r, p, &again, p->buffer, err);
+    if (st == VKA_OK && vka_init_wants_noise(in))
+        vka_noise_draw(&again, p->buffer);
+    if (st == VKA_OK)
+        st = vka_init_clip(in, p->buffer, err);
+    vka_noise_close(&again);
+    return st == VKA_OK ? hold(r, p, err) : st;
+}
+
 /* The pass begins from the noise in p->buffer, as its sampler wants its latents. */
 static vka_status sampling_start(struct vka_run *r, struct sampling *p, vka_error *err)
 {
     double scale = vka_sampler_init_noise_scale(sampler_of(r, p));
+    vka_status st = VKA_OK;
     trace_clip(r, "noise", p->buffer);
-    for (size_t i = 0; i < p->values; i++)
+    if (r->w.init.any)
+        st = sampling_pictures(r, p, err);
+    for (size_t i = 0; !r->w.init.any && i < p->values; i++)
         p->at.slot[VKA_SLOT_X][i] = (float)(scale * p->buffer[i]);
+    if (st != VKA_OK)
+        return st;
     vka_noise_save(&p->source, p->at.rng);
     p->whole = true;
     return vka_unet_stage_set(&r->w.unet, VKA_SLOT_X, p->at.slot[VKA_SLOT_X], err);
@@ -420,7 +481,7 @@ static vka_status sampling_go_on(struct vka_run *r, struct vka_run_clip *c, stru
         }
     p->whole = st == VKA_OK;
     vka_checkpoint_free(from);
-    return st;
+    return st == VKA_OK ? pictures_again(r, p, err) : st;
 }
 
 /* The latents after a step, in p->buffer, which is spoilt where they are not finite: the step's last evaluation then
@@ -626,6 +687,28 @@ static vka_status sample_clip(struct vka_run *r, uint32_t k, vka_error *err)
     c->sampled = true;
     sampling_end(&p);
     return VKA_OK;
+}
+
+static void encoded(void *user, uint32_t count)
+{
+    vka_context_done(user, count);
+}
+
+/* The pictures that the clip begins from, as latents. */
+static vka_status run_encode(struct vka_run *r, vka_error *err)
+{
+    struct vka_work *w = &r->w;
+    if (!w->encodes || w->init.ready)
+        return VKA_OK;
+    double began = vka_now();
+    vka_context_stage(r->cx, "pictures", vka_init_pictures(&w->init));
+    r->at = VKA_AT_ENCODE;
+    vka_status st = vka_vae_stage_start(&w->encode, r->gpu, &r->cx->ticker, err);
+    if (st == VKA_OK)
+        st = vka_init_encode(&w->init, &w->encode, encoded, r->cx, &r->cx->ticker, err);
+    vka_vae_stage_end(&w->encode);
+    r->load_s += vka_now() - began;
+    return st;
 }
 
 vka_status vka_run_sample(struct vka_run *r, vka_error *err)

@@ -1,6 +1,8 @@
 /* setup_sampling.c - betas, spacing and sampler of a job.  See setup.h. */
 #include "render/setup_parts.h"
 
+#include "render/init.h"
+
 #include <string.h>
 
 /* The module's betas, else the model's, unless --beta says otherwise. */
@@ -88,6 +90,14 @@ vka_status vka_setup_sampling(struct vka_setup *s, const vka_log *log, vka_error
     p->steps = (uint32_t)(vka_job_has(j, "steps") ? (double)j->steps : vka_setup_recommended_number(s, "steps", (double)j->steps));
     p->eta = vka_job_has(j, "eta") ? j->eta : vka_setup_recommended_number(s, "eta", -1);
     p->original_steps = original_steps(s);
+    if (vka_init_asked(j)) {
+        p->begin = vka_init_first_step(p->steps, j->strength);
+        if (p->begin == p->steps) {
+            vka_fail(err, VKA_E_USAGE, "--strength %g of %u steps is none at all", j->strength, p->steps);
+            vka_error_hint(err, "%g would do one", 1.0 / p->steps);
+            return VKA_E_USAGE;
+        }
+    }
     s->sampler = vka_sampler_create(p, err);
     if (!s->sampler)
         return err ? err->status : VKA_E_USAGE;

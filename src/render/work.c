@@ -140,6 +140,10 @@ vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job
         st = read_texts(w, err);
     if (st == VKA_OK)
         st = open_controls(w, err);
+    if (st == VKA_OK)
+        st = vka_init_open(&w->init, job, w->setup.frames, w->setup.width, w->setup.height, w->setup.factor,
+                           w->setup.vae->latent_channels, err);
+    w->encodes = w->init.any;
     for (uint32_t i = 0; i <= w->setup.freeinit.rounds; i++) {
         const vka_sampler *fewer = i < w->setup.freeinit.rounds ? w->setup.freeinit.sampler[i] : NULL;
         w->pass[w->passes++] = (struct vka_pass){fewer ? fewer : w->setup.sampler, i > 0};
@@ -177,6 +181,7 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
             .table = w->table,
             .window = s->windows,
             .travels = vka_prompts_travels(&w->prompts),
+            .holds = vka_init_holds(&w->init),
             .motion_windows = s->motion_windows,
         };
         float *scale, *effect, *cfg = s->cfg_frames ? vka_calloc(s->frames, sizeof *cfg) : NULL;
@@ -256,7 +261,7 @@ bool vka_work_view(const struct vka_work *w, enum vka_stage_index stage, struct 
         return w->encodes;
     case VKA_AT_UNET:
         *v = (struct vka_stage_view){"unet", "UNet", &w->unet.unet, w->unet.io.bytes + w->freeinit_need,
-                                     vka_unet_stage_host_bytes(&w->unet)};
+                                     vka_unet_stage_host_bytes(&w->unet) + vka_init_bytes(&w->init)};
         return true;
     case VKA_AT_VAE:
         *v = (struct vka_stage_view){"vae", "VAE", &w->vae.run, w->vae.io.bytes, 0};
@@ -371,6 +376,7 @@ void vka_work_close(struct vka_work *w)
     vka_texts_free(&w->texts);
     vka_prompts_free(&w->prompts);
     vka_safetensors_close(&w->step_noise);
+    vka_init_close(&w->init);
     free(w->noise);
     if (w->setup.model)
         vka_setup_close(&w->setup);

@@ -4,6 +4,7 @@
 
 #include "render/controls.h"
 #include "render/freeinit.h"
+#include "render/init.h"
 #include "render/nearest.h"
 #include "render/report.h"
 #include "render/setup.h"
@@ -46,6 +47,7 @@ struct vka_work {
     bool encodes;
     struct vka_freeinit freeinit; /* between passes, beside the UNet */
     uint64_t freeinit_need;       /* of need[VKA_AT_UNET] */
+    struct vka_init init; /* what the clip begins from, where that is not noise alone */
     struct vka_pass pass[VKA_PASSES];
     uint32_t passes;
     struct vka_texts texts;     /* what is encoded; empty with --embeds */
