@@ -147,19 +147,28 @@ static vka_status run_text(struct vka_run *r, vka_error *err)
     return st;
 }
 
-/* The pictures of SparseCtrl through the VAE's encoder. */
+static void encoded(void *user, uint32_t count)
+{
+    vka_context_done(user, count);
+}
+
+/* Pictures through the VAE's encoder: those that the clip begins from, those of SparseCtrl. */
 static vka_status run_encode(struct vka_run *r, vka_error *err)
 {
     struct vka_work *w = &r->w;
-    uint32_t count = vka_controls_to_encode(&w->controls);
-    if (!count)
+    uint32_t begin = w->init.any && !w->init.ready ? vka_init_pictures(&w->init) : 0, controls = vka_controls_to_encode(&w->controls);
+    if (!begin && !controls)
         return VKA_OK;
+    double began = vka_now();
     r->at = VKA_AT_ENCODE;
-    vka_context_stage(r->cx, "images", count);
+    vka_context_stage(r->cx, "pictures", begin + controls);
     vka_status st = vka_vae_stage_start(&w->encode, r->gpu, &r->cx->ticker, err);
-    if (st == VKA_OK)
+    if (st == VKA_OK && begin)
+        st = vka_init_encode(&w->init, &w->encode, encoded, r->cx, &r->cx->ticker, err);
+    if (st == VKA_OK && controls)
         st = vka_controls_encode(&w->controls, &w->encode, w->setup.rng, w->setup.seed, &r->cx->ticker, err);
     vka_vae_stage_end(&w->encode);
+    r->load_s += vka_now() - began;
     return st;
 }
 
@@ -687,28 +696,6 @@ static vka_status sample_clip(struct vka_run *r, uint32_t k, vka_error *err)
     c->sampled = true;
     sampling_end(&p);
     return VKA_OK;
-}
-
-static void encoded(void *user, uint32_t count)
-{
-    vka_context_done(user, count);
-}
-
-/* The pictures that the clip begins from, as latents. */
-static vka_status run_encode(struct vka_run *r, vka_error *err)
-{
-    struct vka_work *w = &r->w;
-    if (!w->encodes || w->init.ready)
-        return VKA_OK;
-    double began = vka_now();
-    vka_context_stage(r->cx, "pictures", vka_init_pictures(&w->init));
-    r->at = VKA_AT_ENCODE;
-    vka_status st = vka_vae_stage_start(&w->encode, r->gpu, &r->cx->ticker, err);
-    if (st == VKA_OK)
-        st = vka_init_encode(&w->init, &w->encode, encoded, r->cx, &r->cx->ticker, err);
-    vka_vae_stage_end(&w->encode);
-    r->load_s += vka_now() - began;
-    return st;
 }
 
 vka_status vka_run_sample(struct vka_run *r, vka_error *err)

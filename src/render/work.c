@@ -143,7 +143,7 @@ vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job
     if (st == VKA_OK)
         st = vka_init_open(&w->init, job, w->setup.frames, w->setup.width, w->setup.height, w->setup.factor,
                            w->setup.vae->latent_channels, err);
-    w->encodes = w->init.any;
+    w->encodes = w->encodes || w->init.any;
     for (uint32_t i = 0; i <= w->setup.freeinit.rounds; i++) {
         const vka_sampler *fewer = i < w->setup.freeinit.rounds ? w->setup.freeinit.sampler[i] : NULL;
         w->pass[w->passes++] = (struct vka_pass){fewer ? fewer : w->setup.sampler, i > 0};
