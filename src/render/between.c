@@ -1,0 +1,115 @@
+/* between.c - see between.h. */
+#include "render/between.h"
+
+#include "nets/between.h"
+
+#include <stdlib.h>
+
+vka_status vka_between_stage_build(struct vka_between_stage *s, uint32_t frames, uint32_t height, uint32_t width,
+                                   const struct vka_kernel_table *table, vka_error *err)
+{
+    *s = (struct vka_between_stage){.frames = frames, .height = height, .width = width};
+    vka_status st = vka_netrun_begin(&s->run, "between", 1, 1, NULL, NULL, false, table, err);
+    if (st != VKA_OK)
+        return st;
+    vka_build *b = &s->run.build;
+    s->in = vka_graph_tensor(b, "pictures", VKA_GLOBAL, VKA_INPUT, VKA_U8X4, 2, height, width, 1);
+    s->out = vka_net_between(b, s->in, frames);
+    vka_graph_output(b, s->out);
+    st = vka_netrun_finish(&s->run, &s->in, 1, err);
+    if (st != VKA_OK)
+        return st;
+    s->in_at = vka_io_add(&s->io, vka_tensor_bytes(vka_info(s->run.graph, s->in)));
+    s->out_at = vka_io_add(&s->io, vka_tensor_bytes(vka_info(s->run.graph, s->out)));
+    return VKA_OK;
+}
+
+vka_status vka_between_stage_ask(struct vka_between_stage *s, const struct vka_ask *ask, uint64_t *need, vka_error *err)
+{
+    uint64_t other = vka_block_footprint(s->io.bytes);
+    vka_status st = vka_netrun_ask(&s->run, ask, other, err);
+    *need = s->run.need + other;
+    return st;
+}
+
+vka_status vka_between_stage_start(struct vka_between_stage *s, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err)
+{
+    s->gpu = gpu;
+    vka_status st = vka_block_create(gpu, s->io.bytes, VKA_MEMORY_DEVICE, false, &s->block, err);
+    if (st == VKA_OK)
+        st = vka_netrun_start(&s->run, gpu, ticker, err);
+    if (st != VKA_OK)
+        return st;
+    vka_exec_bind(s->run.exec, s->in, s->block->address + s->in_at);
+    vka_exec_bind(s->run.exec, s->out, s->block->address + s->out_at);
+    return vka_exec_record(s->run.exec, err);
+}
+
+static void to_pixels(const uint8_t *rgb, size_t pixels, uint8_t *out)
+{
+    for (size_t i = 0; i < pixels; i++, rgb += 3, out += 4) {
+        out[0] = rgb[0];
+        out[1] = rgb[1];
+        out[2] = rgb[2];
+        out[3] = 255;
+    }
+}
+
+static void from_pixels(const uint8_t *pixels, size_t count, uint8_t *rgb)
+{
+    for (size_t i = 0; i < count; i++, rgb += 3, pixels += 4) {
+        rgb[0] = pixels[0];
+        rgb[1] = pixels[1];
+        rgb[2] = pixels[2];
+    }
+}
+
+vka_status vka_between_stage_run(struct vka_between_stage *s, const uint8_t *first, const uint8_t *second, uint8_t *out,
+                                 const vka_ticker *ticker, vka_error *err)
+{
+    const size_t one = (size_t)s->height * s->width;
+    uint8_t *raw = vka_calloc(one * (s->frames > 2 ? s->frames : 2), 4);
+    if (!raw)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    to_pixels(first, one, raw);
+    to_pixels(second, one, raw + 4 * one);
+    vka_status st = vka_block_write(s->gpu, s->block, s->in_at, raw, 8 * one, err);
+    if (st == VKA_OK)
+        st = vka_exec_run(s->run.exec, true, ticker, err);
+    if (st == VKA_OK)
+        st = vka_block_read(s->gpu, s->block, s->out_at, raw, 4 * one * s->frames, err);
+    if (st == VKA_OK)
+        from_pixels(raw, one * s->frames, out);
+    free(raw);
+    return st;
+}
+
+void vka_between_stage_end(struct vka_between_stage *s)
+{
+    vka_netrun_end(&s->run);
+    if (s->gpu)
+        vka_block_destroy(s->gpu, &s->block);
+    *s = (struct vka_between_stage){0};
+}
+
+/* ---- order ---------------------------------------------------------------------------------------------------- */
+
+uint32_t vka_between_count(const struct vka_between_order *o)
+{
+    return o->closed ? o->frames * o->each : (o->frames - 1) * o->each + 1;
+}
+
+uint32_t vka_between_pairs(const struct vka_between_order *o)
+{
+    return o->each < 2 ? 0 : o->closed ? o->frames : o->frames - 1;
+}
+
+bool vka_between_frame(const struct vka_between_order *o, uint32_t index, uint32_t *rendered_or_pair, uint32_t *which)
+{
+    *rendered_or_pair = index / o->each;
+    *which = index % o->each;
+    if (*which == 0)
+        return false;
+    --*which;
+    return true;
+}
