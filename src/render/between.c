@@ -2,6 +2,7 @@
 #include "render/between.h"
 
 #include "nets/between.h"
+#include "render/pixels.h"
 
 #include <stdlib.h>
 
@@ -45,25 +46,6 @@ vka_status vka_between_stage_start(struct vka_between_stage *s, vka_gpu *gpu, co
     return vka_exec_record(s->run.exec, err);
 }
 
-static void to_pixels(const uint8_t *rgb, size_t pixels, uint8_t *out)
-{
-    for (size_t i = 0; i < pixels; i++, rgb += 3, out += 4) {
-        out[0] = rgb[0];
-        out[1] = rgb[1];
-        out[2] = rgb[2];
-        out[3] = 255;
-    }
-}
-
-static void from_pixels(const uint8_t *pixels, size_t count, uint8_t *rgb)
-{
-    for (size_t i = 0; i < count; i++, rgb += 3, pixels += 4) {
-        rgb[0] = pixels[0];
-        rgb[1] = pixels[1];
-        rgb[2] = pixels[2];
-    }
-}
-
 vka_status vka_between_stage_run(struct vka_between_stage *s, const uint8_t *first, const uint8_t *second, uint8_t *out,
                                  const vka_ticker *ticker, vka_error *err)
 {
@@ -71,15 +53,15 @@ vka_status vka_between_stage_run(struct vka_between_stage *s, const uint8_t *fir
     uint8_t *raw = vka_calloc(one * (s->frames > 2 ? s->frames : 2), 4);
     if (!raw)
         return vka_fail(err, VKA_E_MEMORY, "out of memory");
-    to_pixels(first, one, raw);
-    to_pixels(second, one, raw + 4 * one);
+    vka_rgb_to_pixels(first, one, raw);
+    vka_rgb_to_pixels(second, one, raw + 4 * one);
     vka_status st = vka_block_write(s->gpu, s->block, s->in_at, raw, 8 * one, err);
     if (st == VKA_OK)
         st = vka_exec_run(s->run.exec, true, ticker, err);
     if (st == VKA_OK)
         st = vka_block_read(s->gpu, s->block, s->out_at, raw, 4 * one * s->frames, err);
     if (st == VKA_OK)
-        from_pixels(raw, one * s->frames, out);
+        vka_rgb_from_pixels(raw, one * s->frames, out);
     free(raw);
     return st;
 }
