@@ -1,8 +1,8 @@
-/* frames.c - from latents to files: the VAE frame by frame into the clip's spool, the writers out of it.
+/* frames.c - from latents to files: the VAE frame by frame into the clip's spool, frames between into another one, the
+ * writers out of both.
  *
- * The spool is a file of [F,H,W,3] bytes in the job folder, or without a name where there is none; memory holds one
- * frame at a time, however long the clip.  Its count of frames advances only once their bytes are on the disk, and
- * comes with their SHA-256.  An output is entered in the clip's record before it is begun and when it has its name. */
+ * A spool (spool.h) is a file in the job folder, or without a name where there is none; memory holds one frame at a
+ * time, or those between two, however long the clip.  An output is entered in the clip's record before it is begun and when it has its name. */
 #include "render/run.h"
 
 #include "base/clock.h"
@@ -11,6 +11,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { MOST_FPS = 1000 };
 
 /* ---- outputs -------------------------------------------------------------------------------------------- */
 
@@ -47,10 +49,20 @@ bool vka_run_output_is(const struct vka_run_clip *c, size_t i, const char *state
     return is && strcmp(is, state) == 0;
 }
 
-/* Frames of a file: those that are rendered, with --ping-pong the ones between the last and the first once more. */
+/* The frames of a file when it is played forwards.  On the way back there is nothing between the last and the first. */
+static struct vka_between_order order_of(const struct vka_run *r)
+{
+    return (struct vka_between_order){.frames = r->w.setup.frames,
+                                      .each = (uint32_t)r->job->interpolate,
+                                      .closed = r->w.setup.loop != VKA_LOOP_OFF && !r->job->ping_pong};
+}
+
+/* Frames of a file: those that are rendered and those between, with --ping-pong the ones between the last and the first once
+ * more. */
 static uint32_t file_frames(const struct vka_run *r)
 {
-    uint32_t n = r->w.setup.frames;
+    const struct vka_between_order order = order_of(r);
+    uint32_t n = vka_between_count(&order);
     return r->job->ping_pong && n > 2 ? 2 * n - 2 : n;
 }
 
@@ -109,6 +121,9 @@ vka_status vka_run_check_outputs(const struct vka_run *r, vka_error *err)
     const struct vka_setup *s = &r->w.setup;
     uint32_t frames = file_frames(r);
     vka_status st = check_look(r, err);
+    if (st == VKA_OK && s->fps * order_of(r).each > MOST_FPS)
+        st = vka_fail(err, VKA_E_USAGE, "--interpolate %u makes %g frames per second of %g: %d are the most", order_of(r).each,
+                      s->fps * order_of(r).each, s->fps, MOST_FPS);
     for (uint32_t k = 0; st == VKA_OK && k < r->count; k++)
         for (size_t i = 0; st == VKA_OK && i < vka_run_outputs(r); i++) {
             const struct vka_run_clip *c = &r->clips[k];
@@ -141,14 +156,19 @@ struct frame_source {
 static const uint8_t *get_frame(void *user, uint32_t index, vka_error *err)
 {
     struct frame_source *u = user;
+    const struct vka_between_order order = order_of(u->r);
     size_t n = vka_run_picture(u->r);
-    if (index >= u->r->w.setup.frames) /* --ping-pong: on the way back */
-        index = 2 * u->r->w.setup.frames - 2 - index;
+    uint32_t forwards = vka_between_count(&order), at, which;
+    if (index >= forwards) /* --ping-pong: on the way back */
+        index = 2 * forwards - 2 - index;
     if (vka_context_cancelled(u->r->cx)) {
         vka_fail(err, VKA_E_STOPPED, "stopped");
         return NULL;
     }
-    return vka_disk_read(&u->c->spool, (uint64_t)index * n, u->r->picture, n, err) == VKA_OK ? u->r->picture : NULL;
+    bool made = vka_between_frame(&order, index, &at, &which);
+    uint64_t offset = made ? ((uint64_t)at * (order.each - 1) + which) * n : (uint64_t)at * n;
+    vka_disk_file *file = made ? &u->c->between.file : &u->c->spool.file;
+    return vka_disk_read(file, offset, u->r->picture, n, err) == VKA_OK ? u->r->picture : NULL;
 }
 
 /* What an animation says about itself: our JSON, and in *infotext the lines of A1111. */
@@ -233,7 +253,7 @@ static vka_status write_outputs(struct vka_run *r, uint32_t k, vka_error *err)
     vka_clip clip = {.width = s->width,
                      .height = s->height,
                      .frames = file_frames(r),
-                     .fps = s->fps,
+                     .fps = s->fps * order_of(r).each,
                      .plays = (uint32_t)r->job->plays,
                      .look = look_of(r->job),
                      .metadata = meta,
@@ -269,11 +289,10 @@ static vka_status write_outputs(struct vka_run *r, uint32_t k, vka_error *err)
 static void forget_frames(struct vka_run *r, uint32_t k)
 {
     struct vka_run_clip *c = &r->clips[k];
-    vka_disk_close(&c->spool);
+    vka_spool_remove(&c->spool, r->state, &vka_spool_frames, k);
+    vka_spool_remove(&c->between, r->state, &vka_spool_between, k);
     free(c->latents);
     c->latents = NULL;
-    vka_state_remove(r->state, "frames-%u.json", k);
-    vka_state_remove(r->state, "frames-%u.raw", k);
     vka_state_remove(r->state, "latents-%u", k);
 }
 
@@ -282,54 +301,13 @@ static void forget_frames(struct vka_run *r, uint32_t k)
 /* The frames that earlier runs have put on the disk, as far as they are what was written there. */
 static vka_status open_spool(struct vka_run *r, uint32_t k, vka_error *err)
 {
-    struct vka_run_clip *c = &r->clips[k];
-    char *path = vka_state_path(r->state, "frames-%u.raw", k);
-    vka_status st = vka_disk_open(&c->spool, path, err);
-    free(path);
-    vka_sha256_init(&c->sha);
-    json_t *says = st == VKA_OK && vka_run_keeps(r) ? vka_state_json(r->state, "frames-%u.json", k) : NULL;
-    json_int_t frames = json_integer_value(json_object_get(says, "frames"));
-    const char *want = json_string_value(json_object_get(says, "sha256"));
-    if (want && frames > 0 && frames <= r->w.setup.frames) {
-        size_t n = vka_run_picture(r);
-        bool good = true;
-        char hex[65];
-        for (json_int_t f = 0; good && f < frames; f++) {
-            good = vka_disk_read(&c->spool, (uint64_t)f * n, r->picture, n, NULL) == VKA_OK;
-            if (good)
-                vka_sha256_add(&c->sha, r->picture, n);
-        }
-        vka_sha256 copy = c->sha;
-        vka_sha256_hex(&copy, hex);
-        if (good && strcmp(hex, want) == 0)
-            c->decoded = (uint32_t)frames;
-        else {
-            vka_logf(&r->cx->log, VKA_LOG_WARN,
-                     "the frames kept in the job's folder are damaged: they are decoded again");
-            vka_sha256_init(&c->sha);
-        }
-    }
-    json_decref(says);
-    return st;
+    return vka_spool_open(&r->clips[k].spool, r->state, &vka_spool_frames, k, vka_run_keeps(r), r->w.setup.frames,
+                          vka_run_picture(r), r->picture, &r->cx->log, err);
 }
 
-/* Counts the frames that are there, once they are on the disk. */
 static vka_status keep_frames(struct vka_run *r, uint32_t k, vka_error *err)
 {
-    struct vka_run_clip *c = &r->clips[k];
-    char hex[65];
-    if (!r->state->folder || !vka_run_keeps(r))
-        return VKA_OK;
-    double began = vka_now();
-    vka_status st = vka_disk_sync(&c->spool, err);
-    vka_sha256 copy = c->sha;
-    vka_sha256_hex(&copy, hex);
-    json_t *says = json_pack("{s:i, s:s}", "frames", (int)c->decoded, "sha256", hex);
-    if (st == VKA_OK && says && vka_state_keep_json(r->state, "frames-%u.json", k, says))
-        r->state->worth = true;
-    json_decref(says);
-    vka_pace_wrote(&r->state->pace, began, vka_now());
-    return st;
+    return vka_run_keeps(r) ? vka_spool_keep(&r->clips[k].spool, r->state, &vka_spool_frames, k, err) : VKA_OK;
 }
 
 static vka_status latents_of(struct vka_run *r, uint32_t k, vka_error *err)
@@ -353,11 +331,11 @@ static vka_status decode_clip(struct vka_run *r, uint32_t k, vka_error *err)
     size_t latent = (size_t)s->unet->out_channels * (s->height / s->factor) * (s->width / s->factor);
     size_t picture = vka_run_picture(r);
     double began = vka_now();
-    uint32_t kept = c->decoded;
+    uint32_t kept = c->spool.count;
     vka_context_stage(r->cx, "decode", s->frames);
-    vka_status st = c->decoded < s->frames ? latents_of(r, k, err) : VKA_OK;
-    while (st == VKA_OK && c->decoded < s->frames) {
-        uint32_t f = c->decoded;
+    vka_status st = c->spool.count < s->frames ? latents_of(r, k, err) : VKA_OK;
+    while (st == VKA_OK && c->spool.count < s->frames) {
+        uint32_t f = c->spool.count;
         bool bad = false;
         double start = vka_now();
         st = vka_vae_stage_run(&r->w.vae, c->latents + f * latent, r->picture, &bad, &r->cx->ticker, err);
@@ -371,25 +349,23 @@ static vka_status decode_clip(struct vka_run *r, uint32_t k, vka_error *err)
             r->hopeless = true;
         }
         if (st == VKA_OK)
-            st = vka_disk_write(&c->spool, (uint64_t)f * picture, r->picture, picture, err);
+            st = vka_spool_add(&c->spool, r->picture, picture, err);
         if (st != VKA_OK)
             break;
-        vka_sha256_add(&c->sha, r->picture, picture);
-        c->decoded++;
         double now = vka_now();
-        if (c->decoded == s->frames || vka_pace_due(&r->state->pace, now, now - start)) {
+        if (c->spool.count == s->frames || vka_pace_due(&r->state->pace, now, now - start)) {
             st = keep_frames(r, k, err);
-            kept = st == VKA_OK ? c->decoded : kept;
+            kept = st == VKA_OK ? c->spool.count : kept;
         }
-        vka_context_done(r->cx, c->decoded);
+        vka_context_done(r->cx, c->spool.count);
     }
-    if (st != VKA_OK && c->decoded > kept)
+    if (st != VKA_OK && c->spool.count > kept)
         keep_frames(r, k, NULL);
     if (st == VKA_OK)
-        vka_sha256_hex(&c->sha, c->sha256);
+        vka_spool_hex(&c->spool, c->sha256);
     if (st == VKA_OK && r->job->trace) {
         uint8_t *all = vka_calloc(s->frames, picture);
-        st = all ? vka_disk_read(&c->spool, 0, all, s->frames * picture, err)
+        st = all ? vka_disk_read(&c->spool.file, 0, all, s->frames * picture, err)
                  : vka_fail(err, VKA_E_MEMORY, "out of memory for the frames");
         if (st == VKA_OK)
             vka_tensor_file_add(&r->trace, "frames", VKA_WEIGHT_U8, 4, (uint64_t[]){s->frames, s->height, s->width, 3},
@@ -400,35 +376,111 @@ static vka_status decode_clip(struct vka_run *r, uint32_t k, vka_error *err)
     return st;
 }
 
+/* ---- frames between ------------------------------------------------------------------------------------- */
+
+/* Makes those between `first` and `second`, r->picture being the first, and puts them into the spool; one unit is all of a
+ * pair. */
+static vka_status make_pair(struct vka_run *r, struct vka_run_clip *c, uint32_t second, uint8_t *other, uint8_t *made,
+                            vka_error *err)
+{
+    const size_t picture = vka_run_picture(r);
+    vka_status st = vka_disk_read(&c->spool.file, (uint64_t)second * picture, other, picture, err);
+    if (st == VKA_OK)
+        st = vka_between_stage_run(&r->w.between, r->picture, other, made, &r->cx->ticker, err);
+    return st == VKA_OK ? vka_spool_add(&c->between, made, picture * r->w.between.frames, err) : st;
+}
+
+static vka_status between_clip(struct vka_run *r, uint32_t k, bool *started, vka_error *err)
+{
+    struct vka_run_clip *c = &r->clips[k];
+    const struct vka_between_order order = order_of(r);
+    const uint32_t pairs = vka_between_pairs(&order);
+    const size_t picture = vka_run_picture(r), unit = picture * (order.each - 1);
+    double began = vka_now();
+    uint8_t *other = vka_calloc(order.each, picture), *made = other ? other + picture : NULL;
+    vka_status st = other ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    vka_context_stage(r->cx, "between", pairs);
+    if (st == VKA_OK && !c->between.file.open) /* a second try has it open */
+        st = vka_spool_open(&c->between, r->state, &vka_spool_between, k, vka_run_keeps(r), pairs, unit, made, &r->cx->log, err);
+    if (st == VKA_OK && c->between.count < pairs && !*started) {
+        st = vka_between_stage_start(&r->w.between, r->gpu, &r->cx->ticker, err);
+        *started = st == VKA_OK;
+    }
+    uint32_t kept = c->between.count;
+    while (st == VKA_OK && c->between.count < pairs) {
+        const uint32_t at = c->between.count;
+        double start = vka_now();
+        st = vka_disk_read(&c->spool.file, (uint64_t)at * picture, r->picture, picture, err);
+        if (st == VKA_OK)
+            st = make_pair(r, c, (at + 1) % order.frames, other, made, err);
+        double now = vka_now();
+        if (st == VKA_OK && vka_run_keeps(r) && (at + 1 == pairs || vka_pace_due(&r->state->pace, now, now - start))) {
+            st = vka_spool_keep(&c->between, r->state, &vka_spool_between, k, err);
+            kept = st == VKA_OK ? c->between.count : kept;
+        }
+        vka_context_done(r->cx, c->between.count);
+    }
+    if (st != VKA_OK && vka_run_keeps(r) && c->between.count > kept)
+        vka_spool_keep(&c->between, r->state, &vka_spool_between, k, NULL);
+    free(other);
+    r->between_s += vka_now() - began;
+    return st;
+}
+
+/* ---- all clips ------------------------------------------------------------------------------------------ */
+
+/* Frames of the clip into its spool, unless they are there. */
+static vka_status decode_into_spool(struct vka_run *r, uint32_t k, bool *started, vka_error *err)
+{
+    struct vka_run_clip *c = &r->clips[k];
+    vka_status st = c->spool.file.open ? VKA_OK : open_spool(r, k, err); /* a second try has it open */
+    if (st == VKA_OK && c->spool.count < r->w.setup.frames && !*started) {
+        double began = vka_now();
+        st = vka_vae_stage_start(&r->w.vae, r->gpu, &r->cx->ticker, err);
+        *started = st == VKA_OK;
+        r->decode_s += vka_now() - began;
+    }
+    return st == VKA_OK && !c->sha256[0] ? decode_clip(r, k, err) : st;
+}
+
 vka_status vka_run_finish(struct vka_run *r, vka_error *err)
 {
     vka_status st = VKA_OK;
-    bool started = false;
+    bool decodes = false, makes = false;
+    const bool between = vka_work_between(&r->w);
     r->at = VKA_AT_VAE;
     if (!r->picture)
         r->picture = vka_calloc(1, vka_run_picture(r));
     if (!r->picture)
         return vka_fail(err, VKA_E_MEMORY, "out of memory");
-    for (uint32_t k = 0; st == VKA_OK && k < r->count; k++) {
-        struct vka_run_clip *c = &r->clips[k];
+    /* a stage gives its memory back before the next one starts: with frames between, all clips are decoded first */
+    for (uint32_t k = 0; st == VKA_OK && between && k < r->count; k++) {
         r->cx->now.clip = k;
-        if (c->written)
+        if (!r->clips[k].written)
+            st = decode_into_spool(r, k, &decodes, err);
+    }
+    if (st == VKA_OK && between) {
+        if (decodes)
+            vka_exec_times(r->w.vae.run.exec, &r->cx->log);
+        vka_vae_stage_end(&r->w.vae);
+        decodes = false;
+        r->at = VKA_AT_BETWEEN;
+    }
+    for (uint32_t k = 0; st == VKA_OK && k < r->count; k++) {
+        r->cx->now.clip = k;
+        if (r->clips[k].written)
             continue;
-        st = c->spool.open ? VKA_OK : open_spool(r, k, err); /* a second try has it open */
-        if (st == VKA_OK && c->decoded < r->w.setup.frames && !started) {
-            double began = vka_now();
-            st = vka_vae_stage_start(&r->w.vae, r->gpu, &r->cx->ticker, err);
-            started = st == VKA_OK;
-            r->decode_s += vka_now() - began;
-        }
-        if (st == VKA_OK)
-            st = decode_clip(r, k, err);
+        st = between ? between_clip(r, k, &makes, err) : decode_into_spool(r, k, &decodes, err);
         if (st == VKA_OK)
             st = write_outputs(r, k, err);
-        if (st == VKA_OK)
-            forget_frames(r, k);
+        if (st != VKA_OK)
+            break;
+        forget_frames(r, k);
+        r->clips[k].written = true;
     }
-    if (st == VKA_OK && started)
+    if (st == VKA_OK && decodes)
         vka_exec_times(r->w.vae.run.exec, &r->cx->log);
+    if (st == VKA_OK && makes)
+        vka_exec_times(r->w.between.run.exec, &r->cx->log);
     return st;
 }

@@ -234,6 +234,8 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint32_t k, bool f16)
         vka_report_put(&whole, o, "context-merge", json_string(s->motion_windows.flat ? "flat" : "pyramid"));
     }
     vka_report_put(&whole, o, "fps", json_real(s->fps));
+    if (j->interpolate > 1)
+        vka_report_put(&whole, o, "interpolate", json_integer(j->interpolate));
     if (j->ping_pong)
         vka_report_put(&whole, o, "ping-pong", json_true());
     vka_report_put(&whole, o, "seed", json_integer((json_int_t)vka_setup_seed(s, k)));

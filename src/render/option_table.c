@@ -239,7 +239,10 @@ static const vka_option table[] = {
      "frames; without it vkanim-SEED.webp.",
      LOCAL},
     {"interpolate", 0, VKA_OPTION_INT, "N", "1", NULL, 1, 16, RENDER, g_output,
-     "Make N frames of each.", VKA_MARK_LATER},
+     "Make N frames of each, so that 8 frames per second become 24 with 3: between two, N - 1 more along the motion that optical "
+     "flow finds between them, on the device. A clip of F frames has (F - 1) N + 1 then, one with --loop F N; it is shown at N "
+     "times --fps. --verify, the trace and the hash of the frames are of those that are rendered.",
+     0},
     {"plays", 0, VKA_OPTION_INT, "N", "0", NULL, 0, 65535, RENDER, g_output,
      "How often viewers play the clip; 0 is for ever (WebP, GIF, APNG).", LOCAL},
     {"ping-pong", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER, g_output,

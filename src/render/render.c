@@ -157,7 +157,9 @@ static void tell_again(const struct vka_run *r, uint64_t had, const vka_error *e
     if (r->at == VKA_AT_UNET && c->from.slots)
         snprintf(from, sizeof from, "step %u", c->from.step + 1);
     if (r->at == VKA_AT_VAE)
-        snprintf(from, sizeof from, "frame %u", c->decoded);
+        snprintf(from, sizeof from, "frame %u", c->spool.count);
+    if (r->at == VKA_AT_BETWEEN)
+        snprintf(from, sizeof from, "the frames behind frame %u", c->between.count);
     vka_logf(&r->cx->log, VKA_LOG_WARN,
              "%s%s%s%s: the render goes on from %s with %s plan and shorter dispatches (%.1f MiB after %.1f)", e->what,
              e->why[0] ? " (" : "", e->why, e->why[0] ? ")" : "", from,
@@ -185,7 +187,7 @@ static bool begin_again(struct vka_run *r, vka_error *e)
     r->cx->gpu = NULL;
     vka_gpu_destroy(&r->gpu);
     r->cx->cautious = true;
-    if (!vka_run_keeps(r) && r->at != VKA_AT_VAE) /* a trace begins its clip again */
+    if (!vka_run_keeps(r) && r->at < VKA_AT_VAE) /* a trace begins its clip again */
         vka_tensor_file_free(&r->trace);
     else if (r->at == VKA_AT_UNET && !r->clips[r->cx->now.clip].from.slots &&
              r->state->folder) /* lost between two slots */
@@ -225,6 +227,7 @@ static vka_status work(struct vka_run *r, vka_error *err)
     if (st == VKA_OK)
         st = vka_run_finish(r, err);
     vka_vae_stage_end(&r->w.vae);
+    vka_between_stage_end(&r->w.between);
     return st;
 }
 
@@ -289,6 +292,8 @@ static char *make_report(struct vka_run *r, double total, vka_error *err)
     json_t *timing =
         json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "load_s", r->load_s, "text_s", r->text_s, "s_per_it",
                   done ? sum / done : 0.0, "decode_s", r->decode_s, "encode_s", r->encode_s, "total_s", total);
+    if (vka_work_between(&r->w))
+        vka_report_put(&whole, timing, "between_s", json_real(r->between_s));
     vka_report_put(&whole, timing, "steps_s", steps);
     vka_report_put(&whole, o, "timing", timing);
     vka_report_put(&whole, o, "memory", vka_report_memory(r->w.budget, planned, peak > r->peak ? peak : r->peak));
@@ -405,7 +410,8 @@ vka_status vka_render_in(vka_context *cx, const struct vka_job *job, struct vka_
     } else if (st == VKA_E_STOPPED)
         tell_resume(&r, st, &e);
     for (uint32_t k = 0; r.clips && k < r.count; k++) {
-        vka_disk_close(&r.clips[k].spool);
+        vka_disk_close(&r.clips[k].spool.file);
+        vka_disk_close(&r.clips[k].between.file);
         vka_checkpoint_free(&r.clips[k].from);
         free(r.clips[k].latents);
         free(r.clips[k].step_s);

@@ -4,6 +4,7 @@
 #define VKA_RENDER_RUN_H
 
 #include "render/resume.h"
+#include "render/spool.h"
 #include "render/tensors.h"
 
 struct vka_run_clip {
@@ -14,10 +15,9 @@ struct vka_run_clip {
     vka_checkpoint from; /* what an earlier run left, or this one's first try (without step_s); no slots: nothing */
     double *step_s;      /* [steps] seconds */
     uint32_t steps_done;
-    vka_disk_file spool; /* [F,H,W,3], frame by frame */
-    uint32_t decoded;    /* frames in it */
-    vka_sha256 sha;      /* of these */
-    char sha256[65];     /* of all */
+    struct vka_spool spool;   /* decoded frames, [F,H,W,3] */
+    struct vka_spool between; /* with --interpolate N: of each pair [N-1,H,W,3] */
+    char sha256[65];          /* of all decoded frames, once they are there */
     json_t *record; /* outputs-K.json: {"frames_sha256", "steps_s", "outputs": [{"state": "begun|written", "files"}]} */
 };
 
@@ -37,7 +37,7 @@ struct vka_run {
     struct vka_run_clip *clips;
     uint32_t count;
     vka_tensor_file trace;
-    double load_s, text_s, decode_s, encode_s;
+    double load_s, text_s, decode_s, between_s, encode_s;
     uint8_t *picture; /* [H,W,3], the frame that is on its way */
     json_t *outputs;
 };

@@ -262,7 +262,7 @@ static bool kept(struct vka_state *s, vka_status st, const vka_error *e)
 /* Whether all of a folder could be a job's: nothing else is removed. */
 static bool holds_ours_alone(const char *folder, const char *id)
 {
-    static const char *const ours[] = {"lock", "job.json", "state-", "latents-", "frames-", "outputs-"};
+    static const char *const ours[] = {"lock", "job.json", "state-", "latents-", "frames-", "between-", "outputs-"};
     bool good = strlen(id) == 8 && strspn(id, "0123456789abcdef") == 8;
     size_t count = 0;
     char **names = good ? vka_folder_names(folder, &count) : NULL;

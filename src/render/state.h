@@ -6,9 +6,10 @@
  *   latents-K          clip K, sampled: a checkpoint with the latents alone
  *   frames-K.raw       clip K's decoded frames, [F,H,W,3] bytes
  *   frames-K.json      how many of them are on the disk, and the SHA-256 of these
+ *   between-K.raw      the same of frames between them, [pairs,N-1,H,W,3] bytes, with a between-K.json
  *   outputs-K.json     which outputs of clip K have been begun and written
  *
- * Every file but frames-K.raw and the lock appears whole or not at all, and carries a SHA-256 of itself: a flipped bit
+ * Every file but the .raw ones and the lock appears whole or not at all, and carries a SHA-256 of itself: a flipped bit
  * is found, not rendered.  Writing here never ends a render, but for the frames: the writers read those from
  * the disk. */
 #ifndef VKA_RENDER_STATE_H

@@ -208,6 +208,8 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
     if (st == VKA_OK) /* one frame, run once for each */
         st = vka_vae_stage_build(&w->vae, VKA_VAE_PICTURES, vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), s->vae, 1, h,
                                  wd, vka_setup_vae_f16(s, w->f16), &w->table, err);
+    if (st == VKA_OK && vka_work_between(w))
+        st = vka_between_stage_build(&w->between, (uint32_t)w->job->interpolate - 1, s->height, s->width, &w->table, err);
     return st;
 }
 
@@ -242,6 +244,9 @@ static vka_status ask_stage(struct vka_work *w, enum vka_stage_index stage, cons
     case VKA_AT_VAE:
         st = vka_vae_stage_ask(&w->vae, ask, &w->need[stage], err);
         break;
+    case VKA_AT_BETWEEN:
+        st = vka_between_stage_ask(&w->between, ask, &w->need[stage], err);
+        break;
     case VKA_STAGES:
         break;
     }
@@ -266,6 +271,9 @@ bool vka_work_view(const struct vka_work *w, enum vka_stage_index stage, struct 
     case VKA_AT_VAE:
         *v = (struct vka_stage_view){"vae", "VAE", &w->vae.run, w->vae.io.bytes, 0};
         return true;
+    case VKA_AT_BETWEEN:
+        *v = (struct vka_stage_view){"between", "frames between", &w->between.run, w->between.io.bytes, 0};
+        return vka_work_between(w);
     case VKA_STAGES:
         break;
     }
@@ -325,6 +333,7 @@ void vka_work_end_stages(struct vka_work *w)
     vka_unet_stage_end(&w->unet);
     vka_freeinit_end(&w->freeinit);
     vka_vae_stage_end(&w->vae);
+    vka_between_stage_end(&w->between);
 }
 
 struct vka_work vka_work_alike(const struct vka_work *w)
@@ -335,8 +344,11 @@ struct vka_work vka_work_alike(const struct vka_work *w)
     memset(&t.unet, 0, sizeof t.unet);
     memset(&t.freeinit, 0, sizeof t.freeinit);
     memset(&t.vae, 0, sizeof t.vae);
+    memset(&t.between, 0, sizeof t.between);
     return t;
 }
+
+bool vka_work_between(const struct vka_work *w) { return w->job->interpolate > 1; }
 
 uint32_t vka_work_steps(const struct vka_work *w)
 {

@@ -2,6 +2,7 @@
 #ifndef VKA_RENDER_WORK_H
 #define VKA_RENDER_WORK_H
 
+#include "render/between.h"
 #include "render/controls.h"
 #include "render/freeinit.h"
 #include "render/init.h"
@@ -11,7 +12,7 @@
 #include "render/stages.h"
 
 /* The stages of a render, in their order; which of them a job has depends on it. */
-enum vka_stage_index { VKA_AT_TEXT, VKA_AT_ENCODE, VKA_AT_UNET, VKA_AT_VAE, VKA_STAGES };
+enum vka_stage_index { VKA_AT_TEXT, VKA_AT_ENCODE, VKA_AT_UNET, VKA_AT_VAE, VKA_AT_BETWEEN, VKA_STAGES };
 
 /* What a report says of a stage. */
 struct vka_stage_view {
@@ -48,6 +49,7 @@ struct vka_work {
     struct vka_freeinit freeinit; /* between passes, beside the UNet */
     uint64_t freeinit_need;       /* of need[VKA_AT_UNET] */
     struct vka_init init; /* what the clip begins from, where that is not noise alone */
+    struct vka_between_stage between; /* frames between two, --interpolate */
     struct vka_pass pass[VKA_PASSES];
     uint32_t passes;
     struct vka_texts texts;     /* what is encoded; empty with --embeds */
@@ -83,6 +85,8 @@ bool vka_work_view(const struct vka_work *w, enum vka_stage_index stage, struct 
 void vka_work_end_stages(struct vka_work *w);
 /* A copy that shares everything but the stages, of which it has none yet. */
 struct vka_work vka_work_alike(const struct vka_work *w);
+/* Whether frames are made between those that are rendered. */
+bool vka_work_between(const struct vka_work *w);
 /* Steps of all passes. */
 uint32_t vka_work_steps(const struct vka_work *w);
 /* VKA_E_MEMORY for a plan that does not fit, naming the nearest settings that would: w->nearest.  What is planned stays. */
