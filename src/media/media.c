@@ -383,35 +383,50 @@ void vka_media_result_free(vka_media_result *result)
     *result = (vka_media_result){0};
 }
 
+/* Bytes and hash of a file, read piece by piece: a map of it would be resident memory that grows with the clip. */
+static vka_status hash_written(const char *at, uint64_t *bytes, char hex[65], vka_error *err)
+{
+    enum { PIECE = 1 << 16 };
+    FILE *file = fopen(at, "rb");
+    uint8_t *piece = malloc(PIECE);
+    bool good = file && piece;
+    vka_sha256 sha;
+    vka_sha256_init(&sha);
+    *bytes = 0;
+    for (size_t n = 1; good && n > 0; *bytes += n) {
+        n = fread(piece, 1, PIECE, file);
+        vka_sha256_add(&sha, piece, n);
+        good = !ferror(file);
+    }
+    vka_sha256_hex(&sha, hex);
+    if (file)
+        fclose(file);
+    free(piece);
+    if (good)
+        return VKA_OK;
+    if (!piece)
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    return vka_fail(err, VKA_E_OUTPUT, "cannot read back '%s'", at);
+}
+
 /* Hashes the file at `at`, which is to be called `path`, and appends it. */
 static vka_status result_add(vka_media_result *result, const char *at, const char *path, vka_error *err)
 {
     if (!result)
         return VKA_OK;
-    vka_map map;
-    vka_error why = {0};
-    if (vka_map_open(&map, at, &why) != VKA_OK) {
-        vka_fail(err, VKA_E_OUTPUT, "cannot read back '%s'", at);
-        vka_error_why(err, "%s", why.why);
-        return VKA_E_OUTPUT;
-    }
+    vka_media_file made;
+    vka_status st = hash_written(at, &made.bytes, made.sha256, err);
+    if (st != VKA_OK)
+        return st;
     vka_media_file *files = vka_grow(result->files, &result->capacity, result->count + 1, sizeof *files);
-    char *copy = vka_strdup(path);
     if (files)
         result->files = files;
-    if (!files || !copy) {
-        free(copy);
-        vka_map_close(&map);
+    made.path = vka_strdup(path);
+    if (!files || !made.path) {
+        free(made.path);
         return vka_fail(err, VKA_E_MEMORY, "out of memory");
     }
-    vka_media_file *f = &files[result->count++];
-    vka_sha256 sha;
-    vka_sha256_init(&sha);
-    vka_sha256_add(&sha, map.data, map.size);
-    vka_sha256_hex(&sha, f->sha256);
-    f->bytes = map.size;
-    f->path = copy;
-    vka_map_close(&map);
+    files[result->count++] = made;
     return VKA_OK;
 }
 
