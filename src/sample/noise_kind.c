@@ -47,6 +47,8 @@ static vka_status shuffle(uint32_t frames, size_t values, uint32_t length, uint3
 vka_status vka_noise_kind_apply_from(vka_noise_kind kind, uint32_t frames, size_t values, uint32_t length, uint32_t stride,
                                      vka_rng *rng, float *noise, vka_error *err)
 {
+    if (kind == VKA_NOISE_KIND_RANDOM) /* of a clip without windows too */
+        return VKA_OK;
     if (!length || !stride || stride > length)
         return vka_fail(err, VKA_E_USAGE, "no noise of %u frames in windows of %u that are %u apart", frames, length, stride);
     switch (kind) {

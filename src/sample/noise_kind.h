@@ -32,8 +32,8 @@ typedef enum vka_noise_kind {
 vka_status vka_noise_kind_from_name(const char *name, vka_noise_kind *out, vka_error *err);
 const char *vka_noise_kind_name(vka_noise_kind kind);
 
-/* noise [frames][values], in place; 1 <= stride <= length.  SHUFFLED draws its orders from *rng, no other kind touches it.
- * VKA_E_USAGE for a length or stride out of range, VKA_E_MEMORY. */
+/* noise [frames][values], in place; 1 <= stride <= length, which RANDOM does not look at.  SHUFFLED draws its orders from *rng, no
+ * other kind touches it.  VKA_E_USAGE for a length or stride out of range, VKA_E_MEMORY. */
 vka_status vka_noise_kind_apply_from(vka_noise_kind kind, uint32_t frames, size_t values, uint32_t length, uint32_t stride,
                                      vka_rng *rng, float *noise, vka_error *err);
 /* With a generator of its own: torch's CPU generator with the seed's low 32 bits. */
