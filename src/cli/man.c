@@ -290,6 +290,40 @@ static const char prompts[] =
     "{a|b|c} one of its choices, {3::a|b} with a three times as often. Lines may hold more of them. Every clip of\n"
     "\\fB\\-\\-count\\fR draws anew with its seed, and its metadata hold what came out; all clips must ask for the same LoRAs.\n";
 
+static const char travel[] =
+    ".SH PROMPTS OVER THE FRAMES\n"
+    "A prompt of which some line begins with a frame, a colon and a space changes over the frames:\n"
+    ".RS\n.nf\n"
+    "a photo of a valley\n"
+    "0: at noon\n"
+    "8 ease\\-in: at dusk\n"
+    "12\\-15: at night\n"
+    "highly detailed\n"
+    ".fi\n.RE\n"
+    "Lines in front of the first frame\\(aqs and behind the last one\\(aqs belong to every text.\n"
+    "Frames count from 0; \\-1 is the last, 4\\-9 a range over which the text holds, and with a point they are fractions of the clip\n"
+    "from 0.0 to 1.0.\n"
+    "Behind a frame may stand how the way to the next is gone, as \\fB\\-\\-travel\\-ease\\fR has it for all: linear; hold, which stays\n"
+    "until then; ease\\-in (s^3), ease\\-out (1 \\- (1 \\- s)^3), ease\\-in\\-out (4 s^3 up to the middle, then likewise).\n"
+    "In a loop (\\fB\\-\\-loop\\fR full, always) the last text leads back to the first.\n"
+    ".PP\n"
+    "Texts are encoded each, and frames between two get what lies between their embeddings: on the line, or with\n"
+    "\\fB\\-\\-travel\\-blend slerp\\fR on the arc between them as two vectors of all their numbers, which is what A1111\\(aqs AnimateDiff\n"
+    "extension takes. AND is not for such prompts.\n"
+    "Between back quotes an expression is worked out for every frame, of the frame t and the number of frames max_f, with\n"
+    "+ \\- * / % ** ( ) abs sin cos tan exp log sqrt floor ceil min max pow pi: (snow:`0.5+0.5*t/max_f`).\n"
+    "There may be 1024 different texts.\n"
+    ".PP\n"
+    "\\fB\\-\\-travel\\fR takes such lines from a file, or JSON: {\"0\": \"text\", \"8 hold\": \"text\"}, as it is or as the member\n"
+    "\"prompt\" beside \"head\", \"tail\" and \"negative\"; other members are options by their long names, which count unless given,\n"
+    "numbers over the frames being objects too: {\"cfg\": {\"0\": 9, \"15\": 5}}.\n"
+    "FizzNodes\\(aq and ADE\\(aqs forms are read as well: no braces, pw_a to pw_d as members, \\-\\-neg in a text, 0 = \"text\", \"4:9\" for\n"
+    "4\\-8 and \"8:\" for hold.\n"
+    "A value that has a new line or begins with { or \" is the text itself.\n"
+    ".PP\n"
+    "Options with \\fIVALUES\\fR take the same frames and eases: \\(lq0 hold:1, 4\\-9:1.3, \\-1:0.8\\(rq; those of one option are all whole\n"
+    "numbers or all fractions, and rise.\n";
+
 static const char model_folders[] =
     ".SH MODEL FOLDERS\n"
     "Where an option takes a model, a motion module, a VAE, a LoRA or an embedding, its name will do in place of a path: with or\n"
@@ -457,6 +491,7 @@ void cli_print_man(FILE *to)
         if (options[i].commands == VKA_FOR_NET && !(options[i].marks & VKA_MARK_LATER))
             put_option(to, &options[i]);
     fputs(prompts, to);
+    fputs(travel, to);
     fputs(streams, to);
     fputs(samplers, to);
     fputs(exit_codes, to);

@@ -8,6 +8,7 @@
 #include "render/library.h"
 #include "render/options.h"
 #include "sample/windows.h"
+#include "text/travel.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,6 +125,15 @@ static void apply_noise(struct apply *a, bool own)
     }
     const char *eta = take(&a->info->pairs, "Eta"), *ddim = take(&a->info->pairs, "Eta DDIM");
     set(a, "eta", "Eta", eta ? eta : ddim);
+}
+
+/* Lines of frames in a prompt: between them the extension takes the arc. */
+static void apply_travel(struct apply *a, bool own)
+{
+    const char *blend = take(&a->info->pairs, "Travel blend"), *ease = take(&a->info->pairs, "Travel ease");
+    bool travels = vka_travel_is(a->info->prompt) || vka_travel_is(a->info->negative);
+    set(a, "travel-blend", "Travel blend", blend ? blend : travels && !own ? "slerp" : NULL);
+    set(a, "travel-ease", "Travel ease", ease);
 }
 
 /* ---- the extension's ------------------------------------------------------------------------------------------------------ */
@@ -243,6 +253,7 @@ vka_status vka_infotext_apply(struct vka_infotext *info, struct vka_job *job, vk
     apply_size(&a);
     set_from(&a, p, "clip-skip", "Clip skip");
     apply_noise(&a, own);
+    apply_travel(&a, own);
     if (info->animatediff.count)
         apply_animatediff(&a, own);
     tell_models(&a);

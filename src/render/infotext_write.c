@@ -200,6 +200,10 @@ char *vka_infotext_write(const struct vka_setup *s, uint32_t clip, const json_t 
         pair_real(&w, s->sampling.sampler == VKA_SAMPLER_DDIM ? "Eta DDIM" : "Eta", s->sampling.eta);
     pair(&w, "RNG", s->rng == VKA_RNG_NV ? "NV" : "CPU");
     pair(&w, "Noise layout", vka_noise_layout_name(s->layout));
+    if (vka_travel_is(prompt) || vka_travel_is(negative)) {
+        pair(&w, "Travel blend", s->job->travel_blend ? s->job->travel_blend : "lerp");
+        pair(&w, "Travel ease", s->job->travel_ease ? s->job->travel_ease : "linear");
+    }
     put_animatediff(&w, s, models);
     pair_hashes(&w, "Lora hashes", models, "lora", "lora_hash", 12);
     pair_hashes(&w, "TI hashes", models, "embedding", "sha256", 10);

@@ -185,7 +185,7 @@ void vka_nearest_find(const struct vka_work *w, struct vka_nearest *out)
     find_budget(w, out);
     if (w->begun || j->noise || j->step_noise) /* files of this very clip */
         return;
-    if (w->setup.frames > 1 && w->prompts.frames[0] <= 1 && w->prompts.frames[1] <= 1)
+    if (w->setup.frames > 1 && !vka_prompts_travels(&w->prompts)) /* whose keys, or rows, are of so many frames */
         find_frames(w, out);
     if (w->setup.width > w->setup.factor || w->setup.height > w->setup.factor)
         find_size(w, out);

@@ -4,12 +4,9 @@
 #include "base/mem.h"
 #include "sample/values.h"
 
-#include <string.h>
-
 bool vka_setup_closed(const struct vka_setup *s)
 {
-    const char *loop = s->job->loop;
-    return loop && (!strcmp(loop, "full") || !strcmp(loop, "always"));
+    return s->loop == VKA_LOOP_FULL || s->loop == VKA_LOOP_ALWAYS;
 }
 
 /* --cfg-frames: a scale for each frame, in all steps. */

@@ -173,6 +173,8 @@ static bool join(struct vka_text_buffer *b, struct range r, const char *between)
         struct range line = trimmed((struct range){p, end});
         if (line.begin == line.end)
             continue;
+        while (line.end < end && (*line.end == ' ' || *line.end == '\t')) /* they keep two commas from being one token */
+            line.end++;
         good = !b->size || vka_text_buffer_add(b, between, strlen(between));
         good = good && vka_text_buffer_add(b, line.begin, (size_t)(line.end - line.begin));
     }

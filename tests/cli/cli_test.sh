@@ -137,6 +137,27 @@ grep -q 'no window crosses the end' err || bad 'a loop that cannot close goes wi
 run 0 plan --loop always -f 16 --device-memory 4G
 silent
 fails 2 'does not know' plan --context-merge round --device-memory 4G
+fails 2 'the prompt for frame 16 lies beyond the end' plan -p '0: a
+16: b' --device-memory 4G
+fails 2 'the negative prompt for frame 8 lies beyond the end' plan --travel '{"0": "a", "negative": {"0": "x", "8": "y"}}' -f 8 --device-memory 4G
+fails 2 'two texts of the prompt are for the same frame' plan --travel '-1: a
+15: b' --device-memory 4G
+fails 2 'both say what the frames show' plan -p '0: a' --travel '"0": "b"' --device-memory 4G
+fails 2 'cannot have parts' plan -p '0: a AND b
+8: c' --device-memory 4G
+fails 2 'is no setting of a clip' plan --travel '{"0": "a", "output": "b"}' --device-memory 4G
+fails 2 'cannot be worked out' plan -p '0: (a:`1/0`)
+8: c' --device-memory 4G
+fails 3 'no-such-travel' plan --travel no-such-travel.json --device-memory 4G
+echo 'no frames' >travel.txt
+fails 3 "'travel.txt': the travel has no prompts" plan --travel travel.txt --device-memory 4G
+fails 2 'does not know' plan --travel-blend arc --device-memory 4G
+fails 2 'do not go together' plan --cfg-frames 3 --cfg-schedule 4 --device-memory 4G
+fails 2 'does not understand' plan --cfg-frames '0:1,0:2' --device-memory 4G
+fails 2 'before the first frame' plan --cfg-frames '-17:2' --device-memory 4G
+printf 'a\n0: noon\n-1 hold: night\n' >travel.txt
+run 0 plan --travel travel.txt --travel-blend slerp --travel-ease ease-in-out --cfg-frames '0:2, 4-9:5' --device-memory 4G
+run 0 plan -p 'a cat, 16:9' --device-memory 4G
 fails 2 'takes no eta' plan --sampler dpmpp-2m --eta 0.5 --device-memory 4G
 fails 2 'more than the 50 steps that the model was distilled with' plan --sampler lcm --steps 51 --device-memory 4G
 fails 2 'more than the 4 steps' plan --sampler tcd --steps 5 --original-steps 4 --device-memory 4G

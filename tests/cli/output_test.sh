@@ -80,6 +80,21 @@ sed -n 's/.*"infotext":"\(\([^"\\]\|\\.\)*\)".*/\1/p' report | sed 's/\\n/\
 [ "$(value frames_sha256 text.json)" = "$hash" ] || bad 'infotext alone makes other frames'
 grep -q "the model 'miniature'" err || bad 'the model that it was made with is not told'
 
+# ---- prompts over the frames: the settings and the infotext have the lines, not the file ----
+printf '{"head": "a ball", "prompt": {"0": "red (x:`0.5+t/max_f`)", "-1 hold": "blue"}, "negative": {"0": "dull", "3": "dark"}, "motion-scale": {"0": 1, "4": 1.5}}' >travel.json
+"$vkanim" -q --json --travel travel.json --travel-blend slerp --travel-ease ease-in -s 7 --steps 2 -f 5 -W 32 -H 32 -o travel.webp \
+    >travel.out || bad 'a clip with --travel'
+rm travel.json
+there=$(value frames_sha256 travel.out)
+"$vkanim" -q --json --from travel.webp -o there.webp >there.json || bad '--from a clip with --travel'
+[ "$(value frames_sha256 there.json)" = "$there" ] || bad '--from a clip with --travel makes other frames'
+"$vkanim" -q --json --from travel.webp --travel-blend lerp -o there.webp --overwrite >there.json || bad '--from and --travel-blend'
+[ "$(value frames_sha256 there.json)" = "$there" ] && bad 'the line makes the frames of the arc'
+inspect travel.webp >report
+grep -q '"prompt":"a ball\\n0: red (x:`0.5+t/max_f`)\\n-1 hold: blue"' report || bad 'the lines of --travel among the settings'
+grep -q '"travel"' report && bad '--travel among the settings'
+grep -q 'Travel blend: slerp, Travel ease: ease-in' report || bad 'infotext of prompts over the frames'
+
 # ---- quality: smaller files of the same frames ----
 clip -q --quality 10 -o low.webp --verify "$hash" >/dev/null || bad '--quality'
 [ "$(wc -c <low.webp)" -lt "$(wc -c <plain.webp)" ] || bad '--quality 10 is no smaller'

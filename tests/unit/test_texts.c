@@ -201,6 +201,83 @@ static void filling_up(void **state)
     vka_tokenizer_destroy(&j.tokenizer);
 }
 
+/* Rows, changes and blended rows where prompts travel. */
+static void prompts_that_travel(void **state)
+{
+    (void)state;
+    struct job j = {.tokenizer = open_tokenizer()};
+    struct vka_prompt_reader r = {.tokenizer = j.tokenizer, .syntax = VKA_SYNTAX_A1111, .length = 6};
+    const struct vka_text_clip clips[] = {{"", ""}, {"a", "red"}};
+    struct vka_travel t[4] = {{0}};
+    assert_int_equal(vka_travel_make(&t[0], "n", "0: blue\n2: red", 5, false, VKA_EASE_HOLD, &j.err), VKA_OK);
+    assert_int_equal(vka_travel_make(&t[1], "p", "0: a\n2: [red:(blue:2):2]:1.0\n4: a car BREAK a", 5, false, VKA_EASE_LINEAR, &j.err), VKA_OK);
+    assert_int_equal(vka_texts_make_travel(&j.texts, &j.prompts, &r, false, clips, t, 2, 4, true, &j.err), VKA_OK);
+    assert_int_equal(t[0].count + t[1].count, 0); /* moved */
+    float *out = encode(&j.texts);
+    assert_int_equal(vka_texts_rows(&j.texts, out, WIDTH, &j.prompts, &j.err), VKA_OK);
+    free(out);
+    struct vka_prompts *p = &j.prompts;
+    assert_true(vka_prompts_travels(p));
+    assert_int_equal(p->unconds, 2); /* blue, red; clip 1 has red too */
+    assert_int_equal(p->count, 2 + 4); /* a, red, (blue:2), a car BREAK a; clip 1 has a too */
+    assert_int_equal(p->conds, 1);
+    assert_int_equal(p->tokens, 12);
+    static const bool change[] = {true, false, true, false};
+    for (uint32_t k = 0; k < 4; k++) {
+        assert_int_equal(vka_prompts_change(p, 0, k), change[k]);
+        assert_int_equal(vka_prompts_change(p, 1, k), k == 0);
+    }
+    /* frame -> two rows and the share of the second, in steps 0 and 2 */
+    static const struct {
+        uint32_t clip, branch, step, frame, from, to;
+        double share;
+    } want[] = {
+        {0, 1, 0, 0, 2, 2, 0}, {0, 1, 0, 1, 2, 3, 0.5}, {0, 1, 0, 2, 3, 3, 0}, {0, 1, 0, 3, 3, 5, 0.5}, {0, 1, 1, 4, 5, 5, 0},
+        {0, 1, 2, 1, 2, 4, 0.5}, {0, 1, 9, 2, 4, 4, 0}, {0, 0, 0, 1, 0, 0, 0}, {0, 0, 0, 2, 1, 1, 0}, {0, 0, 3, 4, 1, 1, 0},
+        {1, 1, 0, 3, 2, 2, 0}, {1, 0, 0, 3, 1, 1, 0}, {7, 1, 0, 1, 2, 2, 0},
+    };
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        float is[12 * WIDTH];
+        const float *a = token(&j, want[i].from, 0), *b = token(&j, want[i].to, 0);
+        vka_prompts_frame(p, want[i].clip, want[i].branch, want[i].step, want[i].frame, is);
+        for (uint32_t n = 0; n < 12 * WIDTH; n++)
+            if (is[n] != (float)((1 - want[i].share) * (double)a[n] + want[i].share * (double)b[n]))
+                fail_msg("case %zu: %u is %g of %g and %g", i, n, (double)is[n], (double)a[n], (double)b[n]);
+    }
+    struct vka_guide g;
+    float of_branch[12 * WIDTH], of_part[12 * WIDTH];
+    assert_int_equal(vka_guide_make(&g, 1, vka_prompts_weights(p, 0), true, 0, 0, &j.err), VKA_OK); /* the prompt alone */
+    vka_prompts_rows_get(&(struct vka_prompts_rows){p, &g, 0, 0}, 0, 3, of_branch);
+    vka_prompts_frame(p, 0, 1, 0, 3, of_part);
+    assert_memory_equal(of_branch, of_part, sizeof of_part);
+    p->slerp = true;
+    vka_prompts_frame(p, 0, 1, 0, 3, of_branch);
+    vka_prompts_blend(token(&j, 3, 0), token(&j, 5, 0), 0.5, true, 12 * WIDTH, of_part);
+    assert_memory_equal(of_branch, of_part, sizeof of_part);
+    end_job(&j);
+    /* a weight of all texts is one of the prompt; AND and different ones are refused */
+    static const struct {
+        const char *prompt, *what;
+        double weight;
+    } ends[] = {{"0: a :0.5\n4: red :0.5", NULL, 0.5}, {"0: a\n4: red :0.5", "have one weight in guidance", 0}, {"0: a\n4: red AND a", "AND in 'red AND a'", 0}};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        memset(t, 0, sizeof t);
+        vka_error_clear(&j.err);
+        assert_int_equal(vka_travel_make(&t[1], "p", ends[i].prompt, 5, false, VKA_EASE_LINEAR, &j.err), VKA_OK);
+        vka_status st = vka_texts_make_travel(&j.texts, &j.prompts, &r, false, clips, t, 1, 4, true, &j.err);
+        assert_int_equal(st, ends[i].what ? VKA_E_USAGE : VKA_OK);
+        if (ends[i].what)
+            assert_non_null(strstr(j.err.what, ends[i].what));
+        else
+            assert_true(fabs(*vka_prompts_weights(&j.prompts, 0) - ends[i].weight) < 1e-12 && j.prompts.count == 3);
+        end_job(&j);
+    }
+    assert_int_equal(read_job(&j, VKA_SYNTAX_A1111, false, clips, 2, 4), VKA_OK);
+    assert_false(vka_prompts_travels(&j.prompts));
+    end_job(&j);
+    vka_tokenizer_destroy(&j.tokenizer);
+}
+
 static void clips_of_their_own(void **state)
 {
     (void)state;
@@ -326,6 +403,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_job),          cmocka_unit_test(schedules_and_parts), cmocka_unit_test(filling_up),
+        cmocka_unit_test(prompts_that_travel),
         cmocka_unit_test(clips_of_their_own), cmocka_unit_test(embedding_files),     cmocka_unit_test(embeddings_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,8 +66,8 @@ static void texts_and_shares(void **state)
     RIGHT("0: a\n4: b", 5, false, VKA_EASE_LINEAR, "a", "a|0.25|b", "a|0.5|b", "a|0.75|b", "b");
     RIGHT("4: b\n 0:a: c\n0: a", 5, false, VKA_EASE_LINEAR, "a", "a|0.25|b 0:a: c", "a|0.5|b 0:a: c", "a|0.75|b 0:a: c", "b 0:a: c");
     RIGHT("1: a\n2: b", 4, false, VKA_EASE_LINEAR, "a", "a", "b", "b");
-    RIGHT("head\n\n more ,\n0: a\n2:  b \r\ntail\n\nend", 3, false, VKA_EASE_LINEAR, "head, more ,, a, tail, end",
-          "head, more ,, a, tail, end|0.5|head, more ,, b, tail, end", "head, more ,, b, tail, end");
+    RIGHT("head\n\n more , \n0: a\n2:  b\r\n\ttail\n \nend", 3, false, VKA_EASE_LINEAR, "head, more , , a, tail, end",
+          "head, more , , a, tail, end|0.5|head, more , , b, tail, end", "head, more , , b, tail, end");
     RIGHT("head\n0:\n2: b", 3, false, VKA_EASE_HOLD, "head", "head", "head, b");
     RIGHT("0: a\n goes on\n2: b", 3, false, VKA_EASE_HOLD, "a goes on", "a goes on", "b");
     RIGHT("0-2: a\n4: b", 5, false, VKA_EASE_LINEAR, "a", "a", "a", "a|0.5|b", "b");
