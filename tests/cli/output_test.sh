@@ -84,6 +84,8 @@ grep -q "the model 'miniature'" err || bad 'the model that it was made with is n
 printf '{"head": "a ball", "prompt": {"0": "red (x:`0.5+t/max_f`)", "-1 hold": "blue"}, "negative": {"0": "dull", "3": "dark"}, "motion-scale": {"0": 1, "4": 1.5}}' >travel.json
 "$vkanim" -q --json --travel travel.json --travel-blend slerp --travel-ease ease-in -s 7 --steps 2 -f 5 -W 32 -H 32 -o travel.webp \
     >travel.out || bad 'a clip with --travel'
+"$vkanim" -q --json --travel travel.json --travel-blend slerp --travel-ease ease-in -s 7 --steps 2 -f 5 -W 32 -H 32 -o small.y4m \
+    --vram 7M --verify "$(value frames_sha256 travel.out)" >small.json || bad 'a clip with --travel in a smaller budget'
 rm travel.json
 there=$(value frames_sha256 travel.out)
 "$vkanim" -q --json --from travel.webp -o there.webp >there.json || bad '--from a clip with --travel'
