@@ -59,6 +59,30 @@ typedef struct vka_text_config {
     int64_t bos_id, eos_id, pad_id; /* -1 when the config does not say; the tokenizer's files decide */
 } vka_text_config;
 
+/* CLIPVisionModelWithProjection. */
+typedef struct vka_vision_config {
+    uint32_t hidden, layers, heads, intermediate;
+    uint32_t image, patch; /* pixels a side; whole patches */
+    uint32_t projection;   /* width of the picture's embedding; 0 when there is no visual_projection.weight */
+    enum vka_text_act act;
+    float eps;
+} vka_vision_config;
+
+/* How an IP-Adapter makes tokens of what the image encoder says. */
+enum vka_ip_kind {
+    VKA_IP_PLAIN, /* of the embedding: one linear layer, its output cut in tokens */
+    VKA_IP_PLUS,  /* of all patches: a resampler (perceiver) */
+    VKA_IP_FULL   /* of all patches: each becomes a token */
+};
+typedef struct vka_ip_info {
+    enum vka_ip_kind kind;
+    uint32_t tokens; /* for each picture; VKA_IP_FULL: 0, as many as the encoder has */
+    uint32_t width;  /* of a token: the UNet's cross_attention_dim */
+    uint32_t takes;  /* width of what it is made of: of the embedding, or of the encoder's layers */
+    uint32_t hidden, layers, heads; /* of the resampler */
+    uint32_t pairs;  /* cross-attentions that it has keys and values for */
+} vka_ip_info;
+
 /* Families of AnimateDiff motion modules. */
 enum vka_motion_variant {
     VKA_MOTION_V1,

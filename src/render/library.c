@@ -27,6 +27,7 @@ const char *vka_library_kind_title(enum vka_library_kind kind)
         [VKA_LIBRARY_VAE] = "VAE",          [VKA_LIBRARY_LORA] = "LoRA",
         [VKA_LIBRARY_MOTION] = "motion module", [VKA_LIBRARY_MOTION_LORA] = "motion LoRA",
         [VKA_LIBRARY_EMBEDDING] = "embedding", [VKA_LIBRARY_CONTROLNET] = "ControlNet",
+        [VKA_LIBRARY_IP_ADAPTER] = "IP-Adapter", [VKA_LIBRARY_VISION] = "image encoder",
     };
     return titles[kind];
 }
@@ -75,8 +76,9 @@ bool vka_library_suits(enum vka_library_kind kind, enum vka_library_kind wanted)
 {
     if (kind == VKA_LIBRARY_ANY || wanted == VKA_LIBRARY_ANY || kind == wanted)
         return true;
-    /* A1111 has motion LoRAs among the others */
-    return kind == VKA_LIBRARY_LORA && wanted == VKA_LIBRARY_MOTION_LORA;
+    /* A1111 has motion LoRAs among the others, and IP-Adapters among ControlNets */
+    return (kind == VKA_LIBRARY_LORA && wanted == VKA_LIBRARY_MOTION_LORA) ||
+           (kind == VKA_LIBRARY_CONTROLNET && wanted == VKA_LIBRARY_IP_ADAPTER);
 }
 
 enum vka_library_kind vka_library_folder_kind(const char *name, bool *skip)
@@ -92,10 +94,11 @@ enum vka_library_kind vka_library_folder_kind(const char *name, bool *skip)
         {"controlnet", VKA_LIBRARY_CONTROLNET},        {"animatediff", VKA_LIBRARY_MOTION},
         {"animatediff_models", VKA_LIBRARY_MOTION},    {"motion_modules", VKA_LIBRARY_MOTION},
         {"animatediff_motion_lora", VKA_LIBRARY_MOTION_LORA}, {"motion_lora", VKA_LIBRARY_MOTION_LORA},
-        {"motion_loras", VKA_LIBRARY_MOTION_LORA},
+        {"motion_loras", VKA_LIBRARY_MOTION_LORA},     {"ipadapter", VKA_LIBRARY_IP_ADAPTER},
+        {"ip-adapter", VKA_LIBRARY_IP_ADAPTER},        {"clip_vision", VKA_LIBRARY_VISION},
     };
     static const char *const others[] = {"esrgan",     "realesrgan",    "upscale_models", "gfpgan",      "codeformer",
-                                         "clip",       "clip_vision",   "text_encoder",   "text_encoders", "ipadapter",
+                                         "clip",       "text_encoder",  "text_encoders",
                                          "insightface", "hypernetworks", "style_models",   "gligen",      "photomaker",
                                          "deepbooru",  "blip",          "vae_approx",     "vae-approx",  "configs"};
     *skip = false;

@@ -28,6 +28,8 @@ enum vka_library_kind {
     VKA_LIBRARY_MOTION_LORA,
     VKA_LIBRARY_EMBEDDING,
     VKA_LIBRARY_CONTROLNET,
+    VKA_LIBRARY_IP_ADAPTER,
+    VKA_LIBRARY_VISION,
     VKA_LIBRARY_KINDS
 };
 /* For sentences: "model" (of ANY and CHECKPOINT), "VAE", "LoRA", "motion module" ... */

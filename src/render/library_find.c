@@ -127,6 +127,7 @@ static bool is_of_file_kind(const struct candidates *c, size_t i, void *user)
         [VKA_FILE_VAE] = VKA_LIBRARY_VAE,               [VKA_FILE_LORA] = VKA_LIBRARY_LORA,
         [VKA_FILE_MOTION] = VKA_LIBRARY_MOTION,         [VKA_FILE_MOTION_LORA] = VKA_LIBRARY_MOTION_LORA,
         [VKA_FILE_EMBEDDING] = VKA_LIBRARY_EMBEDDING,   [VKA_FILE_CONTROLNET] = VKA_LIBRARY_CONTROLNET,
+        [VKA_FILE_IP_ADAPTER] = VKA_LIBRARY_IP_ADAPTER, [VKA_FILE_VISION] = VKA_LIBRARY_VISION,
     };
     enum vka_library_kind wanted = *(enum vka_library_kind *)user;
     vka_inspection x;

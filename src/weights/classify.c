@@ -16,6 +16,7 @@ const char *vka_file_kind_name(enum vka_file_kind kind)
         [VKA_FILE_TEXT] = "checkpoint",     [VKA_FILE_MOTION] = "motion-module",
         [VKA_FILE_LORA] = "lora",           [VKA_FILE_MOTION_LORA] = "motion-lora",
         [VKA_FILE_EMBEDDING] = "embedding", [VKA_FILE_CONTROLNET] = "controlnet",
+        [VKA_FILE_IP_ADAPTER] = "ip-adapter", [VKA_FILE_VISION] = "vision",
     };
     return names[kind];
 }
@@ -33,6 +34,8 @@ const char *vka_file_kind_phrase(enum vka_file_kind kind)
         [VKA_FILE_MOTION_LORA] = "a motion LoRA",
         [VKA_FILE_EMBEDDING] = "a textual-inversion embedding",
         [VKA_FILE_CONTROLNET] = "a ControlNet",
+        [VKA_FILE_IP_ADAPTER] = "an IP-Adapter",
+        [VKA_FILE_VISION] = "an image encoder",
     };
     return phrases[kind];
 }
@@ -61,7 +64,7 @@ static bool is_lora_name(const char *s)
 }
 
 struct clues {
-    size_t lora, motion_lora, ldm_unet, vae, text, motion, control, unet, bare_ldm, diffusion_transformer, adapter, t2i, ema;
+    size_t lora, motion_lora, ldm_unet, vae, text, motion, control, unet, bare_ldm, diffusion_transformer, adapter, t2i, vision, ema;
     bool sdxl, sd2, kohya, peft, domain, ldm_vae, original;
     uint64_t text_width, in_channels;
 };
@@ -118,6 +121,8 @@ static void note(struct clues *c, const vka_weight *t)
         c->adapter++;
     else if (strncmp(s, "adapter.body.", 13) == 0 || strncmp(s, "body.0.", 7) == 0)
         c->t2i++;
+    else if (strncmp(s, "vision_model.", 13) == 0)
+        c->vision++;
     else if (vka_rename_motion(name, s, &attention) == VKA_NAME_KEEP) {
         c->motion++;
         c->original |= strstr(s, "temporal_") != NULL;
@@ -168,7 +173,7 @@ void vka_classify(vka_classification *out, const vka_safetensors *st)
     for (size_t i = 0; i < st->count; i++)
         note(&c, &st->tensors[i]);
     bool model = c.ldm_unet > 0;
-    if (c.lora > 0 && !model && c.lora * 4 >= st->count) {
+    if (c.lora > 0 && !model && !c.adapter && c.lora * 4 >= st->count) {
         bool motion = c.motion_lora * 2 > c.lora;
         out->kind = motion ? VKA_FILE_MOTION_LORA : VKA_FILE_LORA;
         out->dialect = c.kohya ? "kohya" : c.peft ? "peft" : "diffusers";
@@ -193,9 +198,11 @@ void vka_classify(vka_classification *out, const vka_safetensors *st)
     } else if (c.diffusion_transformer > 0)
         out->note = "it is a diffusion transformer (Flux, SD3 or a relative), not a UNet model";
     else if (c.adapter > 0)
-        out->note = "it is an IP-Adapter";
+        out->kind = VKA_FILE_IP_ADAPTER;
     else if (c.t2i > 0)
         out->note = "it is a T2I-Adapter, which is not supported";
+    else if (c.vision > 0 && !c.text)
+        out->kind = VKA_FILE_VISION;
     else if (c.vae > 0 || c.ldm_vae) {
         out->kind = VKA_FILE_VAE;
         out->dialect = c.ldm_vae ? "ldm" : "diffusers";

@@ -3,9 +3,11 @@
 
 #include "weights/control.h"
 #include "weights/file.h"
+#include "weights/ip_adapter.h"
 #include "weights/lora_int.h"
 #include "weights/model.h"
 #include "weights/motion.h"
+#include "weights/vision.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -138,6 +140,50 @@ static void inspect_control(vka_inspection *x, const vka_safetensors *st)
     vka_weights_free(w);
 }
 
+static void inspect_ip_adapter(vka_inspection *x, const vka_safetensors *st, const char *path)
+{
+    vka_ip_info i;
+    vka_error e = {0};
+    vka_weights *w = vka_weights_new("the adapter");
+    if (!w)
+        return;
+    if (vka_ip_adapter_read(w, &i, &x->family, st, path, &e) == VKA_OK) {
+        x->variant = vka_ip_kind_name(i.kind);
+        if (i.kind == VKA_IP_FULL)
+            add_note(x, "as many tokens as its image encoder makes, %u wide", (unsigned)i.width);
+        else
+            add_note(x, "%u tokens for each picture, %u wide", (unsigned)i.tokens, (unsigned)i.width);
+        add_note(x, "made for an image encoder whose %s %u wide, and a UNet of %u cross-attentions",
+                 i.kind == VKA_IP_PLAIN ? "embedding is" : "layers are", (unsigned)i.takes, (unsigned)i.pairs);
+        if (x->family && strcmp(x->family, "sdxl") == 0)
+            add_note(x, "adapters for SDXL are not supported");
+    } else
+        note_error(x, &e);
+    vka_weights_free(w);
+}
+
+static void note_vision(vka_inspection *x, const vka_vision_config *c)
+{
+    add_note(x, "pictures of %u x %u in patches of %u, %u layers of %u", (unsigned)c->image, (unsigned)c->image,
+             (unsigned)c->patch, (unsigned)c->layers, (unsigned)c->hidden);
+    if (c->projection)
+        add_note(x, "embeddings of %u", (unsigned)c->projection);
+}
+
+static void inspect_vision(vka_inspection *x, const vka_safetensors *st, const char *path)
+{
+    vka_vision_config c;
+    vka_error e = {0};
+    vka_weights *w = vka_weights_new("the image encoder");
+    if (!w)
+        return;
+    if (vka_vision_read(w, &c, st, NULL, path, &e) == VKA_OK)
+        note_vision(x, &c);
+    else
+        note_error(x, &e);
+    vka_weights_free(w);
+}
+
 /* Opens every part that is there, so that what is wrong with it gets a note. */
 static void inspect_parts(vka_inspection *x, vka_model *m, bool count)
 {
@@ -204,6 +250,10 @@ vka_status vka_inspect_parsed(vka_inspection *x, const vka_safetensors *st, cons
         inspect_lora(x, st);
     } else if (c.kind == VKA_FILE_CONTROLNET) {
         inspect_control(x, st);
+    } else if (c.kind == VKA_FILE_IP_ADAPTER) {
+        inspect_ip_adapter(x, st, path);
+    } else if (c.kind == VKA_FILE_VISION) {
+        inspect_vision(x, st, path);
     } else if (c.kind == VKA_FILE_CHECKPOINT || c.kind == VKA_FILE_UNET || c.kind == VKA_FILE_VAE ||
                c.kind == VKA_FILE_TEXT) {
         vka_model *m;
@@ -224,7 +274,8 @@ static vka_status inspect_folder(vka_inspection *x, const char *path, vka_error 
     vka_motion *motion;
     vka_control *control;
     vka_lora *lora; /* PEFT's folder */
-    vka_error model_error = {0}, motion_error = {0}, control_error = {0}, lora_error = {0};
+    vka_vision *vision;
+    vka_error model_error = {0}, motion_error = {0}, control_error = {0}, lora_error = {0}, vision_error = {0};
     if (vka_model_open(&model, path, &model_error) == VKA_OK) {
         bool whole = vka_model_has(model, VKA_PART_UNET) || !vka_model_has(model, VKA_PART_VAE);
         x->kind = whole ? VKA_FILE_CHECKPOINT : VKA_FILE_VAE;
@@ -245,6 +296,13 @@ static vka_status inspect_folder(vka_inspection *x, const char *path, vka_error 
             count_tensor(x, vka_weights_at(w, i));
         describe_control(x, vka_control_describe(control));
         vka_control_close(control);
+    } else if (vka_vision_open(&vision, path, &vision_error) == VKA_OK) {
+        x->kind = VKA_FILE_VISION;
+        const vka_weights *w = vka_vision_weights(vision);
+        for (size_t i = 0; i < vka_weights_count(w); i++)
+            count_tensor(x, vka_weights_at(w, i));
+        note_vision(x, vka_vision_describe(vision));
+        vka_vision_close(vision);
     } else if (vka_lora_open(&lora, path, &lora_error) == VKA_OK) {
         x->kind = vka_lora_is_motion(lora) ? VKA_FILE_MOTION_LORA : VKA_FILE_LORA;
         x->variant = vka_lora_describe(lora)->algorithm;

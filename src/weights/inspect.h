@@ -20,6 +20,8 @@ enum vka_file_kind {
     VKA_FILE_MOTION_LORA,
     VKA_FILE_EMBEDDING,
     VKA_FILE_CONTROLNET,
+    VKA_FILE_IP_ADAPTER,
+    VKA_FILE_VISION,
     VKA_FILE_KINDS
 };
 /* As in `inspect`'s JSON: "checkpoint", "motion-module", "lora" ... (a UNet's or text encoder's own file is a

@@ -397,7 +397,8 @@ static vka_status not_a_lora(const vka_lora *l, vka_error *err)
     static const char *const hints[VKA_FILE_KINDS] = {[VKA_FILE_CHECKPOINT] = "--model",
                                                       [VKA_FILE_MOTION] = "--motion",
                                                       [VKA_FILE_VAE] = "--vae",
-                                                      [VKA_FILE_EMBEDDING] = "--embedding"};
+                                                      [VKA_FILE_EMBEDDING] = "--embedding",
+                                                      [VKA_FILE_IP_ADAPTER] = "--ip-adapter"};
     vka_classification c;
     for (size_t i = 0; i < l->st->count; i++)
         if (strstr(l->st->tensors[i].name, ".oft_"))

@@ -130,6 +130,7 @@ static vka_status open_folder(vka_model *m, vka_error *err)
                    *type = json_string_value(json_object_get(json, "model_type"));
         int p = class && strncmp(class, "UNet", 4) == 0           ? VKA_PART_UNET
                 : class && strncmp(class, "Autoencoder", 11) == 0 ? VKA_PART_VAE
+                : type && strcmp(type, "clip_vision_model") == 0  ? -1
                 : type && strncmp(type, "clip", 4) == 0           ? VKA_PART_TEXT
                                                                   : -1;
         if (!json)
@@ -209,6 +210,8 @@ static vka_status open_single(vka_model *m, const vka_safetensors *st, vka_error
             vka_error_hint(err, "give it with --motion-lora, beside a model and a motion module");
         else if (c.kind == VKA_FILE_EMBEDDING)
             vka_error_hint(err, "give it with --embedding, beside a model");
+        else if (c.kind == VKA_FILE_IP_ADAPTER)
+            vka_error_hint(err, "give it with --ip-adapter, beside a model");
         return VKA_E_INPUT;
     }
     m->family = c.family;

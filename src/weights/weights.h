@@ -5,6 +5,7 @@
  *
  *   model.h        a model (diffusers folder or single file) and its parts: UNet, VAE, text encoder, scheduler
  *   motion.h       motion modules of every naming, with what was learnt about their family
+ *   ip_adapter.h   IP-Adapters; vision.h the image encoder that they look at pictures with
  *   lora.h         LoRAs of every dialect, and a model's tensors changed by them
  *   control.h      ControlNets and SparseCtrl encoders
  *   config.h       sizes and switches of each part, read from config.json or from the tensors' shapes
@@ -21,10 +22,12 @@
 #include "weights/control.h"
 #include "weights/dtype.h"
 #include "weights/inspect.h"
+#include "weights/ip_adapter.h"
 #include "weights/lora.h"
 #include "weights/model.h"
 #include "weights/motion.h"
 #include "weights/safetensors.h"
 #include "weights/table.h"
+#include "weights/vision.h"
 
 #endif

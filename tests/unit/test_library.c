@@ -170,7 +170,8 @@ static void comfyui(void **state)
     (void)state;
     static const char *const files[] = {"models/checkpoints/a.safetensors", "models/loras/b.safetensors",
                                         "models/animatediff_models/mm.ckpt", "models/animatediff_motion_lora/pan.safetensors",
-                                        "models/clip_vision/c.safetensors",
+                                        "models/clip_vision/c.safetensors", "models/ipadapter/d.bin",
+                                        "models/text_encoders/e.safetensors",
                                         "custom_nodes/ComfyUI-AnimateDiff-Evolved/models/old.ckpt",
                                         "custom_nodes/ComfyUI-AnimateDiff-Evolved/motion_lora/tilt.ckpt",
                                         "custom_nodes/other/big.ckpt", "output/x.bin"};
@@ -183,8 +184,10 @@ static void comfyui(void **state)
     struct vka_library lib;
     assert_int_equal(vka_library_scan(&lib, NULL), VKA_OK);
     assert_string_equal(lib.folders[0].layout, "comfyui");
-    assert_int_equal(lib.folders[0].models, 6);
+    assert_int_equal(lib.folders[0].models, 8);
     vka_library_free(&lib);
+    finds(VKA_LIBRARY_VISION, "c", "comfy/models/clip_vision/c.safetensors", NULL);
+    finds(VKA_LIBRARY_IP_ADAPTER, "d", "comfy/models/ipadapter/d.bin", NULL);
     finds(CHECKPOINT, "a", "comfy/models/checkpoints/a.safetensors", NULL);
     finds(MOTION, "MM", "comfy/models/animatediff_models/mm.ckpt", NULL);
     finds(MOTION, "old", "comfy/custom_nodes/ComfyUI-AnimateDiff-Evolved/models/old.ckpt", NULL);
