@@ -48,7 +48,7 @@ typedef enum vka_level { VKA_LEVEL_ERROR, VKA_LEVEL_WARN, VKA_LEVEL_INFO, VKA_LE
 
 /* Where a long call is.  Delivered on the thread that made the call, some times a second at most. */
 typedef struct vka_progress {
-    const char *stage; /* "load", "text", "pictures", "steps", "decode", "between", "encode", "convert" */
+    const char *stage; /* "load", "text", "images", "pictures", "steps", "decode", "between", "encode", "convert" */
     unsigned clip, clips; /* which of --count, from 0 */
     unsigned done, total; /* steps, frames, files or (convert) megabytes of the stage */
     double elapsed_s;     /* since the call began */

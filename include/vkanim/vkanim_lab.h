@@ -8,8 +8,8 @@
 extern "C" {
 #endif
 
-/* Runs one network alone: `net` is "text", "unet", "vae-decode" or "vae-encode"; `in` and `out` are safetensors files with
- * the tensors that the manual page lists ("text" takes the job's prompt and no `in`). */
+/* Runs one network alone: `net` is "text", "unet", "vae-decode", "vae-encode" or "vision"; `in` and `out` are safetensors
+ * files with the tensors that the manual page lists ("text" takes the job's prompt and no `in`). */
 VKA_API vka_status vka_net(vka_context *cx, const vka_job *job, const char *net, const char *in, const char *out,
                            char **report, vka_error *err);
 

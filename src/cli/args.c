@@ -14,7 +14,7 @@ const struct cli_command_info cli_commands[CLI_COMMANDS] = {
     {"devices", VKA_FOR_DEVICES, "[OPTION]...", "List every Vulkan device, and why it is or is not usable."},
     {"inspect", VKA_FOR_INSPECT, "[OPTION]... FILE...", "Say what model files and animations are."},
     {"net", VKA_FOR_NET, "NAME [OPTION]...",
-     "Run one network alone, tensors in, tensors out: text, unet, vae-decode or vae-encode."},
+     "Run one network alone, tensors in, tensors out: text, unet, vae-decode, vae-encode or vision."},
     {"resume", VKA_FOR_RESUME, "[OPTION]... [JOB]",
      "Continue a render that was stopped or killed, by its id or its folder; without one, list those there are."},
     {"convert", VKA_FOR_CONVERT, "[OPTION]... IN OUT",
@@ -202,7 +202,7 @@ static vka_status check_words(const struct cli_args *a, vka_error *err)
         bool text = a->word_count && strcmp(a->words[0], "text") == 0;
         if (!a->word_count) {
             cli_fail(err, VKA_E_USAGE, "no network to run");
-            cli_hint(err, "one of: text unet vae-decode vae-encode");
+            cli_hint(err, "one of: text unet vae-decode vae-encode vision");
         } else if (!a->out || (!a->in && !text))
             cli_fail(err, VKA_E_USAGE, "net %.50s needs --%s FILE", a->words[0], a->out ? "in" : "out");
         else

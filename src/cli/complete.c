@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static const char networks[] = "text unet vae-decode vae-encode";
+static const char networks[] = "text unet vae-decode vae-encode vision";
 
 static bool visible(const vka_option *o, unsigned mask)
 {

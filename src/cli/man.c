@@ -219,7 +219,8 @@ static const char json_more[] =
     "\"notes\":[]}];\n"
     "a file that cannot be read has \"path\" and \"error\".\n"
     "With one file its members stand in the object itself too.\n"
-    "Kinds: checkpoint, motion\\-module, lora, motion\\-lora, embedding, controlnet, vae, animation, unknown.\n"
+    "Kinds: checkpoint, motion\\-module, lora, motion\\-lora, embedding, controlnet, ip\\-adapter (variants plain, plus, full),\n"
+    "vision (an image encoder), vae, animation, unknown.\n"
     ".TP\n.B convert\n"
     "\"path\"; \"kind\"; \"family\"; \"tensors\"; \"outputs\":[{\"path\", \"bytes\"}]; \"notes\":[].\n";
 
@@ -323,6 +324,23 @@ static const char travel[] =
     ".PP\n"
     "Options with \\fIVALUES\\fR take the same frames and eases: \\(lq0 hold:1, 4\\-9:1.3, \\-1:0.8\\(rq; those of one option are all whole\n"
     "numbers or all fractions, and rise.\n";
+static const char image_prompts[] =
+    ".SH IMAGE PROMPTS\n"
+    "\\fB\\-\\-ip\\-adapter\\fR \\fIFILE\\fR,image=\\fIPICTURE\\fR lets frames look like a picture: beside the text every cross\\-attention looks\n"
+    "at tokens of the picture, through keys and values of the adapter\\(aqs. Adapters are those for SD1.5 as h94/IP\\-Adapter publishes\n"
+    "them, plain, plus and full face, also several at once; FaceID and SDXL\\(aqs are refused.\n"
+    "They want the image encoder that they were trained with (\\fB\\-\\-vision\\fR, else the folder image_encoder beside the first of them, or in\n"
+    "the model\\(aqs folder).\n"
+    ".TP\nimage=\\fIFILE\\fR[;\\fIFILE\\fR]...\n"
+    "Pictures of any size; a folder or numbered files stand for what they hold. The short side is scaled to the encoder\\(aqs and the middle\n"
+    "cut out, as CLIP\\(aqs preprocessing has it.\n"
+    ".TP\nframes=\\fIN\\fR[;\\fIN\\fR]...\n"
+    "Key frames, one for each picture, from 0 or, negative, from the end. A frame takes the picture of the nearest key at or before it.\n"
+    "Without keys several pictures take the frames in equal shares.\n"
+    ".TP\nweight=\\fIVALUES\\fR, start=\\fISHARE\\fR, end=\\fISHARE\\fR\n"
+    "How strong it is, over the frames; between which shares of the steps it works.\n"
+    ".PP\n"
+    "The branch without the prompt sees what the adapter makes of no picture, as in diffusers.\n";
 
 static const char model_folders[] =
     ".SH MODEL FOLDERS\n"
@@ -356,7 +374,11 @@ static const char tensors[] =
     "Out: tokens I32 [chunks,77], those of embeddings beyond the vocabulary, cond [1,T,D] with all weights; of 25 steps the first,\n"
     "of parts joined by AND the first one.\n"
     ".TP\n.B vkanim net unet \\-\\-in \\fIFILE\\fB \\-\\-out \\fIFILE\n"
-    "In: sample [F,4,h,w], timestep [1], cond [1 or F,T,D]; out: eps [F,4,h,w].\n"
+    "In: sample [F,4,h,w], timestep [1], cond [1 or F,T,D]; out: eps [F,4,h,w]. With \\fB\\-\\-ip\\-adapter\\fR also image0, image1 ...\n"
+    "[1 or F,tokens,D], what adapters have made of pictures.\n"
+    ".TP\n.B vkanim net vision \\-\\-vision \\fIPATH\\fB \\-\\-in \\fIFILE\\fB \\-\\-out \\fIFILE\n"
+    "In: pixels [n,3,S,S] as the image encoder takes them, with its norm; out: embeds [n,E], hidden [n,T,C] before the last layer; with\n"
+    "\\fB\\-\\-ip\\-adapter\\fR tokens [n+1,tokens,D], the last of them for no picture.\n"
     "The motion module is the one that \\fB\\-\\-motion\\fR names.\n"
     ".TP\n.B vkanim net vae\\-decode \\-\\-in \\fIFILE\\fB \\-\\-out \\fIFILE\n"
     "In: latents [F,4,h,w], in the sampler\\(aqs scale; out: frames [F,H,W,3] in [\\-1,1], not clamped.\n"
@@ -500,6 +522,7 @@ void cli_print_man(FILE *to)
     fputs(json_more, to);
     fputs(formats, to);
     fputs(models, to);
+    fputs(image_prompts, to);
     fputs(model_folders, to);
     fputs(tensors, to);
     fputs(rest, to);

@@ -47,21 +47,28 @@ static void put_label(FILE *to, const char *label)
 
 static void put_where(FILE *to, json_t *where)
 {
-    static const char *const stages[][2] = {{"text", "text encoder"}, {"unet", "UNet"}, {"vae", "VAE"}};
+    static const char *const known[][2] = {
+        {"text", "text encoder"}, {"vision", "image encoder"}, {"encode", "VAE encoder"}, {"unet", "UNet"}, {"vae", "VAE"}};
+    enum { KNOWN = sizeof known / sizeof *known };
     static const char *const rows[][2] = {
         {"weights_bytes", "resident weights"}, {"ring_bytes", "streamed weights"}, {"activations_bytes", "activations"},
         {"clip_bytes", "clip and prompts"},    {"arguments_bytes", "arguments"},   {NULL, "device memory"},
         {"host_weights_bytes", "weights"},     {"host_skips_bytes", "skips"},      {"host_clip_bytes", "clip state"}};
+    const char *stages[KNOWN][2];
+    int count = 0; /* of those that this render has; the text encoder is named in any case */
+    for (int s = 0; s < KNOWN; s++)
+        if (json_object_get(where, known[s][0]))
+            memcpy(stages[count++], known[s], sizeof known[s]);
     fputc('\n', to);
     put_label(to, "device memory");
-    for (int s = 0; s < 3; s++)
+    for (int s = 0; s < count; s++)
         fprintf(to, "%*s", COLUMN, stages[s][1]);
     fputc('\n', to);
     double host = 0;
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
-        double values[3], sum = 0;
+        double values[KNOWN], sum = 0;
         bool total = !rows[r][0];
-        for (int s = 0; s < 3; s++) {
+        for (int s = 0; s < count; s++) {
             json_t *stage = json_object_get(where, stages[s][0]);
             values[s] = total ? 0 : number(stage, rows[r][0]);
             for (size_t k = 0; total && k < r; k++)
@@ -77,7 +84,7 @@ static void put_where(FILE *to, json_t *where)
         }
         fputs("  ", to);
         fprintf(to, "%-*s", LABEL - 2, total ? "in all" : rows[r][1]);
-        for (int s = 0; s < 3; s++)
+        for (int s = 0; s < count; s++)
             put_bytes(to, values[s]);
         fputc('\n', to);
     }

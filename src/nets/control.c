@@ -87,7 +87,7 @@ vka_tensor vka_net_control(struct vka_net_encoder *unet, const struct vka_unet_i
     struct control c = {unet->b, a, in->amount.table, unet, vka_scope_root(name), 0};
     struct vka_net_encoder e = {.b = unet->b, .root = c.root, .c = &a->info->unet, .take = take, .user = &c,
                                 .motion = a->info->motion.slots ? &a->info->motion : NULL,
-                                .norms = {.motion_joint = unet->norms.motion_joint}, .text = {in->context, in->index}};
+                                .norms = {.motion_joint = unet->norms.motion_joint}, .text = {.context = in->context, .index = in->index}};
     vka_net_encoder_time(&e, in->timestep, false);
     vka_tensor x = vka_net_encoder_down(&e, input(unet->b, a, c.root, in->sample));
     x = vka_net_encoder_middle(&e, x);

@@ -35,6 +35,17 @@ struct vka_net_control_args {
     const float *layers; /* [info->outputs], at most VKA_CONTROL_OUTPUTS; NULL: 1 throughout */
 };
 
+/* An image prompt (Ye et al. 2023): behind every cross-attention with the text one with a picture's tokens, through keys and values
+ * of its own, "<prefix><block>...attn2.to_k_ip", times a weight for each sample, is added. */
+enum { VKA_MAX_IPS = 8 };
+struct vka_net_ip {
+    const char *prefix; /* of the names of its weights: "ip0." */
+    vka_tensor context; /* f32 or storage GLOBAL [pictures, 1, tokens, cross_attention_dim] */
+    vka_tensor index;   /* i32 SAMPLE [n, 1, 1, 1]: the sample's picture */
+    vka_tensor table;   /* f32 SAMPLE [n, 1, 1, m], whose channel `channel` is the weight; where it is 0 no bit changes */
+    uint32_t channel;
+};
+
 struct vka_unet_inputs {
     vka_tensor sample;   /* f32 SAMPLE [n, h, w, in_channels] */
     vka_tensor timestep; /* f32 GLOBAL [1, 1, 1, 1] */
@@ -44,6 +55,8 @@ struct vka_unet_inputs {
     const struct vka_net_control_args *controls; /* [control_count], at most VKA_CONTROLS */
     uint32_t control_count;
     struct vka_frame_windows windows; /* of the motion modules' attention; length 0: none */
+    const struct vka_net_ip *ips;
+    uint32_t ip_count; /* at most VKA_MAX_IPS */
 };
 
 /* The noise prediction of an SD1.5-class UNet (Rombach et al. 2022), inflated with motion modules (Guo et al. 2023) where
@@ -73,6 +86,16 @@ vka_tensor vka_net_resnet(vka_build *b, vka_tensor x, vka_tensor x2, struct vka_
 /* CLIP's text transformer (Radford et al. 2021): ids i32 SAMPLE [chunks, 1, T, 1] -> f32 [chunks, 1, T, D]; skip: how many of
  * the last layers are left out (0: all run); the final layer norm is always applied. */
 vka_tensor vka_net_text(vka_build *b, const vka_text_config *c, vka_tensor ids, uint32_t skip);
+
+/* CLIP's image encoder (Radford et al. 2021; Dosovitskiy et al. 2021): patches SAMPLE [n, 1, P, 3 p p], each a patch's colours plane
+ * by plane -> out: `embeds` [n, 1, 1, projection], the class token behind the last layer, normed and projected; `hidden`
+ * [n, 1, P + 1, D], all tokens before the last layer.  What is not wanted stays the null tensor. */
+struct vka_vision_out {
+    vka_tensor embeds, hidden;
+};
+struct vka_vision_out vka_net_vision(vka_build *b, const vka_vision_config *c, vka_tensor patches, bool embeds, bool hidden);
+/* An IP-Adapter's tokens of such outputs, x [n, 1, 1 or T, takes] -> [n, 1, tokens, width].  Names are asked for without a scope. */
+vka_tensor vka_net_ip_tokens(vka_build *b, const vka_ip_info *info, vka_tensor x);
 
 /* AutoencoderKL: latents in the VAE's own scale, f32 [n, h, w, latent] -> f32 [n, H, W, out_channels], not clamped. */
 vka_tensor vka_net_vae_decode(vka_build *b, const vka_vae_config *c, vka_tensor latents);

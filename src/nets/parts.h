@@ -20,7 +20,18 @@ vka_tensor vka_net_feed_forward(vka_build *b, vka_tensor h, vka_scope norm, vka_
 /* What cross-attention looks at. */
 struct vka_net_text_in {
     vka_tensor context, index; /* as in vka_unet_inputs */
+    const struct vka_net_ip *ips;
+    uint32_t ip_count;
 };
+
+/* A layer of CLIP's transformers, text and image: LayerNorm, self-attention, LayerNorm, MLP.  x [n, 1, T, D] -> the same. */
+struct vka_net_clip_layer {
+    uint32_t heads;
+    enum vka_text_act act;
+    float eps;
+    bool causal;
+};
+vka_tensor vka_net_clip_layer(vka_build *b, vka_tensor x, vka_scope at, const struct vka_net_clip_layer *p);
 
 struct vka_net_spatial {
     uint32_t groups, depth, heads;

@@ -2,6 +2,8 @@
  * motion module: LayerNorm, attention, projection and residual; the feed-forward.  x [n, h, w, C] -> the same. */
 #include "nets/parts.h"
 
+#include <stdio.h>
+
 static uint32_t channels(vka_build *b, vka_tensor x) { return vka_info(b->graph, x)->c; }
 
 vka_tensor vka_net_self_attention(vka_build *b, vka_tensor h, vka_scope norm, vka_scope at, uint32_t heads,
@@ -31,6 +33,25 @@ vka_tensor vka_net_self_attention(vka_build *b, vka_tensor h, vka_scope norm, vk
     return vka_linear(b, o, &(struct vka_linear_args){.at = vka_in(at, "to_out.0"), .heads_in = heads, .add = h});
 }
 
+/* o + w attention(q, picture), for each image prompt; `at` is where the text's projections are. */
+static vka_tensor add_pictures(vka_build *b, const struct vka_net_text_in *in, vka_tensor o, vka_tensor q, vka_scope at, uint32_t heads,
+                               uint32_t dim)
+{
+    for (uint32_t i = 0; i < in->ip_count; i++) {
+        const struct vka_net_ip *ip = &in->ips[i];
+        vka_scope own = {{0}};
+        snprintf(own.path, sizeof own.path, "%s%.*s", ip->prefix, (int)(sizeof own.path - 16), at.path);
+        vka_tensor kv = vka_linear(b, ip->context, &(struct vka_linear_args){.at = vka_in(own, "to_k_ip"), .stacked = 1,
+                                                                            .stack = {vka_in(own, "to_v_ip")},
+                                                                            .heads_out = heads, .no_bias = true});
+        vka_tensor p = vka_attention(b, &(struct vka_attention_args){.kind = VKA_ATTENTION_CROSS, .q = q, .k = kv, .v = kv,
+                                                                     .v_channel = heads * vka_pitch(dim), .heads = heads,
+                                                                     .head_dim = dim, .index = ip->index, .label = own});
+        o = vka_add_scaled(b, o, p, ip->table, ip->channel, vka_in(own, "image prompt"));
+    }
+    return o;
+}
+
 static vka_tensor cross_attention(vka_build *b, const struct vka_net_text_in *text, vka_tensor h, vka_scope norm, vka_scope at,
                                   uint32_t heads)
 {
@@ -45,6 +66,7 @@ static vka_tensor cross_attention(vka_build *b, const struct vka_net_text_in *te
     vka_tensor o = vka_attention(b, &(struct vka_attention_args){.kind = VKA_ATTENTION_CROSS, .q = q, .k = kv, .v = kv,
                                                                  .v_channel = heads * vka_pitch(dim), .heads = heads,
                                                                  .head_dim = dim, .index = text->index, .label = at});
+    o = add_pictures(b, text, o, q, at, heads, dim);
     return vka_linear(b, o, &(struct vka_linear_args){.at = vka_in(at, "to_out.0"), .heads_in = heads, .add = h});
 }
 

@@ -139,7 +139,7 @@ vka_tensor vka_net_encoder_middle(struct vka_net_encoder *e, vka_tensor x)
 vka_tensor vka_net_unet(vka_build *b, const vka_unet_config *c, const vka_motion_info *motion,
                         const struct vka_net_norms *norms, const struct vka_unet_inputs *in)
 {
-    struct vka_net_encoder u = {.b = b, .c = c, .motion = motion, .norms = *norms, .text = {in->context, in->index},
+    struct vka_net_encoder u = {.b = b, .c = c, .motion = motion, .norms = *norms, .text = {in->context, in->index, in->ips, in->ip_count},
                                 .amount = in->amount, .windows = in->windows};
     vka_scope root = vka_scope_root("");
     vka_net_encoder_time(&u, in->timestep, true);

@@ -77,8 +77,9 @@ vka_tensor vka_attention(vka_build *b, const struct vka_attention_args *a)
         fits = fits && index && index->dtype == VKA_I32 && index->domain == VKA_SAMPLE && index->h * index->w == 1 &&
                q.domain == VKA_SAMPLE && k.domain == VKA_GLOBAL;
     } else {
-        fits = fits && q.n == k.n && q.h == k.h && q.w == k.w && q.domain == k.domain &&
-               (a->kind == VKA_ATTENTION_SPATIAL || q.domain == VKA_SAMPLE);
+        bool same = q.h == k.h && q.w == k.w, spatial = a->kind == VKA_ATTENTION_SPATIAL;
+        fits = fits && q.n == k.n && (same || (spatial && !a->causal)) && q.domain == k.domain &&
+               (spatial || q.domain == VKA_SAMPLE);
     }
     if (!fits) {
         vka_build_fail(b, VKA_E_INTERNAL, "%s: q %s, k %s and v %s do not fit together", label, q.name, k.name, v.name);

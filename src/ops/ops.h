@@ -85,7 +85,7 @@ vka_tensor vka_layer_norm(vka_build *b, vka_tensor x, vka_scope at, float eps);
 /* softmax(q k^T * scale) v per head; q, k, v are channel ranges of tensors, `heads` slots of vka_pitch(head_dim)
  * elements each, beginning at the given channel.  Output [n, h, w, heads * vka_pitch(head_dim)], pads zero. */
 enum vka_attention_kind {
-    VKA_ATTENTION_SPATIAL,  /* tokens are the pixels of a sample */
+    VKA_ATTENTION_SPATIAL,  /* tokens are the pixels of a sample; k and v may have others than q */
     VKA_ATTENTION_CROSS,    /* k, v: [prompts, 1, T, ...] GLOBAL; sample s takes prompt index[s] */
     VKA_ATTENTION_TEMPORAL  /* tokens are the frames of a branch, at each pixel; read in place */
 };
@@ -108,6 +108,18 @@ vka_tensor vka_timestep_embedding(vka_build *b, vka_tensor t, uint32_t dim, bool
 
 /* Rows of "<token>.weight" [V, D] at ids (i32 [n, 1, T, 1]) plus rows 0.. of "<position>.weight" [L, D]. */
 vka_tensor vka_token_embedding(vka_build *b, vka_tensor ids, vka_scope token, vka_scope position);
+
+/* Rows as tokens: [n, 1, T, c], first rows of x, behind them all rows of y.  What is not of the domain SAMPLE is a table, f32
+ * [1, 1, R, c] (vka_weight_table), that every sample gets. */
+struct vka_rows_args {
+    vka_tensor x, y;      /* x a table or of the storage's type; y of the storage's, or none */
+    uint32_t take;        /* rows of x; 0: all */
+    uint32_t split;       /* > 1: each row of x is so many rows, of c / split channels (a multiple of 8) */
+    vka_tensor positions; /* a table of at least T rows that is added; none */
+    vka_tensor like;      /* where x is a table and y none: a tensor whose domain the output has */
+    vka_scope label;
+};
+vka_tensor vka_rows(vka_build *b, const struct vka_rows_args *a);
 
 /* out = sum over i of coefficient[first + i] * x[i]; 1 to 6 tensors of one shape, f32, in double-checked fp32; coefficients
  * f32 GLOBAL [1,1,1,m].  Guidance, sampler updates and input scaling are this one operator. `branch[i]` shifts x[i]

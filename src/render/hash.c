@@ -7,6 +7,7 @@
 #include "base/thread.h"
 #include "render/filehash.h"
 #include "render/report.h"
+#include "render/setup_ip.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -59,7 +60,7 @@ static struct hashed_file *add_file(struct vka_model_hashes *h, const char *path
 /* More than the files of a job, by the embeddings that no prompt names. */
 static size_t most_files(const struct vka_setup *s)
 {
-    size_t n = 1 + s->lora_count + s->control_count + s->embeddings.count;
+    size_t n = 2 + s->ip_count + s->lora_count + s->control_count + s->embeddings.count;
     for (size_t i = 0; vka_model_file(s->model, i); i++)
         n++;
     for (size_t i = 0; s->vae_model != s->model && vka_model_file(s->vae_model, i); i++)
@@ -102,6 +103,11 @@ void vka_setup_hash_begin(struct vka_setup *s)
     for (size_t i = 0; i < s->embeddings.count; i++)
         if (s->embeddings.files[i].taken)
             add_file(h, s->embeddings.files[i].path, "embedding", family ? family : "sd15", NULL);
+    for (size_t i = 0; i < s->ip_count; i++)
+        add_file(h, vka_ip_adapter_file(s->ips[i].file), "ip-adapter", family ? family : "sd15",
+                 vka_ip_kind_name(vka_ip_adapter_describe(s->ips[i].file)->kind));
+    if (s->vision)
+        add_file(h, vka_vision_file(s->vision), "vision", NULL, NULL);
     s->hashes = h;
     h->thread = vka_thread_start(hash_all, h);
     if (!h->thread)

@@ -3,8 +3,10 @@
 #include "render/report.h"
 #include "render/room.h"
 #include "render/setup.h"
+#include "render/setup_ip.h"
 #include "render/stages.h"
 #include "render/tensors.h"
+#include "render/vision_stage.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -79,6 +81,53 @@ static vka_status run_text(struct net_call *c, vka_error *err)
     return st;
 }
 
+/* The image prompts of net unet: tensors "image0" [1 or F, tokens, width] ..., for every frame or all of them. */
+struct net_ips {
+    float *tokens[VKA_MAX_IPS], *weight[VKA_MAX_IPS];
+    int32_t *picture[VKA_MAX_IPS];
+};
+
+static vka_status read_ips(struct net_call *c, uint32_t frames, struct vka_unet_stage_params *p, struct net_ips *in, vka_error *err)
+{
+    const struct vka_setup *s = &c->setup;
+    vka_status st = VKA_OK;
+    for (uint32_t i = 0; st == VKA_OK && i < s->ip_count; i++) {
+        const vka_ip_info *info = vka_ip_adapter_describe(s->ips[i].file);
+        uint32_t n = 0, tokens = info->tokens, width = info->width;
+        float *read = NULL;
+        char name[16];
+        snprintf(name, sizeof name, "image%u", (unsigned)i);
+        st = vka_read_embeds(&c->in, name, &n, &tokens, &width, &read, err);
+        if (st == VKA_OK && n != 1 && n != frames)
+            st = vka_fail(err, VKA_E_INPUT, "'%s' is of %u pictures for %u frames: 1 or %u are wanted", name, n, frames, frames);
+        if (st == VKA_OK) /* the row of no picture is not used */
+            in->tokens[i] = vka_calloc(((size_t)n + 1) * tokens * width, sizeof(float));
+        if (in->tokens[i])
+            memcpy(in->tokens[i], read, (size_t)n * tokens * width * sizeof *read);
+        else if (st == VKA_OK)
+            st = vka_fail(err, VKA_E_MEMORY, "out of memory");
+        free(read);
+        if (st == VKA_OK)
+            st = vka_setup_ip_frames(s, i, frames, &in->picture[i], &in->weight[i], err);
+        for (uint32_t f = 0; st == VKA_OK && f < frames; f++)
+            in->picture[i][f] = n > 1 ? (int32_t)f : 0;
+        p->ips[i] = (struct vka_unet_ip){.pairs = vka_ip_adapter_pairs(s->ips[i].file), .pictures = n, .tokens = tokens,
+                                         .picture = in->picture[i], .context = &in->tokens[i], .value = p->value_count};
+        p->values[p->value_count++] = (struct vka_frame_values){.frame = in->weight[i], .end = 1};
+        p->ip_count = i + 1;
+    }
+    return st;
+}
+
+static void free_ips(struct net_ips *in)
+{
+    for (int i = 0; i < VKA_MAX_IPS; i++) {
+        free(in->tokens[i]);
+        free(in->weight[i]);
+        free(in->picture[i]);
+    }
+}
+
 static vka_status run_unet(struct net_call *c, vka_error *err)
 {
     struct vka_setup *s = &c->setup;
@@ -87,6 +136,7 @@ static vka_status run_unet(struct net_call *c, vka_error *err)
     int32_t *index = NULL;
     struct vka_unet_stage stage = {0};
     struct vka_controls controls = {0};
+    struct net_ips ips = {.tokens = {NULL}};
     vka_status st = vka_read_clip(&c->in, "sample", &f, &ch, &h, &w, &sample, err);
     if (st == VKA_OK)
         st = vka_read_embeds(&c->in, "cond", &prompts, &tokens, &width, &cond, err);
@@ -128,6 +178,8 @@ static vka_status run_unet(struct net_call *c, vka_error *err)
         p.motion_effect = effect;
         vka_controls_enter(&controls, s, &p);
         if (st == VKA_OK)
+            st = read_ips(c, f, &p, &ips, err);
+        if (st == VKA_OK)
             st = vka_unet_stage_build(&stage, &p, err);
         free(scale);
         free(effect);
@@ -160,6 +212,7 @@ static vka_status run_unet(struct net_call *c, vka_error *err)
     }
     vka_unet_stage_end(&stage);
     vka_controls_end(&controls);
+    free_ips(&ips);
     free(sample);
     free(cond);
     free(eps);
@@ -209,22 +262,78 @@ static vka_status run_vae(struct net_call *c, bool encode, vka_error *err)
     return st;
 }
 
+/* Normed pictures [n, 3, S, S] through the image encoder, and through the IP-Adapters' projections: their tokens, the last of which
+ * are those of no picture. */
+static vka_status run_vision(struct net_call *c, vka_error *err)
+{
+    struct vka_setup *s = &c->setup;
+    const vka_vision_config *config = vka_vision_describe(s->vision);
+    uint32_t n = 0, channels = 3, side[2] = {config->image, config->image}, patches = config->image / config->patch;
+    size_t numbers = (size_t)3 * config->image * config->image;
+    float *pixels = NULL, *unfolded = NULL, *embeds = NULL, *hidden = NULL, *tokens[VKA_MAX_IPS] = {0};
+    struct vka_vision_stage stage = {0};
+    struct vka_vision_params p = {.weights = vka_vision_weights(s->vision), .config = config, .outputs = true, .f16 = c->f16,
+                                  .table = c->table};
+    vka_status st = vka_read_clip(&c->in, "pixels", &n, &channels, &side[0], &side[1], &pixels, err);
+    if (st == VKA_OK && s->ip_count > 1)
+        st = vka_fail(err, VKA_E_USAGE, "net vision takes one --ip-adapter");
+    if (st == VKA_OK && s->ip_count)
+        p.ips[p.ip_count++] = (struct vka_vision_ip){vka_ip_adapter_projection(s->ips[0].file), vka_ip_adapter_describe(s->ips[0].file), n};
+    if (st == VKA_OK)
+        st = vka_vision_stage_build(&stage, &p, err);
+    if (st == VKA_OK)
+        st = vka_vision_stage_ask(&stage, &(struct vka_ask){.room = {c->budget, UINT64_MAX}}, &c->planned, err);
+    if (st == VKA_OK && c->planned > c->budget)
+        st = too_big(c->planned, c->budget, err);
+    uint64_t rows = (uint64_t)patches * patches + 1, count = p.ip_count ? vka_vision_stage_tokens(&stage, 0) : 0;
+    uint64_t width = p.ip_count ? p.ips[0].info->width : 0;
+    if (st == VKA_OK) {
+        unfolded = vka_calloc(n * numbers, sizeof *unfolded);
+        embeds = vka_calloc((size_t)n * config->projection + 1, sizeof *embeds);
+        hidden = vka_calloc((size_t)(n * rows * config->hidden), sizeof *hidden);
+        tokens[0] = vka_calloc((size_t)((n + 1) * count * width) + 1, sizeof(float));
+        st = unfolded && embeds && hidden && tokens[0] ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    }
+    for (uint32_t i = 0; st == VKA_OK && i < n; i++)
+        vka_vision_unfold_planes(config, pixels + i * numbers, unfolded + i * numbers);
+    if (st == VKA_OK)
+        st = vka_vision_stage_run(&stage, c->gpu, unfolded, n, tokens, config->projection ? embeds : NULL, hidden, &c->cx->ticker,
+                                  &c->cx->log, err);
+    if (st == VKA_OK && !all_finite(hidden, (size_t)(n * rows * config->hidden)))
+        st = vka_fail(err, VKA_E_VERIFY, "the image encoder's output holds NaN or Inf");
+    if (st == VKA_OK) {
+        if (config->projection)
+            vka_tensor_file_add(&c->out, "embeds", VKA_WEIGHT_F32, 2, (uint64_t[]){n, config->projection}, embeds);
+        vka_tensor_file_add(&c->out, "hidden", VKA_WEIGHT_F32, 3, (uint64_t[]){n, rows, config->hidden}, hidden);
+        if (p.ip_count)
+            vka_tensor_file_add(&c->out, "tokens", VKA_WEIGHT_F32, 3, (uint64_t[]){n + 1, count, width}, tokens[0]);
+    }
+    vka_vision_stage_end(&stage);
+    free(pixels);
+    free(unfolded);
+    free(embeds);
+    free(hidden);
+    free(tokens[0]);
+    return st;
+}
+
 vka_status vka_net(vka_context *cx, const vka_job *job, const char *net, const char *in, const char *out, char **report,
                    vka_error *err)
 {
     static const struct {
         const char *name;
         unsigned needs;
-    } nets[] = {{"text", VKA_NEED_TEXT}, {"unet", VKA_NEED_UNET}, {"vae-decode", VKA_NEED_VAE}, {"vae-encode", VKA_NEED_VAE}};
+    } nets[] = {{"text", VKA_NEED_TEXT}, {"unet", VKA_NEED_UNET}, {"vae-decode", VKA_NEED_VAE}, {"vae-encode", VKA_NEED_VAE},
+              {"vision", VKA_NEED_VISION}};
     struct net_call c = {.cx = cx};
     int which = -1;
     *report = NULL;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < (int)(sizeof nets / sizeof *nets); i++)
         if (!strcmp(net, nets[i].name))
             which = i;
     if (which < 0) {
         vka_fail(err, VKA_E_USAGE, "there is no network '%s'", net);
-        vka_error_hint(err, "text, unet, vae-decode or vae-encode");
+        vka_error_hint(err, "text, unet, vae-decode, vae-encode or vision");
         return VKA_E_USAGE;
     }
     if (!out || !*out)
@@ -248,7 +357,10 @@ vka_status vka_net(vka_context *cx, const vka_job *job, const char *net, const c
         st = vka_setup_kernels(&c.setup, info, c.gpu, &cx->log, &c.table, &c.f16, err);
     }
     if (st == VKA_OK)
-        st = which == 0 ? run_text(&c, err) : which == 1 ? run_unet(&c, err) : run_vae(&c, which == 3, err);
+        st = which == 0   ? run_text(&c, err)
+             : which == 1 ? run_unet(&c, err)
+             : which == 4 ? run_vision(&c, err)
+                          : run_vae(&c, which == 3, err);
     if (st == VKA_OK)
         vka_setup_report_unused(&c.setup, &cx->log);
     if (st == VKA_OK)

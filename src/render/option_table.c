@@ -177,9 +177,14 @@ static const vka_option table[] = {
     {"save-hints", 0, VKA_OPTION_PATH, "FOLDER", NULL, NULL, 0, 0, RENDER, g_images,
      "Write the pictures that controls are given, as the networks see them, as FOLDER/control0-00000.png and so on.", LOCAL},
     {"ip-adapter", 0, VKA_OPTION_LIST, "PATH[,KEY=VALUE]...", NULL, NULL, 0, 0, RENDER | NET, g_images,
-     "An IP-Adapter.", VKA_MARK_LATER | LOCAL},
+     "Image prompt: an IP-Adapter for SD1.5 (plain, plus, full face) with image=FILE[;FILE]... (or a folder, or numbered files), "
+     "frames=N;N... (key frames, one for each picture: a frame takes that of the nearest key at or before it; without, pictures "
+     "spread evenly), weight=VALUES over the frames (0:1;8:0.5), start= and end= (shares of the steps). Repeatable.",
+     LOCAL},
     {"vision", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_images,
-     "The image encoder of IP-Adapters.", VKA_MARK_LATER | LOCAL},
+     "The image encoder of IP-Adapters, a file or a folder; without, the folder image_encoder beside the first adapter, or in the "
+     "model's folder.",
+     LOCAL},
 
     {"steps", 0, VKA_OPTION_INT, "N", "25", NULL, 1, 1000, RENDER, g_sampling, "Sampling steps.", 0},
     {"cfg", 0, VKA_OPTION_REAL, "SCALE", "7.5", NULL, 0, 1000, RENDER, g_sampling,

@@ -9,6 +9,7 @@
 #include "render/resume.h"
 
 #include "base/mem.h"
+#include "render/setup_ip.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -182,9 +183,21 @@ static bool keyframes_sha256(const struct vka_job *job, char hex[65])
     return good;
 }
 
-/* The tensor files and pictures of a job by option; they are hashed at once. */
-static json_t *files_json(const struct vka_job *job)
+/* What image prompts are shown, as the image encoder takes it: so it is the pictures that count, not where they come from. */
+static void pictures_sha256(const struct vka_setup *s, char hex[65])
 {
+    const vka_vision_config *c = vka_vision_describe(s->vision);
+    vka_sha256 sha;
+    vka_sha256_init(&sha);
+    for (size_t i = 0; i < s->ip_count; i++)
+        vka_sha256_add(&sha, s->ips[i].patches, (size_t)s->ips[i].pictures * 3 * c->image * c->image * sizeof(float));
+    vka_sha256_hex(&sha, hex);
+}
+
+/* The tensor files of a job by option, and its pictures; small enough to be hashed at once. */
+static json_t *files_json(const struct vka_work *w)
+{
+    const struct vka_job *job = w->job;
     const struct {
         const char *name, *path;
     } files[] = {{"noise", job->noise}, {"step-noise", job->step_noise}, {"embeds", job->embeds}},
@@ -200,6 +213,10 @@ static json_t *files_json(const struct vka_job *job)
             vka_report_put(&whole, o, pictures[i].name, json_string(hex));
     if (o && job->keyframe.count && keyframes_sha256(job, hex))
         vka_report_put(&whole, o, "keyframe", json_string(hex));
+    if (o && w->setup.ip_count) {
+        pictures_sha256(&w->setup, hex);
+        vka_report_put(&whole, o, "ip-adapter", json_string(hex));
+    }
     if (!whole) {
         json_decref(o);
         o = NULL;
@@ -250,7 +267,7 @@ static vka_status check_models(const struct vka_state *s, struct vka_setup *setu
 
 vka_status vka_resume_check_files(const struct vka_state *s, struct vka_work *w, vka_error *err)
 {
-    json_t *then = json_object_get(s->facts, "files"), *now = files_json(w->job), *value;
+    json_t *then = json_object_get(s->facts, "files"), *now = files_json(w), *value;
     const char *key;
     vka_status st = now ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
     json_object_foreach(then, key, value)
@@ -337,6 +354,16 @@ static bool resolve(struct vka_job *job, const struct vka_work *w)
         free(path);
         free(name);
     }
+    for (size_t i = 0; good && i < job->ip_adapter.count; i++) { /* where they were found, with whole paths */
+        char *spec = vka_setup_ip_text(s, i);
+        good = spec != NULL;
+        if (good) {
+            free(job->ip_adapter.items[i]);
+            job->ip_adapter.items[i] = spec;
+        }
+    }
+    if (good && s->vision)
+        good = vka_job_set(job, "vision", vka_vision_path(s->vision), NULL) == VKA_OK;
     if (!job->output.count) { /* the name that render.c gives; with --count it puts the seed in */
         snprintf(output, sizeof output, "vkanim-%" PRIu64 ".webp", s->seed);
         good = good && vka_job_set(job, "output", s->count > 1 ? "vkanim.webp" : output, NULL) == VKA_OK;
@@ -364,7 +391,7 @@ void vka_resume_describe(struct vka_state *s, struct vka_work *w)
         vka_report_put(&whole, s->facts, "same", same_json(w));
         vka_report_put(&whole, s->facts, "decided", decided_json(w));
         vka_report_put(&whole, s->facts, "models", vka_setup_identities_json(&w->setup, &all));
-        vka_report_put(&whole, s->facts, "files", files_json(w->job));
+        vka_report_put(&whole, s->facts, "files", files_json(w));
         if (!w->job->embeds) {
             tokens_sha256(w, hex);
             vka_report_put(&whole, s->facts, "tokens", json_string(hex));

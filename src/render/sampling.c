@@ -4,6 +4,7 @@
  * folder as often as that is cheap (state.h): a step that is stopped half way, or lost with its device, costs itself
  * and no other. */
 #include "render/run.h"
+#include "render/work_ip.h"
 
 #include "base/clock.h"
 
@@ -704,6 +705,11 @@ vka_status vka_run_sample(struct vka_run *r, vka_error *err)
     vka_status st = run_text(r, err);
     if (st == VKA_OK)
         st = run_encode(r, err);
+    if (st == VKA_OK && w->setup.ip_count && !w->ip_tokens[0]) {
+        vka_context_stage(r->cx, "images", 1);
+        r->at = VKA_AT_VISION;
+        st = vka_work_vision_run(w, r->gpu, &r->cx->ticker, err);
+    }
     double began = vka_now();
     if (st == VKA_OK) {
         vka_context_stage(r->cx, "load", 1);

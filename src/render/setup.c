@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "render/kernels.h"
+#include "render/setup_ip.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -89,6 +90,8 @@ vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned need
         vka_rng_kind_from_name(job->rng ? job->rng : "torch-cpu", &s->rng);
         vka_noise_layout_from_name(job->noise_layout ? job->noise_layout : "5d", &s->layout);
     }
+    if (st == VKA_OK && (s->unet || needs & VKA_NEED_VISION))
+        st = vka_setup_ips(s, clip, needs & VKA_NEED_VISION, err);
     if (st == VKA_OK && needs & (VKA_NEED_CLIP | VKA_NEED_TEXT))
         st = vka_setup_prompts(s, log, err);
     if (st != VKA_OK && err && err->status != VKA_OK)
@@ -107,6 +110,7 @@ void vka_setup_close(struct vka_setup *s)
     vka_tokenizer_destroy(&s->tokenizer);
     vka_setup_loras_close(s);
     vka_setup_controls_close(s);
+    vka_setup_ips_close(s);
     vka_motion_close(s->motion);
     if (s->vae_model != s->model)
         vka_model_close(s->vae_model);

@@ -44,6 +44,7 @@ struct vka_setup_freeinit {
     double kept;                               /* share of the variance that a clip keeps at the last timestep */
     vka_sampler *sampler[VKA_FREEINIT_ROUNDS]; /* of each round but the last, where fast; else NULL: that of the last */
 };
+struct vka_setup_ip;
 
 struct vka_setup {
     const struct vka_job *job;
@@ -88,6 +89,9 @@ struct vka_setup {
     struct vka_setup_control controls[VKA_CONTROLS]; /* of --control, in its order */
     uint32_t control_count;
     vka_lora_mix *mix; /* of the LoRAs; NULL: none */
+    struct vka_setup_ip *ips; /* setup_ip.h */
+    size_t ip_count;
+    vka_vision *vision; /* NULL: none is needed */
     json_t *manifest; /* vkanim.json of the model's folder, or NULL */
     char *model_path, *motion_path;
     struct vka_model_hashes *hashes; /* begun or done */
@@ -97,7 +101,8 @@ enum { /* what a command needs of a setup */
     VKA_NEED_UNET = 1,
     VKA_NEED_VAE = 2,
     VKA_NEED_TEXT = 4,
-    VKA_NEED_CLIP = 8 /* size, frames, sampler: a render */
+    VKA_NEED_CLIP = 8, /* size, frames, sampler: a render */
+    VKA_NEED_VISION = 16 /* the image encoder, whether there are image prompts or not */
 };
 
 /* The guidance scale of a step; s->cfg_frames stands above it. */

@@ -68,6 +68,17 @@ struct vka_unet_control {
     vka_status (*get)(void *user, uint32_t branch, uint32_t frame, void *out, vka_error *err);
 };
 
+/* An image prompt. */
+struct vka_unet_ip {
+    vka_weights *pairs; /* vka_ip_adapter_pairs */
+    uint32_t pictures, tokens;
+    const int32_t *picture; /* [frames] the number of each frame's; the stage keeps a copy */
+    float *const *context;  /* where [pictures + 1][tokens][text_width] are when the stage starts, the last row being the picture of the
+                               branches without the prompt */
+    uint32_t value;         /* of `values`: its weights */
+    struct vka_unet_stage *stage; /* set by the build */
+};
+
 struct vka_unet_stage_params {
     vka_weights *weights, *motion_weights; /* motion NULL: none */
     const vka_unet_config *config;
@@ -89,6 +100,8 @@ struct vka_unet_stage_params {
     const float *motion_scale, *motion_effect; /* [frames], see vka_net_amount; NULL: 1 throughout.  The stage keeps a copy */
     struct vka_frame_values values[VKA_FRAME_VALUES]; /* channels VKA_AMOUNTS + i of vka_net_amount.table; frames are copied */
     uint32_t value_count;
+    struct vka_unet_ip ips[VKA_MAX_IPS];
+    uint32_t ip_count;
     const float *cfg; /* [frames] a guidance scale of its own for each; NULL: that of vka_unet_stage_eval.  Copied */
     bool holds;       /* pictures are held: vka_unet_stage_hold */
     struct vka_unet_control controls[VKA_CONTROLS];
@@ -139,6 +152,7 @@ struct vka_unet_stage {
     float *amount;      /* [channels][p.frames] */
     uint32_t channels;  /* VKA_AMOUNTS + p.value_count, or 0 where there is no table */
     float *cfg;         /* [p.frames] or NULL */
+    int32_t *ip_picture; /* [p.ip_count][p.frames] or NULL */
     struct {
         struct vka_unet_feed is;
         vka_tensor tensor;

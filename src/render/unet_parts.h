@@ -48,6 +48,8 @@ vka_status vka_unet_globals_feed(struct vka_unet_stage *s, vka_error *err);
 vka_status vka_unet_hold_feed(struct vka_unet_stage *s, uint32_t first, uint32_t n, vka_error *err);
 /* unet_control.c: the controls of the network, for its builder; args [VKA_CONTROLS]. */
 vka_status vka_unet_controls_build(struct vka_unet_stage *s, struct vka_net_control_args *args, vka_error *err);
+/* unet_ip.c: the image prompts as inputs of the network that is being built; out [p.ip_count]. */
+vka_status vka_unet_ips(struct vka_unet_stage *s, struct vka_net_ip *out, vka_error *err);
 
 /* unet_windows.c: one evaluation of a parked clip. */
 vka_status vka_unet_eval_parked(struct vka_unet_stage *s, const vka_sampler_eval *e, const vka_ticker *ticker, vka_error *err);

@@ -33,12 +33,16 @@ static vka_status build_unet(struct vka_unet_stage *s, vka_error *err)
     if (s->amount)
         s->amounts = vka_graph_tensor(b, "amounts", VKA_SAMPLE, VKA_INPUT, VKA_F32, 0, 1, 1, s->channels);
     struct vka_net_control_args controls[VKA_CONTROLS];
+    struct vka_net_ip ips[VKA_MAX_IPS];
     st = vka_unet_controls_build(s, controls, err);
+    if (st == VKA_OK)
+        st = vka_unet_ips(s, ips, err);
     if (st != VKA_OK)
         return st;
-    struct vka_unet_inputs in = {s->sample, s->timestep, s->context, s->index,
-                                 {s->amounts, p->motion_scale != NULL, p->motion_effect != NULL, perturbed},
-                                 controls, p->control_count, p->motion_windows};
+    struct vka_unet_inputs in = {.sample = s->sample, .timestep = s->timestep, .context = s->context, .index = s->index,
+                                 .amount = {s->amounts, p->motion_scale != NULL, p->motion_effect != NULL, perturbed},
+                                 .controls = controls, .control_count = p->control_count, .ips = ips, .ip_count = p->ip_count,
+                                 .windows = p->motion_windows};
     s->eps = vka_net_unet(b, p->config, p->motion, &p->norms, &in);
     vka_graph_output(b, s->eps);
     vka_tensor changing[4 + VKA_UNET_FEEDS] = {s->sample, s->timestep, s->index, s->amounts};
@@ -302,6 +306,7 @@ void vka_unet_stage_end(struct vka_unet_stage *s)
     free(s->frame_of);
     free(s->place_of);
     free(s->cfg);
+    free(s->ip_picture);
     free(s->amount);
     vka_windows_free(&s->windows);
     if (s->gpu) {

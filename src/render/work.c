@@ -4,6 +4,7 @@
 #include "render/nearest.h"
 #include "render/room.h"
 #include "render/tensors.h"
+#include "render/work_ip.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -161,6 +162,8 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
                                         w->texts.chunks, w->texts.length,
                                         &(struct vka_extra_tokens){s->embeddings.rows, s->embeddings.extra}, w->f16,
                                         &w->table, err);
+    if (st == VKA_OK)
+        st = vka_work_vision_build(w, err);
     if (st == VKA_OK) {
         struct vka_unet_stage_params p = {
             .weights = vka_model_weights(s->model, VKA_PART_UNET, NULL),
@@ -194,8 +197,12 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
         p.motion_scale = scale;
         p.motion_effect = effect;
         vka_controls_enter(&w->controls, s, &p);
+        struct vka_work_ips ips = {.picture = {NULL}};
+        if (st == VKA_OK)
+            st = vka_work_ips_take(w, &p, &ips, err);
         if (st == VKA_OK)
             st = vka_unet_stage_build(&w->unet, &p, err);
+        vka_work_ips_free(&ips);
         free(scale);
         free(effect);
         free(cfg);
@@ -235,6 +242,9 @@ static vka_status ask_stage(struct vka_work *w, enum vka_stage_index stage, cons
     case VKA_AT_TEXT:
         st = vka_text_stage_ask(&w->text, ask, &w->need[stage], err);
         break;
+    case VKA_AT_VISION:
+        st = vka_vision_stage_ask(&w->vision, ask, &w->need[stage], err);
+        break;
     case VKA_AT_ENCODE:
         st = vka_vae_stage_ask(&w->encode, ask, &w->need[stage], err);
         break;
@@ -261,6 +271,11 @@ bool vka_work_view(const struct vka_work *w, enum vka_stage_index stage, struct 
     case VKA_AT_TEXT: /* --embeds stands for it */
         *v = (struct vka_stage_view){"text", "text encoder", &w->text.run, w->text.io.bytes, 0};
         return !w->job->embeds;
+    case VKA_AT_VISION: {
+        const struct vka_vision_net *n = vka_vision_stage_largest(&w->vision);
+        *v = (struct vka_stage_view){"vision", "image encoder", &n->run, n->io.bytes, 0};
+        return w->setup.ip_count > 0;
+    }
     case VKA_AT_ENCODE:
         *v = (struct vka_stage_view){"encode", "VAE's encoder", &w->encode.run, w->encode.io.bytes, 0};
         return w->encodes;
@@ -329,6 +344,7 @@ enum vka_stage_index vka_work_peak(const struct vka_work *w)
 void vka_work_end_stages(struct vka_work *w)
 {
     vka_text_stage_end(&w->text);
+    vka_vision_stage_end(&w->vision);
     vka_vae_stage_end(&w->encode);
     vka_unet_stage_end(&w->unet);
     vka_freeinit_end(&w->freeinit);
@@ -340,6 +356,7 @@ struct vka_work vka_work_alike(const struct vka_work *w)
 {
     struct vka_work t = *w;
     memset(&t.text, 0, sizeof t.text);
+    memset(&t.vision, 0, sizeof t.vision);
     memset(&t.encode, 0, sizeof t.encode);
     memset(&t.unet, 0, sizeof t.unet);
     memset(&t.freeinit, 0, sizeof t.freeinit);
@@ -385,6 +402,8 @@ void vka_work_close(struct vka_work *w)
 {
     vka_work_end_stages(w);
     vka_controls_end(&w->controls);
+    for (int i = 0; i < VKA_MAX_IPS; i++)
+        free(w->ip_tokens[i]);
     vka_texts_free(&w->texts);
     vka_prompts_free(&w->prompts);
     vka_safetensors_close(&w->step_noise);

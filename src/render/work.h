@@ -10,9 +10,10 @@
 #include "render/report.h"
 #include "render/setup.h"
 #include "render/stages.h"
+#include "render/vision_stage.h"
 
 /* The stages of a render, in their order; which of them a job has depends on it. */
-enum vka_stage_index { VKA_AT_TEXT, VKA_AT_ENCODE, VKA_AT_UNET, VKA_AT_VAE, VKA_AT_BETWEEN, VKA_STAGES };
+enum vka_stage_index { VKA_AT_TEXT, VKA_AT_VISION, VKA_AT_ENCODE, VKA_AT_UNET, VKA_AT_VAE, VKA_AT_BETWEEN, VKA_STAGES };
 
 /* What a report says of a stage. */
 struct vka_stage_view {
@@ -43,6 +44,8 @@ struct vka_work {
     bool begun; /* a job that is resumed: its clip is what it is */
     struct vka_nearest nearest; /* set by vka_work_does_not_fit */
     struct vka_text_stage text;
+    struct vka_vision_stage vision; /* where there are image prompts */
+    float *ip_tokens[VKA_MAX_IPS];  /* what it has made, see vka_unet_ip.context; NULL before that */
     struct vka_unet_stage unet;
     struct vka_vae_stage vae, encode; /* encode: where images come in */
     bool encodes;

@@ -2,7 +2,7 @@
  * what diffusers and transformers computed (tests/reference, golden.py and its like).  Needs a Vulkan device; lavapipe will do.
  *
  * Each set, a folder of tests/golden, has a cases.json, and a weights.txt where it brings models: {"cases": [{"name", "command": [...], "compare": [{"tensor", "file", "metric", "limit"}]}]}.  In a command
- * "@x" is x among the redrawn models, "=x" a file of the set, "%" the output file.  Metrics: "equal", "l2" (relative), "psnr" (dB,
+ * "@x" is x among the redrawn models, "=x" a file of the set, "%" the output file; "{set}" within a word is the set's folder.  Metrics: "equal", "l2" (relative), "psnr" (dB,
  * at least).  Arguments of the program choose cases by a part of their names.  With $VKA_CHECK_PATH (fp32, fp16, khr, nv2) only the
  * cases of its precision run, on that path. */
 #define _XOPEN_SOURCE 700
@@ -98,6 +98,21 @@ static bool compare(const char *out, const char *want, const char *tensor, const
     return ok;
 }
 
+/* The word with the set's folder in the place of every "{set}"; malloc'ed. */
+static char *name_set(const char *word, const char *set)
+{
+    char *text = strdup(word), *at;
+    while (text && (at = strstr(text, "{set}"))) {
+        size_t n = strlen(text) + strlen(set);
+        char *longer = malloc(n);
+        if (longer)
+            snprintf(longer, n, "%.*s%s%s", (int)(at - text), text, set, at + 5);
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
 static bool run_case(const json_t *c, const char *set, const char *models, const char *scratch)
 {
     enum { MOST = 64 };
@@ -118,7 +133,7 @@ static bool run_case(const json_t *c, const char *set, const char *models, const
             snprintf(text, sizeof text, "%s%s", out, word + 1);
         else
             snprintf(text, sizeof text, "%s", word);
-        argv[i + 1] = strdup(text);
+        argv[i + 1] = name_set(text, set);
     }
     const char *path = getenv("VKA_CHECK_PATH");
     if (path && n < MOST) {
@@ -232,7 +247,7 @@ static void run_set(const char *set, const char *models, const char *scratch, ch
 
 int main(int argc, char **argv)
 {
-    static const char *const sets[] = {"tiny", "guidance", "prompts", "text", "control", "free", "travel"};
+    static const char *const sets[] = {"tiny", "guidance", "prompts", "text", "control", "free", "travel", "ip"};
     const char *root = getenv("VKA_TEST_ROOT"); /* of a tree that has moved since it was built */
     char set[384], tokenizer[384];
     snprintf(set, sizeof set, "%s/tests/golden/tiny", root ? root : VKA_SOURCE_DIR);
