@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/thread.h"
 #include "render/filehash.h"
 #include "render/report.h"
@@ -252,6 +253,21 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint32_t k, bool f16)
     vka_report_put(&whole, o, "rng", json_string(vka_rng_kind_name(s->rng)));
     vka_report_put(&whole, o, "noise-layout", json_string(vka_noise_layout_name(s->layout)));
     vka_report_put(&whole, o, "steps", json_integer(p->steps));
+    if (s->freeinit.rounds) {
+        const struct vka_lowpass_params *f = &s->freeinit.filter;
+        char cutoff[64], *colon;
+        vka_format_real(cutoff, 30, f->space, 'g', 10);
+        colon = cutoff + strlen(cutoff);
+        *colon = ':';
+        vka_format_real(colon + 1, 30, f->time, 'g', 10);
+        vka_report_put(&whole, o, "freeinit", json_integer(s->freeinit.rounds));
+        vka_report_put(&whole, o, "freeinit-filter", json_string(vka_lowpass_name(f->filter)));
+        vka_report_put(&whole, o, "freeinit-cutoff", json_string(cutoff));
+        if (f->filter == VKA_LOWPASS_BUTTERWORTH)
+            vka_report_put(&whole, o, "freeinit-order", json_integer(f->order));
+        if (s->freeinit.fast)
+            vka_report_put(&whole, o, "freeinit-fast", json_true());
+    }
     vka_report_put(&whole, o, "cfg", json_real(s->cfg));
     if (s->cfg_at)
         vka_report_put(&whole, o, "cfg-schedule", json_string(j->cfg_schedule));

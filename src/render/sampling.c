@@ -294,6 +294,13 @@ static uint32_t steps_before(const struct vka_run *r, const struct sampling *p)
     return steps;
 }
 
+/* The step of the job's sampler that a step of the pass at work stands for: what changes over the steps, prompts and guidance,
+ * is said in those. */
+static uint32_t step_meant(const struct vka_run *r, const struct sampling *p, uint32_t step)
+{
+    return (uint32_t)((uint64_t)step * vka_sampler_steps(r->w.setup.sampler) / vka_sampler_steps(sampler_of(r, p)));
+}
+
 static void sampling_end(struct sampling *p)
 {
     p->at.step_s = NULL; /* the clip's */
@@ -599,7 +606,7 @@ static vka_status sampling_eval(struct vka_run *r, struct sampling *p, const vka
         trace_indexed(r, "step_noise", e, e->draw, p->buffer);
     }
     if (st == VKA_OK)
-        st = vka_unet_stage_eval(&w->unet, e, vka_setup_cfg(&w->setup, e->step), &r->cx->ticker, err);
+        st = vka_unet_stage_eval(&w->unet, e, vka_setup_cfg(&w->setup, step_meant(r, p, e->step)), &r->cx->ticker, err);
     if (st == VKA_OK && tracing(r)) {
         st = vka_unet_stage_get(&w->unet, VKA_SLOT_EPS, p->buffer, err);
         trace_indexed(r, "eps", e, e->stage, p->buffer);
@@ -618,8 +625,9 @@ static vka_status sampling_pass(struct vka_run *r, uint32_t k, struct sampling *
     double began = vka_now();
     for (uint32_t i = p->at.eval, first = i; st == VKA_OK && i < evals; i++) {
         const vka_sampler_eval *e = vka_sampler_eval_at(sampler, i);
-        if (i == first || (!e->stage && vka_prompts_change(&r->w.prompts, k, e->step)))
-            st = set_prompt(r, k, e->step, false, err);
+        uint32_t meant = step_meant(r, p, e->step);
+        if (i == first || (!e->stage && (meant != e->step || vka_prompts_change(&r->w.prompts, k, e->step))))
+            st = set_prompt(r, k, meant, false, err);
         if (st == VKA_OK)
             st = sampling_eval(r, p, e, err);
         if (st != VKA_OK || !e->ends_step)

@@ -33,7 +33,7 @@ static vka_status build_begin(struct vka_unet_stage *s, vka_error *err)
 static vka_tensor coefficients(struct vka_unet_stage *s, vka_build *b, vka_tensor eps, vka_tensor guidance, uint32_t first)
 {
     struct vka_combine_args a = {.count = s->p.branches, .coefficients = guidance, .first = first,
-                                 .to_samples = s->cfg != NULL, .label = vka_scope_root("guidance")};
+                                 .to_samples = s->cfg || s->p.holds, .label = vka_scope_root("guidance")};
     for (uint32_t i = 0; i < s->p.branches; i++) {
         a.x[i] = eps;
         a.skip[i] = i * s->batch;

@@ -9,6 +9,10 @@ FreeNoise: diffusers' FreeNoiseTransformerBlock in place of the motion modules' 
 Where the last window does not end with the clip that block takes of the window moved there only the frames that no other has,
 and divides them all by the weight of the first one (diffusers 0.42); the cases named "moved" use a subclass that lists the
 moved window among the others, which is all that it takes to merge it as they are.
+
+FreeInit: diffusers' FreeInitMixin around a DDIM run; its box filter is make_lowpass.py's, since it has none.  With samplers in
+sigma space diffusers mixes noises of different size, see src/render/freeinit.h; the case of euler is written out, its noises
+of unit variance.
 """
 import argparse
 import os
@@ -17,10 +21,12 @@ from types import SimpleNamespace
 
 import torch
 from diffusers.models.attention import FreeNoiseTransformerBlock
+from diffusers.pipelines import free_init_utils
 from diffusers.pipelines.free_noise_utils import AnimateDiffFreeNoiseMixin
 
 import draw
 import golden
+import make_lowpass
 import models
 import nets
 
@@ -90,6 +96,75 @@ def freenoise_render(s, name, f, h, w, length, hop, steps, cfg):
              [{"tensor": t, "file": file, "metric": "l2", "limit": 2e-4} for t in keep])
 
 
+class Rounds(free_init_utils.FreeInitMixin):
+    """a render of several rounds; `fresh` are the noises that they draw, [F,4,h,w]"""
+
+    def __init__(self, fresh):
+        self.fresh = fresh
+
+    def _get_free_init_freq_filter(self, shape, device, filter_type, order, spatial_stop_frequency, temporal_stop_frequency):
+        if filter_type == "box":
+            return make_lowpass.box(shape[-3:], spatial_stop_frequency, temporal_stop_frequency)
+        return super()._get_free_init_freq_filter(shape, device, filter_type, order, spatial_stop_frequency, temporal_stop_frequency)
+
+    def again(self, latents, i, steps):
+        """latents [F,4,h,w] before round i -> its first ones, in diffusers' shape [1,4,F,h,w] and back"""
+        draw_noise, free_init_utils.randn_tensor = free_init_utils.randn_tensor, lambda **k: as_video(self.fresh[i - 1])
+        try:
+            x, _ = self._apply_free_init(as_video(latents), i, steps, "cpu", torch.float32, None)
+        finally:
+            free_init_utils.randn_tensor = draw_noise
+        return x[0].transpose(0, 1).contiguous()
+
+
+def as_video(x):
+    return x.transpose(0, 1)[None].contiguous()
+
+
+@torch.no_grad()
+def freeinit(s, name, further, filter_type="butterworth", order=4, space=0.25, time=0.25, fast=False, sampler="ddim", f=5, steps=3):
+    h, w, cfg = 4, 6, 4.0
+    net, path = s.net("v2", "original"), s.paths["model"]
+    noise = draw.noise(s.seed, f"noise {f} {h} {w}", (f, 4, h, w))
+    fresh = [draw.noise(s.seed, f"fresh {i} {f}", (f, 4, h, w)) for i in range(further)]
+    c, u = embeds(s)
+    r = Rounds(fresh)
+    r.enable_free_init(further + 1, fast, filter_type, order, space, time)
+    r.scheduler = nets.new_scheduler(path, sampler, steps)
+    x, clip = noise, noise
+    for i in range(further + 1):
+        if sampler == "ddim":
+            x = r.again(clip, i, steps)
+        elif i:
+            kept = r.scheduler.alphas_cumprod[-1]
+            z = kept**0.5 * clip + (1 - kept) ** 0.5 * noise
+            lpf = r._get_free_init_freq_filter((1, f, h, w), "cpu", filter_type, order, space, time)
+            x = r._apply_freq_filter(as_video(z), as_video(fresh[i - 1]), lpf)[0].transpose(0, 1).contiguous()
+        start, sched = x, r.scheduler
+        if sampler != "ddim":
+            sched.set_timesteps(steps)
+        x = x * sched.init_noise_sigma
+        for t in sched.timesteps:
+            eu, ec = net(sched.scale_model_input(x, t), t, [u, c])
+            x = sched.step(eu + cfg * (ec - eu), t, x).prev_sample
+        clip = x
+    keep = {"noise": start, "latents": clip}
+    src = f"freeinit-{f}-noise.in.safetensors"
+    if not os.path.exists(f"{s.w.out}/{src}"):
+        s.w.save(src, {"noise": noise})
+    drawn = f"freeinit-{f}-{further}-fresh.in.safetensors"
+    if not os.path.exists(f"{s.w.out}/{drawn}"):
+        s.w.save(drawn, {f"freeinit.{i}": n for i, n in enumerate(fresh)})
+    file = s.w.save(f"{name}.out.safetensors", keep)
+    a = [*render_args(s, f, h, w, steps, cfg, sampler), "--noise", "=" + src, "--step-noise", "=" + drawn, "--freeinit", str(further)]
+    a += ["--freeinit-filter", filter_type] if filter_type != "butterworth" else []
+    a += ["--freeinit-order", str(order)] if order != 4 else []
+    a += ["--freeinit-cutoff", f"{space:g}" if space == time else f"{space:g}:{time:g}"] if (space, time) != (0.25, 0.25) else []
+    a += ["--freeinit-fast"] if fast else []
+    s.w.case(name, [*a, "--trace", "%", "-o", "%.y4m", "--overwrite", "-q"],
+             [{"tensor": t, "file": file, "metric": "l2", "limit": 2e-4} for t in keep])
+
+
 def embeds(s):
     d = s.top["context"]
     c, u = draw.noise(1, "trace cond", (1, 9, d)), draw.noise(1, "trace uncond", (1, 9, d))
@@ -121,6 +196,12 @@ def main():
         freenoise_unet(s, "freenoise-odd", "v2", "diffusers", 11, 3, 4, 5, 2)
         freenoise_unet(s, "freenoise-moved", "v2", "original", 21, 3, 4, 8, 3, moved=True)
         freenoise_render(s, "freenoise-render", 14, 4, 3, 6, 2, 3, 4.0)
+        freeinit(s, "freeinit", 1)
+        freeinit(s, "freeinit-gaussian", 2, "gaussian", 4, 0.6, 0.3, fast=True)
+        freeinit(s, "freeinit-ideal", 1, "ideal", 4, 0.5, 0.5, f=4)
+        freeinit(s, "freeinit-box", 1, "box", 4, 0.5, 0.5, f=4)
+        freeinit(s, "freeinit-order", 1, "butterworth", 2, 0.4, 0.8, f=4)
+        freeinit(s, "freeinit-euler", 1, sampler="euler", f=4)
         s.w.finish(models={k: at(v) for k, v in paths.items()})
 
 

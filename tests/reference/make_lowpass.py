@@ -22,14 +22,19 @@ def box(shape, space, time):
     return mask
 
 
-cases = [("butterworth", 4, 0.25, 0.25, (4, 6, 8)), ("butterworth", 2, 0.4, 0.8, (5, 3, 7)), ("gaussian", 4, 0.25, 0.25, (4, 4, 6)),
-         ("gaussian", 4, 0.7, 0.3, (3, 5, 2)), ("ideal", 4, 0.25, 0.25, (4, 6, 8)), ("ideal", 4, 0.6, 0.2, (5, 5, 5)),
-         ("box", 4, 0.25, 0.25, (16, 8, 10)), ("box", 4, 0.5, 0.5, (5, 6, 9)), ("box", 4, 1.0, 0.5, (6, 5, 4)),
-         ("gaussian", 4, 0.0, 0.5, (2, 3, 2))]
-out = []
-for name, order, space, time, shape in cases:
-    mask = box(shape, space, time) if name == "box" else FreeInitMixin()._get_free_init_freq_filter(
-        (1, *shape), "cpu", name, order, space, time)[0]
-    gains = [float(f"{v:.9g}") for v in torch.fft.ifftshift(mask).flatten().tolist()]
-    out.append(json.dumps(dict(filter=name, order=order, space=space, time=time, shape=shape, gains=gains)))
-print("[" + ",\n".join(out) + "]")
+def main():
+    cases = [("butterworth", 4, 0.25, 0.25, (4, 6, 8)), ("butterworth", 2, 0.4, 0.8, (5, 3, 7)), ("gaussian", 4, 0.25, 0.25, (4, 4, 6)),
+             ("gaussian", 4, 0.7, 0.3, (3, 5, 2)), ("ideal", 4, 0.25, 0.25, (4, 6, 8)), ("ideal", 4, 0.6, 0.2, (5, 5, 5)),
+             ("box", 4, 0.25, 0.25, (16, 8, 10)), ("box", 4, 0.5, 0.5, (5, 6, 9)), ("box", 4, 1.0, 0.5, (6, 5, 4)),
+             ("gaussian", 4, 0.0, 0.5, (2, 3, 2))]
+    out = []
+    for name, order, space, time, shape in cases:
+        mask = box(shape, space, time) if name == "box" else FreeInitMixin()._get_free_init_freq_filter(
+            (1, *shape), "cpu", name, order, space, time)[0]
+        gains = [float(f"{v:.9g}") for v in torch.fft.ifftshift(mask).flatten().tolist()]
+        out.append(json.dumps(dict(filter=name, order=order, space=space, time=time, shape=shape, gains=gains)))
+    print("[" + ",\n".join(out) + "]")
+
+
+if __name__ == "__main__":
+    main()
