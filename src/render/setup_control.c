@@ -247,7 +247,7 @@ vka_status vka_setup_control_weights(const struct vka_setup *s, uint32_t control
     double *values = vka_calloc(frames, sizeof *values);
     vka_status st = values ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
     if (st == VKA_OK)
-        st = vka_values_parse("--control: weight", text ? text : "1", -10, 10, frames, values, err);
+        st = vka_values_parse_loop("--control: weight", text ? text : "1", -10, 10, frames, vka_setup_closed(s), values, err);
     for (uint32_t f = 0; st == VKA_OK && f < frames; f++)
         out[f] = (float)values[f];
     free(values);
