@@ -4,12 +4,14 @@
 #include "base/mem.h"
 #include "sample/values.h"
 
+#include <stdlib.h>
+
 bool vka_setup_closed(const struct vka_setup *s)
 {
     return s->loop == VKA_LOOP_FULL || s->loop == VKA_LOOP_ALWAYS;
 }
 
-/* --cfg-frames: a scale for each frame, in all steps. */
+/* --cfg-frames: a scale for each frame, in all steps.  Where they are all the same it is --cfg, to the bit. */
 static vka_status decide_frames(struct vka_setup *s, vka_error *err)
 {
     const struct vka_job *j = s->job;
@@ -20,9 +22,15 @@ static vka_status decide_frames(struct vka_setup *s, vka_error *err)
     if (!s->cfg_frames)
         return vka_fail(err, VKA_E_MEMORY, "out of memory");
     vka_status st = vka_values_parse_loop("--cfg-frames", j->cfg_frames, 0, 1000, s->frames, vka_setup_closed(s), s->cfg_frames, err);
-    s->cfg_is_one = true;
-    for (uint32_t i = 0; st == VKA_OK && i < s->frames; i++)
-        s->cfg_is_one = s->cfg_is_one && s->cfg_frames[i] == 1.0;
+    uint32_t same = 0;
+    while (st == VKA_OK && same < s->frames && s->cfg_frames[same] == s->cfg_frames[0])
+        same++;
+    if (st == VKA_OK && same == s->frames) {
+        s->cfg = s->cfg_frames[0];
+        free(s->cfg_frames);
+        s->cfg_frames = NULL;
+    }
+    s->cfg_is_one = !s->cfg_frames && s->cfg == 1.0;
     return st;
 }
 

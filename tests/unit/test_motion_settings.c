@@ -275,6 +275,35 @@ static void without_a_module(void **state)
     json_decref(o);
 }
 
+/* Scales over the frames, prompts over the frames: what the settings have of them. */
+static void over_the_frames(void **state)
+{
+    (void)state;
+    struct log_text log;
+    vka_error err = {0};
+    json_t *o = settings_of(&log, &err, (const char *const[]){"motion", "none", "cfg-frames", "0:2, -1:5", "cfg", "3", NULL});
+    assert_non_null(o);
+    has_text("scales", o, "cfg-frames", "0:2, -1:5");
+    has_text("scales", o, "travel-blend", NULL);
+    json_decref(o);
+    o = settings_of(&log, &err, (const char *const[]){"motion", "none", "cfg-frames", "4", "cfg", "3", NULL}); /* all the same */
+    assert_non_null(o);
+    has_text("one scale", o, "cfg-frames", NULL);
+    has_number("one scale", o, "cfg", 4);
+    json_decref(o);
+    o = settings_of(&log, &err, (const char *const[]){"motion", "none", "negative", "0: a\n8: b", "travel-ease", "hold", NULL});
+    assert_non_null(o);
+    has_text("a travel", o, "negative", "0: a\n8: b");
+    has_text("a travel", o, "travel-blend", "lerp");
+    has_text("a travel", o, "travel-ease", "hold");
+    json_decref(o);
+    assert_null(settings_of(&log, &err, (const char *const[]){"motion", "none", "cfg-frames", "-20:4", NULL}));
+    assert_int_equal(err.status, VKA_E_USAGE);
+    vka_error_clear(&err);
+    assert_null(settings_of(&log, &err, (const char *const[]){"motion", "none", "cfg-frames", "4", "cfg-schedule", "4", NULL}));
+    assert_non_null(strstr(err.what, "do not go together"));
+}
+
 static void not_for_this_model(void **state)
 {
     (void)state;
@@ -424,6 +453,7 @@ int main(void)
         cmocka_unit_test(norms_and_overrides),
         cmocka_unit_test(amounts),
         cmocka_unit_test(without_a_module),
+        cmocka_unit_test(over_the_frames),
         cmocka_unit_test(not_for_this_model),
         cmocka_unit_test(published_by_hash),
         cmocka_unit_test(made_positions),
