@@ -244,6 +244,7 @@ def main():
             small.resize((pw, ph), Image.Resampling.BICUBIC).save(f"{out}/{name}.png")
         processor = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
         picture = lambda name: processor(Image.open(f"{out}/{name}.png"), return_tensors="pt").pixel_values
+        s.w.save("pictures.safetensors", {n: picture(n)[0] for n in ("wide", "high")})  # for tests/unit/test_ip.c
         uncond, cond = draw.noise(1, "trace uncond", (1, 9, t["context"])), draw.noise(1, "trace cond", (1, 9, t["context"]))
         s.w.save("embeds.in.safetensors", {"cond": cond, "uncond": uncond})
         noise = draw.noise(1, f"noise {f} {h} {w}", (f, 4, h, w))

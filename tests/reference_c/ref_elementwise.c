@@ -71,3 +71,14 @@ void ref_rescale(const float *guided, const float *positive, double phi, uint64_
     for (uint64_t i = 0; i < n; i++)
         out[i] = (double)guided[i] * (phi * ratio + 1 - phi);
 }
+
+void ref_rows(const float *x, uint64_t x_stride, uint32_t taken, const float *y, uint64_t y_stride, uint32_t y_rows,
+              const float *positions, uint32_t samples, uint32_t c, float *out)
+{
+    for (uint32_t s = 0; s < samples; s++)
+        for (uint32_t r = 0; r < taken + y_rows; r++)
+            for (uint32_t k = 0; k < c; k++) {
+                float v = r < taken ? x[s * x_stride + (uint64_t)r * c + k] : y[s * y_stride + (uint64_t)(r - taken) * c + k];
+                *out++ = positions ? v + positions[(uint64_t)r * c + k] : v;
+            }
+}

@@ -19,4 +19,9 @@ void ref_picture(const float *x, uint64_t n, uint32_t c, uint32_t *out);
  * left as it is. */
 void ref_rescale(const float *guided, const float *positive, double phi, uint64_t n, double *out);
 
+/* Rows as tokens: out [samples][taken + y_rows][c], the first rows of x (a sample's begin x_stride elements behind the one before), behind
+ * them all rows of y; positions [rows][c] added in fp32, NULL: none. */
+void ref_rows(const float *x, uint64_t x_stride, uint32_t taken, const float *y, uint64_t y_stride, uint32_t y_rows,
+              const float *positions, uint32_t samples, uint32_t c, float *out);
+
 #endif
