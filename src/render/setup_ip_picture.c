@@ -1,6 +1,7 @@
 /* setup_ip_picture.c - pictures for an image encoder: read, scaled, cut and normed as CLIP's preprocessing has it.  See setup_ip.h. */
 #include "render/setup_ip.h"
 
+#include "base/file.h"
 #include "media/pictures.h"
 #include "render/vision_stage.h"
 
@@ -92,7 +93,7 @@ vka_status vka_setup_ip_read(const vka_vision_config *c, const char *image, uint
     vka_status st = !list    ? vka_fail(err, VKA_E_MEMORY, "out of memory")
                     : !files ? vka_fail(err, VKA_E_USAGE, "--ip-adapter: image= names no file")
                              : VKA_OK;
-    bool many = files == 1 && (*count > 1 || strchr(list[0], '%') || vka_path_is_dir(list[0]));
+    bool many = files == 1 && (*count > 1 || (strchr(list[0], '%') && !vka_path_exists(list[0])) || vka_path_is_dir(list[0]));
     if (st == VKA_OK && many)
         st = read_sequence(c, list[0], most, count, patches, err);
     else if (st == VKA_OK) {
