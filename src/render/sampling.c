@@ -345,8 +345,9 @@ static vka_status sampling_begin(struct vka_run *r, uint32_t k, struct sampling 
     p->at.rng_bytes = vka_noise_state_bytes(&p->source);
     p->at.rng = vka_calloc(1, (size_t)p->at.rng_bytes);
     bool good = p->buffer && p->at.rng, shares = false;
-    for (uint32_t i = 0; i < vka_sampler_evals(r->w.pass[0].sampler); i++)
-        shares = shares || vka_sampler_eval_at(r->w.pass[0].sampler, i)->carry > 0;
+    for (uint32_t pass = 0; pass < r->w.passes; pass++)
+        for (uint32_t i = 0; i < vka_sampler_evals(r->w.pass[pass].sampler); i++)
+            shares = shares || vka_sampler_eval_at(r->w.pass[pass].sampler, i)->carry > 0;
     if (shares && !r->job->step_noise)
         good = (p->first = vka_calloc(p->values, sizeof *p->first)) && good;
     for (int i = 0; i < VKA_SLOTS; i++)
