@@ -236,8 +236,8 @@ static const char formats[] =
     "without paths, devices, budgets or timings: WebP as XMP, GIF as a comment, MP4 and WebM as the tag "
     "\\(lqcomment\\(rq, PNG as an\n"
     "iTXt chunk.\n"
-    "The tag says what made the frames, in order of rendering: \\fBping\\-pong\\fR is among the settings, but how a file holds\n"
-    "them (\\fB\\-\\-plays\\fR, \\fB\\-\\-quality\\fR, \\fB\\-\\-lossless\\fR, \\fB\\-\\-colors\\fR, \\fB\\-\\-dither\\fR) is not.\n"
+    "The tag says what made the frames, in order of rendering: \\fBping\\-pong\\fR and \\fBinterpolate\\fR are among the\n"
+    "settings, but how a file holds them (\\fB\\-\\-plays\\fR, \\fB\\-\\-quality\\fR, \\fB\\-\\-lossless\\fR, \\fB\\-\\-colors\\fR, \\fB\\-\\-dither\\fR) is not.\n"
     ".B inspect\n"
     "shows it and \\fB\\-\\-from\\fR renders from it again.\n"
     ".PP\n"
@@ -249,7 +249,19 @@ static const char formats[] =
     "What they do without saying so is taken too: noise as an NVIDIA card makes it, frame by frame.\n"
     "What has no equal here is named in a warning, and so are the models that the picture was made with: those are for\n"
     "\\fB\\-\\-model\\fR and its like to give.\n"
-    "With \\fB\\-\\-json inspect\\fR has it as \"infotext\", and of such a file \"settings\".\n";
+    "With \\fB\\-\\-json inspect\\fR has it as \"infotext\", and of such a file \"settings\".\n"
+    ".SS Frames between\n"
+    "\\fB\\-\\-interpolate\\fR \\fIN\\fR makes N \\- 1 frames between each two that are rendered, after the VAE and one pair at a time, so "
+    "that its memory\n"
+    "does not grow with the clip; a plan counts it, and a stopped job goes on with it.\n"
+    "No model is needed: optical flow is estimated in both directions (TV\\-L1, Zach, Pock and Bischof 2007, from coarse to fine, with\n"
+    "a search for what is small and fast), and a frame between is read along it from both pictures and blended by time.\n"
+    "What one of them alone shows comes from that one; where nothing fits, the two are blended as they are.\n"
+    "Equal frames have equal ones between them, to the bit.\n"
+    "A change of scene is no motion: between two pictures that have nothing in common it fades.\n"
+    "Files play at N times \\fB\\-\\-fps\\fR, at most at 1000 frames per second. With \\fB\\-\\-loop\\fR the last frame leads back to the first "
+    "one\n"
+    "through frames between, too; with \\fB\\-\\-ping\\-pong\\fR, which turns at both ends, it does not.\n";
 
 static const char models[] =
     ".SH MODEL FILES\n"

@@ -3,7 +3,8 @@
 #
 # First what a signal must leave: the exit code, the last line, a job that nobody else may touch, that refuses other models
 # and damage.  Then KILLS (5; 100 with VKANIM_TEST_ALL) kills with SIGKILL at random moments, of renders and of those that go
-# on: other samplers, context windows, several clips, video, a LoRA with perturbed attention.  In the end there must be the
+# on: other samplers, context windows, several clips, video, frames between, a LoRA with perturbed
+# attention.  In the end there must be the
 # frames and files of a render that nobody disturbed.  Random moments come from SEED, as far as a machine that is busy with
 # other things allows.
 vkanim=$1
@@ -210,7 +211,7 @@ fi
 # ---- killed at random ----
 # Each in a folder of its own, which must end up with the files of a render that nobody disturbed and no others.
 cp "$sources/models/miniature/lora/style.safetensors" .
-cases='euler-a unipc ddim windows sde count video mixed'
+cases='euler-a unipc ddim windows sde count video mixed between'
 words() {
     case $1 in
     euler-a) echo '--sampler euler-a --steps 4 -f 4 -o clip.webp' ;;
@@ -220,6 +221,7 @@ words() {
     ddim) echo '--sampler ddim --steps 5 -f 4 --lora ../style.safetensors:0.7 --pag 2 -o clip.webp -o frames/' ;;
     count) echo '--sampler euler --steps 3 -f 3 --count 3 -o clip.webp' ;;
     video) echo '--sampler euler --steps 4 -f 5 -o clip.mp4 -o clip.webp' ;;
+    between) echo '--sampler euler --steps 2 -f 4 --interpolate 3 --count 2 -o clip.webp -o clip.gif' ;;
     mixed) echo '--sampler euler-a --steps 3 -f 7 --context-length 3 --context-overlap 1 --count 2 -o clip.mp4 -o clip.apng' ;;
     esac
 }
