@@ -9,7 +9,8 @@
 // v1 say whether the flow there is that motion, which it is not where something lies in front.  It costs v0 v1 times the
 // difference of the two patches, a constant where it is seen on one side only, more where on neither; a little is taken off for
 // being another than the coarse motion, so that small things go in front of large ones.  The best one is blended with the
-// weights (1 - t) v0 and t v1; where even that costs much, the plain blend takes its place.  Equal pictures give the same
+// weights (1 - t) v0 and t v1; where even that costs much, or few of the pixels around are confirmed by the other direction (a
+// change of scene), the plain blend takes its place.  Equal pictures give the same
 // picture, to the bit: no sum of weights is rounded where both colours are one.
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -17,7 +18,7 @@
 #include "rows.glsl"
 
 const int REACH = 4, KEPT = 8;
-const float AGREE = 1.0, ONE_SIDE = 0.12, NO_SIDE = 0.5, DEVIATION = 0.02;
+const float AGREE = 1.0, ONE_SIDE = 0.12, NO_SIDE = 0.5, DEVIATION = 0.02, FEW = 0.3, MANY = 0.5;
 
 layout(push_constant, scalar) uniform Push {
     uvec2 pictures, motion, coarse, result;
@@ -102,6 +103,7 @@ void main()
             f = flow_at(motion, n, p - ahead[n] * f);
         offer(sign[n] * f, 0.0);
     }
+    float seen = 0.0, confirmed = 0.0; // pixels around that lead into the other picture; those that lead back as well
     const int apart = int(max(2u, (max(push.h, push.w) + 63u) / 64u));
     for (uint n = 0u; n < 2u; n++)
         for (int j = -REACH; j <= REACH; j++)
@@ -109,7 +111,12 @@ void main()
                 const ivec2 q = ivec2(x, y) + apart * ivec2(k, j);
                 if (q.x < 0 || q.y < 0 || q.x >= int(push.w) || q.y >= int(push.h))
                     continue;
-                const vec2 f = load_f32x4(push.motion, pixel_at(motion, n, uint(q.y), uint(q.x))).xy;
+                const vec3 m = load_f32x4(push.motion, pixel_at(motion, n, uint(q.y), uint(q.x))).xyz;
+                const vec2 f = m.xy, to = vec2(q) + f;
+                if (to.x >= 0.0 && to.y >= 0.0 && to.x <= float(push.w - 1u) && to.y <= float(push.h - 1u)) {
+                    seen += 1.0;
+                    confirmed += m.z;
+                }
                 const vec2 miss = abs(vec2(q - ivec2(x, y)) + ahead[n] * f);
                 const float off = max(miss.x, miss.y);
                 if (off <= float(apart))
@@ -137,7 +144,8 @@ void main()
         }
     }
     const float w0 = (1.0 - t) * (v.x + 1e-3), w1 = t * (v.y + 1e-3);
-    const float trust = clamp((2.5 * ONE_SIDE - best) / ONE_SIDE, 0.0, 1.0);
+    const float trust = clamp((2.5 * ONE_SIDE - best) / ONE_SIDE, 0.0, 1.0) *
+                        clamp((confirmed / max(seen, 1.0) - FEW) / (MANY - FEW), 0.0, 1.0);
     const vec4 a = color_cubic(pictures, 0u, p - t * best_u), b = color_cubic(pictures, 1u, p + (1.0 - t) * best_u);
     const vec4 a0 = color_near(pictures, 0u, y, x), b0 = color_near(pictures, 1u, y, x);
     const vec4 plain = a0 + t * (b0 - a0), along = clamp(a + w1 / (w0 + w1) * (b - a), 0.0, 255.0);

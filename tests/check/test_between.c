@@ -60,7 +60,7 @@ static double texture_at(uint32_t t, double x, double y)
     return limited(0.5 + 0.11 * sum);
 }
 
-enum kind { MOVE, TURN, ZOOM, DISC, SHAPES, PAN, FADE };
+enum kind { MOVE, TURN, ZOOM, DISC, SHAPES, PAN, FADE, CUT };
 struct scene {
     const char *name;
     enum kind kind;
@@ -93,6 +93,11 @@ static void draw_pixel(const struct scene *k, double t, double x, double y, doub
         const double flat[3] = {0.9, 0.2, 0.2};
         for (uint32_t i = 0; i < 3; i++)
             c[i] += a * ((k->kind == PAN ? flat[i] : texture_at(i + 3, x - vx * t, y - vy * t)) - c[i]);
+    }
+    if (k->kind == CUT) {
+        const double other[3] = {0.2 + 0.5 * x / W, 0.4, 0.8 - 0.5 * y / H};
+        for (int i = 0; i < 3; i++)
+            c[i] += t * (other[i] - c[i]);
     }
     if (k->kind == SHAPES) { /* flat colours, as in a cartoon */
         const double sky[3] = {0.3 + 0.2 * y / H, 0.5 + 0.2 * y / H, 0.8}, ground[3] = {0.2, 0.6, 0.2}, ball[3] = {0.9, 0.2, 0.2},
@@ -153,6 +158,7 @@ static const struct scene scenes[] = {
     {"shapes, 12 pixels", SHAPES, 12, 0, 14, 40, 17},
     {"small shapes, 12 pixels", SHAPES, 12, 0, 7, 40, 15},
     {"still disc before a moving texture", PAN, 6, 0, 6, 30, 13},
+    {"change of scene", CUT, 0, 0, 0, 40, -3}, /* its truth is the blend */
     {"moving and darker", FADE, 5, 0, 0, 33, 14},
 };
 

@@ -8,7 +8,7 @@ enum { REACH = 4, KEPT = 8, FILL_REACH = 16, SEARCH = 4, PATCH = 2 };
 static const double EDGE = 30, EDGE_LEAST = 0.1, HUBER = 0.01, STEP = 0.35355339059327376; /* sqrt(1/8) */
 static const double SEARCH_FAR = 0.01, SEARCH_GAIN = 0.02;
 static const double FILL_COLOR = 1, FILL_DEVIATION = 0.05, FILL_FAR = 0.005;
-static const double ONE_SIDE = 0.12, NO_SIDE = 0.5, DEVIATION = 0.02, AGREE = 1;
+static const double ONE_SIDE = 0.12, NO_SIDE = 0.5, DEVIATION = 0.02, AGREE = 1, FEW = 0.3, MANY = 0.5;
 
 static long clampl(long x, long a, long b) { return x < a ? a : x > b ? b : x; }
 static double clampd(double x, double a, double b) { return x < a ? a : x > b ? b : x; }
@@ -309,6 +309,7 @@ static void frame_pixel(const struct pair *p, const double *coarse, struct ref_s
     int count = 0;
     double f[2], mean[2], step = fmax(2, ceil(fmax(p->s.h, p->s.w) / 64.0)), best = 1e30, v[2] = {0, 0};
     struct motion chosen = {0};
+    int seen = 0, confirmed = 0;
     for (uint32_t n = 0; n < 2; n++) {
         double ahead = n ? 1 - t : t, sign = n ? -1 : 1; /* a pixel of picture n lands at itself + ahead * flow */
         flow_at(p->state, p->s, n, y, x, f);
@@ -324,6 +325,10 @@ static void frame_pixel(const struct pair *p, const double *coarse, struct ref_s
                 if (py < 0 || px < 0 || py > p->s.h - 1 || px > p->s.w - 1)
                     continue;
                 flow_at(p->state, p->s, n, py, px, f);
+                if (py + f[1] >= 0 && px + f[0] >= 0 && py + f[1] <= p->s.h - 1 && px + f[0] <= p->s.w - 1) {
+                    seen++;
+                    confirmed += p->state[(((uint64_t)n * p->s.h + (uint64_t)py) * p->s.w + (uint64_t)px) * 8 + 2] > 0;
+                }
                 double oy = py + ahead * f[1] - y, ox = px + ahead * f[0] - x, off = fmax(fabs(oy), fabs(ox));
                 if (off <= step)
                     offer(list, &count, (struct motion){sign * f[0], sign * f[1], off});
@@ -351,7 +356,8 @@ static void frame_pixel(const struct pair *p, const double *coarse, struct ref_s
         }
     }
     double w0 = (1 - t) * (v[0] + 1e-3), w1 = t * (v[1] + 1e-3), share = w1 / (w0 + w1);
-    double trust = clampd((2.5 * ONE_SIDE - best) / ONE_SIDE, 0, 1);
+    double trust = clampd((2.5 * ONE_SIDE - best) / ONE_SIDE, 0, 1) *
+                   clampd(((double)confirmed / (seen ? seen : 1) - FEW) / (MANY - FEW), 0, 1);
     for (uint32_t c = 0; c < 3; c++) {
         double a = color_cubic(p, 0, y - t * chosen.y, x - t * chosen.x, c),
                b = color_cubic(p, 1, y + (1 - t) * chosen.y, x + (1 - t) * chosen.x, c);
