@@ -9,15 +9,20 @@ published naming (redraw.h).  Cases are those of golden.py's sets, on the models
     hintN       [F, H, W, 3] of k/255; of SparseCtrl rgb latents [F, 4, h, w]
     maskN       [F]: the frames that SparseCtrl is given
 The residuals are multiplied here, frame by frame, and given to UNetMotionModel as down_block_additional_residuals and
-mid_block_additional_residual; A1111's modes are factors 0.825^(12 - i) of the outputs (here 4 - i: the tiny model has 5).
+mid_block_additional_residual; whole renders are AnimateDiffControlNetPipeline's and AnimateDiffSparseControlNetPipeline's, with the
+mean of the VAE's encoder. In a command "{set}" is the folder of cases.json.  A1111's modes are factors 0.825^(12 - i) of the outputs (here 4 - i: the tiny model has 5).
 """
 import argparse
 import os
 import re
 
 import torch
-from diffusers import ControlNetModel, SparseControlNetModel
+from diffusers import AnimateDiffControlNetPipeline, AnimateDiffSparseControlNetPipeline, AutoencoderKL, ControlNetModel
+from diffusers import DDIMScheduler, SparseControlNetModel, UNet2DConditionModel
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
+from PIL import Image
+from transformers import CLIPTextModel, CLIPTokenizer
 
 import draw
 import golden
@@ -152,6 +157,44 @@ class Bench:
                     [{"tensor": "eps", "file": out, "metric": "l2", "limit": limit}], moved=nets.rel(plain, eps))
         print(name, "moved", nets.rel(plain, eps))
 
+    @torch.no_grad()
+    def render(self, name, control, text, pipe_class, steps=4, cfg=3.0, f=4, h=8, w=12, **call):
+        """a whole render against diffusers' own pipeline; pictures/K.png are the hints"""
+        def part(cls, folder):
+            return cls.from_pretrained(f"{self.paths['model']}/{folder}", torch_dtype=torch.float32)
+
+        unet = part(UNet2DConditionModel, "unet")
+        pipe = pipe_class(vae=part(AutoencoderKL, "vae"), text_encoder=part(CLIPTextModel, "text_encoder"),
+                          tokenizer=CLIPTokenizer.from_pretrained(f"{self.paths['model']}/tokenizer"), unet=unet,
+                          motion_adapter=nets.load_adapter(unet, self.paths["v2"]), controlnet=self.controls[control],
+                          scheduler=DDIMScheduler.from_config(f"{self.paths['model']}/scheduler"))
+        for b in self.controls[control].modules():
+            if isinstance(b, AnimateDiffTransformer3D):
+                b.forward = type(b).forward.__get__(b)
+        pipe.set_progress_bar_config(disable=True)
+        noise = draw.noise("control", f"noise {f} {h} {w}", (f, 4, h, w))
+        text_in = {k: draw.noise("control", k, (1, 7, self.t["context"])) for k in ("cond", "uncond")}
+        os.makedirs(f"{self.w.out}/pictures", exist_ok=True)
+        pictures = []
+        for i in range(f):
+            g = draw.noise("pictures", str(i), (2 * h // 4, 2 * w // 4, 3))  # blocks of 4 x 4, so that a file is small
+            g = ((g.clamp(-2, 2) + 2) * 63.75).round().clamp(0, 255).to(torch.uint8)
+            pictures.append(Image.fromarray(g.repeat_interleave(4, 0).repeat_interleave(4, 1).numpy()))
+            pictures[-1].save(f"{self.w.out}/pictures/{i}.png")
+        given = {"conditioning_frames": pictures[:len(call.get("controlnet_frame_indices", pictures))]}
+        latents = pipe(prompt_embeds=text_in["cond"], negative_prompt_embeds=text_in["uncond"], num_frames=f, height=2 * h, width=2 * w,
+                       num_inference_steps=steps, guidance_scale=cfg, latents=noise.transpose(0, 1)[None].clone(),
+                       output_type="latent", **given, **call).frames
+        latents = latents[0].transpose(0, 1).contiguous()
+        a = ["-m", "@model", "--motion", "@motion-v2.safetensors", "--norm", "diffusers", "--precision", "f32", "-W", str(2 * w), "-H",
+             str(2 * h), "-f", str(f), "--steps", str(steps), "--sampler", "ddim", "--cfg", str(cfg), "--noise",
+             "=" + self.w.save("render-noise.in.safetensors", {"noise": noise}), "--embeds",
+             "=" + self.w.save("render-embeds.in.safetensors", text_in), "--control", f"@{control},source={{set}}/pictures{text}"]
+        out = self.w.save(f"{name}.out.safetensors", {"latents": latents})
+        self.w.case(name, ["render", *a, "--trace", "%", "-o", "%.y4m", "--overwrite", "-q"],
+                    [{"tensor": "latents", "file": out, "metric": "l2", "limit": 1e-4}])
+        print(name)
+
     def again(self, name, like, change):
         """another file or option that must give what the case `like` gives"""
         c = next(c for c in self.w.cases if c["name"] == like)
@@ -189,6 +232,13 @@ def main():
     b.case("sparse-scribble-diffusers", [("sparse-scribble", "sparse-scribble.safetensors", "", one, 1, [0, 2, 3])], norm="diffusers")
     b.case("control-and-sparse", [("control-b", "control-b", ",weight=0.5", [0.5] * 4, 1, None),
                                   ("sparse-rgb", "sparse-rgb.safetensors", "", one, 1, [0])], h=8, w=8, limit=5e-3, precision="f16")
+    DiagonalGaussianDistribution.sample = lambda self, generator=None: self.mode()  # the mean, which can be compared
+    b.render("render-control", "control-a", ",weight=0.8,start=0.25", AnimateDiffControlNetPipeline,
+             controlnet_conditioning_scale=0.8, control_guidance_start=0.25)
+    b.render("render-sparse-rgb", "sparse-rgb", ",weight=0.9,frames=0;-2", AnimateDiffSparseControlNetPipeline,
+             controlnet_conditioning_scale=0.9, controlnet_frame_indices=[0, 2])
+    b.render("render-sparse-scribble", "sparse-scribble", ",frames=1", AnimateDiffSparseControlNetPipeline,
+             controlnet_frame_indices=[1])
     b.w.finish(weights="weights.txt")
     with open(f"{a.out}/weights.txt", "w") as f:
         copies = [x for x in b.lines if x.startswith("copy ")]
