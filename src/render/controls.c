@@ -6,6 +6,7 @@
 
 #include "media/media.h"
 #include "media/pictures.h"
+#include "render/hints.h"
 #include "render/tensors.h"
 
 #include <math.h>
@@ -186,12 +187,13 @@ static vka_status load_one(struct vka_hints *h, const struct vka_setup *s, uint3
     bool latents = h->info->kind == VKA_CONTROL_SPARSE_RGB, end = false;
     enum vka_control_process process = s->controls[number].spec.process;
     h->sample = s->controls[number].spec.sample;
+    h->process = process;
     vka_status st = ask_for(&ask, s, number, err);
     ask.width = latents ? width : h->width;
     ask.height = latents ? height : h->height;
+    h->picture_width = ask.width;
+    h->picture_height = ask.height;
     ask.most = h->frames;
-    if (st == VKA_OK && process != VKA_PROCESS_NONE && process != VKA_PROCESS_INVERT)
-        st = vka_fail(err, VKA_E_USAGE, "--control: process=%s is not supported", vka_control_process_name(process));
     if (st == VKA_OK)
         st = vka_pictures_open(&p, &ask, err);
     if (st == VKA_OK)
@@ -217,6 +219,52 @@ vka_status vka_controls_load(struct vka_controls *c, const struct vka_setup *s, 
     vka_status st = VKA_OK;
     for (uint32_t i = 0; st == VKA_OK && i < c->count; i++)
         st = load_one(&c->hints[i], s, i, width, height, err);
+    return st;
+}
+
+/* What a process is on the device; false: nothing is left for it. */
+static bool hint_params(const struct vka_hints *h, struct vka_hint_params *p)
+{
+    static const enum vka_hint_kind kinds[VKA_PROCESSES] = {[VKA_PROCESS_CANNY] = VKA_HINT_CANNY,
+                                                            [VKA_PROCESS_LINEART] = VKA_HINT_LINEART,
+                                                            [VKA_PROCESS_SOFT_EDGE] = VKA_HINT_SOFT_EDGE,
+                                                            [VKA_PROCESS_TILE] = VKA_HINT_TILE};
+    if (h->process == VKA_PROCESS_NONE || h->process == VKA_PROCESS_INVERT || h->processed == h->pictures)
+        return false;
+    *p = vka_hint_defaults(kinds[h->process]);
+    return true;
+}
+
+vka_status vka_controls_process(struct vka_controls *c, vka_gpu *gpu, const struct vka_kernel_table *table, uint64_t budget,
+                                const vka_ticker *ticker, vka_error *err)
+{
+    vka_status st = VKA_OK;
+    for (uint32_t i = 0; st == VKA_OK && i < c->count; i++) {
+        struct vka_hints *h = &c->hints[i];
+        struct vka_hints_stage stage = {0};
+        struct vka_hint_params p;
+        uint64_t need = 0;
+        if (!hint_params(h, &p))
+            continue;
+        st = vka_hints_stage_build(&stage, &p, h->picture_height, h->picture_width, table, err);
+        if (st == VKA_OK)
+            st = vka_hints_stage_ask(&stage, &(struct vka_ask){.room = {budget, UINT64_MAX}}, &need, err);
+        if (st == VKA_OK && need > budget)
+            st = vka_fail(err, VKA_E_MEMORY, "a hint of %u x %u needs %.1f MiB, the budget is %.1f MiB", h->picture_width,
+                          h->picture_height, (double)need / 1048576, (double)budget / 1048576);
+        if (st == VKA_OK && gpu)
+            st = vka_hints_stage_start(&stage, gpu, ticker, err);
+        for (; st == VKA_OK && gpu && h->processed < h->pictures; h->processed++) {
+            st = vka_frame_store_get(&h->rgb, h->processed, h->row, err);
+            if (st == VKA_OK)
+                st = vka_hints_stage_run(&stage, h->row, h->row, ticker, err);
+            if (st == VKA_OK)
+                st = vka_frame_store_put(&h->rgb, h->processed, h->row, err);
+            if (st != VKA_OK)
+                break;
+        }
+        vka_hints_stage_end(&stage);
+    }
     return st;
 }
 
@@ -304,9 +352,8 @@ vka_status vka_controls_save(struct vka_controls *c, const char *folder, vka_err
     vka_status st = vka_make_dirs(folder, err);
     for (uint32_t i = 0; st == VKA_OK && i < c->count; i++) {
         struct vka_hints *h = &c->hints[i];
-        uint32_t factor = h->info->kind == VKA_CONTROL_SPARSE_RGB ? (uint32_t)lrint(sqrt((double)h->rgb.bytes / 3 / h->height / h->width)) : 1;
         char *path = pattern(folder, i);
-        vka_clip clip = {.width = h->width * factor, .height = h->height * factor, .frames = h->pictures, .fps = 1, .get = picture, .user = h};
+        vka_clip clip = {.width = h->picture_width, .height = h->picture_height, .frames = h->pictures, .fps = 1, .get = picture, .user = h};
         vka_media_result made = {0};
         st = path ? vka_media_write(path, &clip, &made, err) : vka_fail(err, VKA_E_MEMORY, "out of memory");
         vka_media_result_free(&made);

@@ -1,6 +1,6 @@
 /* controls.h - a job's controls on their way to the UNet stage: the hint of every frame, weights over the frames.
  *
- * Life: begin, read or load, enter (before each build of a stage), encode, end. */
+ * Life: begin, read or load, enter (before each build of a stage), process, encode, end. */
 #ifndef VKA_RENDER_CONTROLS_H
 #define VKA_RENDER_CONTROLS_H
 
@@ -12,12 +12,15 @@
 struct vka_hints {
     const vka_control_info *info;
     uint32_t height, width; /* of a hint: pixels, or latent ones */
+    uint32_t picture_height, picture_width; /* of what is in `rgb` */
     uint32_t frames, pictures;
     int32_t *picture_of; /* [frames] which picture is a frame's, -1: none, and its mask is 0 */
-    struct vka_frame_store rgb; /* [pictures] of [height][width][3]; of latents those of the pictures that are encoded */
+    struct vka_frame_store rgb; /* [pictures] of [picture_height][picture_width][3] */
     uint8_t *row;               /* one of them */
     float *latents;             /* VKA_CONTROL_SPARSE_RGB: [pictures][hint_channels - 1][height][width]; NULL until they are encoded */
     bool sample;                /* they are drawn from the encoder's distribution */
+    enum vka_control_process process;
+    uint32_t processed; /* pictures that are what the process makes of them */
 };
 
 struct vka_controls {
@@ -38,13 +41,17 @@ vka_status vka_controls_read(struct vka_controls *c, const vka_safetensors *in, 
 /* The pictures that a job's controls name, made to fit and kept; width and height are the clip's, in pixels.  Too few, or none:
  * VKA_E_INPUT, VKA_E_USAGE. */
 vka_status vka_controls_load(struct vka_controls *c, const struct vka_setup *s, uint32_t width, uint32_t height, vka_error *err);
+/* Makes hints of the pictures, by a stage of its own for each control, within `budget` bytes of device memory.  Nothing where that
+ * has been done.  gpu NULL: only tells whether it would fit; VKA_E_MEMORY. */
+vka_status vka_controls_process(struct vka_controls *c, vka_gpu *gpu, const struct vka_kernel_table *table, uint64_t budget,
+                                const vka_ticker *ticker, vka_error *err);
 /* Pictures that the VAE's encoder must see before the first step. */
 uint32_t vka_controls_to_encode(const struct vka_controls *c);
 /* Encodes them, by a started stage of VKA_VAE_ENCODE and one frame; where they are drawn from its distribution, with the numbers of
  * `seed`.  Nothing where that has been done. */
 vka_status vka_controls_encode(struct vka_controls *c, struct vka_vae_stage *encoder, vka_rng_kind rng, uint64_t seed,
                                const vka_ticker *ticker, vka_error *err);
-/* Whether --save-hints would replace files; writes the hints as FOLDER/controlN-%05d.png, a file for each picture. */
+/* Whether --save-hints would replace files; writes the hints, once they are made, as FOLDER/controlN-%05d.png, a file for each picture. */
 bool vka_controls_would_overwrite(const struct vka_controls *c, const char *folder);
 vka_status vka_controls_save(struct vka_controls *c, const char *folder, vka_error *err);
 void vka_controls_end(struct vka_controls *c); /* zeroed ones are fine */

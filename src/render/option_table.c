@@ -174,7 +174,8 @@ static const vka_option table[] = {
     {"control", 0, VKA_OPTION_LIST, "PATH[,KEY=VALUE]...", NULL, NULL, 0, 0, RENDER | NET, g_images,
      "A ControlNet or SparseCtrl encoder, may be repeated. Keys: source=FILE, FOLDER or PATTERN of its pictures (without it those of "
      "--init-video or --init), weight=VALUES over the frames as for --motion-scale, start= and end= for shares of the steps, "
-     "mode=balanced, prompt or control (A1111's control modes), process=none; of SparseCtrl frames=N;N;... for the pictures in "
+     "mode=balanced, prompt or control (A1111's control modes), process=none, canny, lineart, soft-edge, tile or invert, which makes the "
+     "hint of a picture; of SparseCtrl frames=N;N;... for the pictures in "
      "their order, negative from the end, and encode=mean or sample.", LOCAL},
     {"save-hints", 0, VKA_OPTION_PATH, "FOLDER", NULL, NULL, 0, 0, RENDER, g_images,
      "Write the pictures that controls are given, as the networks see them, as FOLDER/control0-00000.png and so on.", LOCAL},

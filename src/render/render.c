@@ -364,6 +364,8 @@ static vka_status prepare(struct vka_run *r, vka_error *err)
         st = vka_work_plan(w, w->budget, err);
     if (st == VKA_OK && !vka_work_fits(w))
         st = vka_work_does_not_fit(w, err);
+    if (st == VKA_OK)
+        st = vka_controls_process(&w->controls, NULL, &w->table, w->budget, NULL, err);
     return st;
 }
 
@@ -386,10 +388,7 @@ vka_status vka_render_in(vka_context *cx, const struct vka_job *job, struct vka_
             vka_state_create(r.state, &cx->log);
             vka_resume_describe(r.state, &r.w);
         }
-        if (job->save_hints)
-            st = vka_controls_save(&r.w.controls, job->save_hints, &e);
-        if (st == VKA_OK)
-            st = work_until_done(&r, &e);
+        st = work_until_done(&r, &e);
         if (st == VKA_OK)
             vka_setup_report_unused(&r.w.setup, &cx->log);
         if (st == VKA_OK && job->trace)

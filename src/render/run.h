@@ -32,6 +32,7 @@ struct vka_run {
     uint32_t pass;                                               /* of the clip that is being sampled */
     struct vka_prompts_rows rows; /* what the UNet's stage asks for where prompts travel */
     bool encoded;           /* w.prompts has what the text encoder made */
+    bool hints_saved; /* --save-hints */
     uint32_t retries;       /* after a loss, or a device without memory: one at most */
     uint64_t planned, peak; /* bytes, the most of both tries */
     struct vka_run_clip *clips;

@@ -153,6 +153,19 @@ static void encoded(void *user, uint32_t count)
     vka_context_done(user, count);
 }
 
+/* The hints of controls, made of their pictures. */
+static vka_status run_hints(struct vka_run *r, vka_error *err)
+{
+    struct vka_work *w = &r->w;
+    double began = vka_now();
+    vka_status st = vka_controls_process(&w->controls, r->gpu, &w->table, w->budget, &r->cx->ticker, err);
+    if (st == VKA_OK && r->job->save_hints && !r->hints_saved)
+        st = vka_controls_save(&w->controls, r->job->save_hints, err);
+    r->hints_saved = st == VKA_OK;
+    r->load_s += vka_now() - began;
+    return st;
+}
+
 /* Pictures through the VAE's encoder: those that the clip begins from, those of SparseCtrl. */
 static vka_status run_encode(struct vka_run *r, vka_error *err)
 {
@@ -712,6 +725,8 @@ vka_status vka_run_sample(struct vka_run *r, vka_error *err)
 {
     struct vka_work *w = &r->w;
     vka_status st = run_text(r, err);
+    if (st == VKA_OK)
+        st = run_hints(r, err);
     if (st == VKA_OK)
         st = run_encode(r, err);
     if (st == VKA_OK && w->setup.ip_count && !w->ip_tokens[0]) {

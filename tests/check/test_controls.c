@@ -186,6 +186,35 @@ static void hints_are_shown(void **state)
     }
 }
 
+/* Every process on the device: another hint, the same again, and black pictures have no edges. */
+static void processes(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"none", "canny", "lineart", "soft-edge", "tile", "invert"};
+    struct clip made[6];
+    for (int i = 0; i < 6; i++) {
+        char control[128];
+        snprintf(control, sizeof control, "@models/control-a,source=@pictures/2.png,process=%s", names[i]);
+        made[i] = RENDER("motion", "none", "control", control, "save-hints", "@made", "overwrite", "true");
+        for (int k = 0; k < i; k++)
+            if (!differ(&made[i], &made[k]))
+                fail_msg("%s and %s are the same", names[i], names[k]);
+        char path[160];
+        uint32_t w = 0, h = 0, least = 255, most = 0;
+        uint8_t *rgb;
+        vka_error err = {0};
+        snprintf(path, sizeof path, "%s/made/control0-00000.png", folder);
+        check_ok(vka_picture_read(path, VKA_RESIZE_CROP, &w, &h, &rgb, &err), &err);
+        for (size_t n = 0; n < (size_t)w * h * 3; n++) {
+            least = rgb[n] < least ? rgb[n] : least;
+            most = rgb[n] > most ? rgb[n] : most;
+            assert_true(i != 1 || rgb[n] == 0 || rgb[n] == 255); /* canny */
+        }
+        assert_true(most > least);
+        free(rgb);
+    }
+}
+
 static void what_cannot_be(void **state)
 {
     (void)state;
@@ -278,7 +307,7 @@ int main(void)
     if (!mkdtemp(folder))
         return 1;
     const struct CMUnitTest tests[] = {cmocka_unit_test(windows_take_their_frames), cmocka_unit_test(what_counts_nowhere),
-                                       cmocka_unit_test(plans_change_no_bit), cmocka_unit_test(hints_are_shown),
+                                       cmocka_unit_test(plans_change_no_bit), cmocka_unit_test(hints_are_shown), cmocka_unit_test(processes),
                                        cmocka_unit_test(what_cannot_be)};
     int failed = cmocka_run_group_tests(tests, begin, end);
     nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
