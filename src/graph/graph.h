@@ -191,6 +191,7 @@ typedef struct vka_build {
     enum vka_dtype storage;               /* of activations: VKA_F32 or VKA_F16 */
     enum vka_dtype weights;               /* of matrices: likewise */
     const struct vka_kernel_table *table; /* packing depends on it */
+    const struct vka_low_rank *low_rank;  /* ops/ops.h; NULL: none */
     vka_error err;                        /* the first error */
     char missing[8][160];                 /* first names that the model lacks */
     uint32_t missing_count;

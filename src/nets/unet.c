@@ -59,12 +59,20 @@ void vka_net_encoder_time(struct vka_net_encoder *e, vka_tensor timestep, bool u
         for (uint32_t j = 0; j < c->layers[c->levels - 1 - i] + 1; j++)
             list_resnet(e, vka_in_index(vka_in_index(e->root, "up_blocks", i), "resnets", j));
     for (uint32_t first = 0; first < e->resnet_count; first += VKA_LINEAR_SIDES) {
-        uint32_t count = vka_min_u32(VKA_LINEAR_SIDES, e->resnet_count - first);
-        for (uint32_t i = 0; i < count; i++)
-            at[i] = vka_in(e->resnets[first + i], "time_emb_proj");
-        vka_tensor all = vka_linear_side_by_side(e->b, t, at, count, VKA_ACT_SILU, sides);
-        for (uint32_t i = 0; all.id && i < count; i++)
-            e->times[first + i] = (struct vka_net_time){all, sides[i]};
+        uint32_t count = vka_min_u32(VKA_LINEAR_SIDES, e->resnet_count - first), together = 0, of[VKA_LINEAR_SIDES];
+        for (uint32_t i = 0; i < count; i++) {
+            vka_scope s = vka_in(e->resnets[first + i], "time_emb_proj");
+            if (!vka_low_rank_touches(e->b, s)) {
+                at[together] = s;
+                of[together++] = first + i;
+                continue;
+            } /* of each sample */
+            vka_tensor one = vka_linear(e->b, t, &(struct vka_linear_args){.at = s, .act_in = VKA_ACT_SILU, .out_f32 = true});
+            e->times[first + i] = (struct vka_net_time){one, {0, vka_info(e->b->graph, one)->c}};
+        }
+        vka_tensor all = together ? vka_linear_side_by_side(e->b, t, at, together, VKA_ACT_SILU, sides) : (vka_tensor){0};
+        for (uint32_t i = 0; all.id && i < together; i++)
+            e->times[of[i]] = (struct vka_net_time){all, sides[i]};
     }
 }
 

@@ -30,8 +30,8 @@ static uint32_t attention_axes(const struct vka_graph *g, const struct vka_node 
 {
     const struct vka_attention_params *p = (const struct vka_attention_params *)(const void *)node->params;
     switch (p->kind) {
-    case VKA_ATTENTION_CROSS:
-        return vka_axes_if_sample(g, node, VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL);
+    case VKA_ATTENTION_CROSS: /* keys of a sample's own are needed whole */
+        return vka_axes_if_sample(g, node, node->in[3].id ? VKA_AXIS_SAMPLE | VKA_AXIS_PIXEL : VKA_AXIS_SAMPLE);
     case VKA_ATTENTION_TEMPORAL:
         return vka_axes_if_sample(g, node, VKA_AXIS_PIXEL);
     default:
@@ -74,8 +74,8 @@ vka_tensor vka_attention(vka_build *b, const struct vka_attention_args *a)
                 k.h == v.h && k.w == v.w && k.domain == v.domain;
     if (cross) {
         const struct vka_tensor_info *index = a->index.id ? vka_info(b->graph, a->index) : NULL;
-        fits = fits && index && index->dtype == VKA_I32 && index->domain == VKA_SAMPLE && index->h * index->w == 1 &&
-               q.domain == VKA_SAMPLE && k.domain == VKA_GLOBAL;
+        fits = fits && q.domain == VKA_SAMPLE &&
+               (k.domain == VKA_SAMPLE || (index && index->dtype == VKA_I32 && index->domain == VKA_SAMPLE && index->h * index->w == 1));
     } else {
         bool same = q.h == k.h && q.w == k.w, spatial = a->kind == VKA_ATTENTION_SPATIAL;
         fits = fits && q.n == k.n && (same || (spatial && !a->causal)) && q.domain == k.domain &&
@@ -93,7 +93,7 @@ vka_tensor vka_attention(vka_build *b, const struct vka_attention_args *a)
         return none;
     }
     vka_tensor out = vka_graph_tensor(b, label, q.domain, VKA_TEMP, q.dtype, q.n, q.h, q.w, width);
-    const vka_tensor in[4] = {a->q, a->k, a->v, cross ? a->index : none};
+    const vka_tensor in[4] = {a->q, a->k, a->v, cross && k.domain == VKA_GLOBAL ? a->index : none};
     const struct vka_attention_params p = {.kind = a->kind,
                                            .q_channel = a->q_channel,
                                            .k_channel = a->k_channel,

@@ -92,7 +92,7 @@ void vka_attention_record_tile(const struct vka_node *node, struct vka_recorder 
 {
     const struct vka_attention_params *p = (const struct vka_attention_params *)(const void *)node->params;
     const struct vka_view *q = &r->in[0], *k = &r->in[1], *v = &r->in[2], *out = &r->out[0];
-    bool temporal = p->kind == VKA_ATTENTION_TEMPORAL, cross = p->kind == VKA_ATTENTION_CROSS;
+    bool temporal = p->kind == VKA_ATTENTION_TEMPORAL, indexed = node->in[3].id != 0;
     uint32_t width = vka_pitch(p->head_dim), slot = width / 4, bytes = vka_dtype_bytes(q->dtype);
     uint32_t frames = p->phase.length ? p->phase.length : r->frames; /* that see each other */
     uint32_t queries = temporal ? frames : q->pixels;
@@ -104,7 +104,7 @@ void vka_attention_record_tile(const struct vka_node *node, struct vka_recorder 
                                       .k = k->address + (uint64_t)p->k_channel * bytes,
                                       .v = v->address + (uint64_t)p->v_channel * bytes,
                                       .result = out->address,
-                                      .index = cross ? r->in[3].address : 0,
+                                      .index = indexed ? r->in[3].address : 0,
                                       .q_sample = q->sample_stride,
                                       .q_pixel = q->pitch,
                                       .k_sample = k->sample_stride,
@@ -113,7 +113,7 @@ void vka_attention_record_tile(const struct vka_node *node, struct vka_recorder 
                                       .v_pixel = v->pitch,
                                       .result_sample = out->sample_stride,
                                       .result_pixel = out->pitch,
-                                      .index_sample = cross ? r->in[3].sample_stride : r->frames,
+                                      .index_sample = indexed ? r->in[3].sample_stride : r->frames,
                                       .queries = queries,
                                       .tokens = tokens,
                                       .heads = p->heads,

@@ -160,16 +160,17 @@ static bool is_float(const struct vka_tensor_info *t)
     return t->dtype == VKA_F32 || t->dtype == VKA_F16;
 }
 
-vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *a)
+vka_tensor vka_matmul_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *a)
 {
     if (!vka_build_ok(b, x))
         return none;
     const struct vka_tensor_info xi = *vka_info(b->graph, x), x2i = *vka_info(b->graph, a->x2);
+    const bool apart = a->x2.id && a->x2_at.path[0];
     uint32_t c2 = a->x2.id ? x2i.c : 0, sources = 1 + a->stacked;
     if (!is_float(&xi) ||
         (a->x2.id &&
          (x2i.dtype != xi.dtype || x2i.h != xi.h || x2i.w != xi.w || x2i.n != xi.n || x2i.domain != xi.domain)) ||
-        a->stacked > 2 || (a->act == VKA_ACT_GEGLU && (a->stacked || a->heads_out)) || (a->heads_in && a->x2.id) ||
+        a->stacked > 2 || (apart && a->stacked) || (a->act == VKA_ACT_GEGLU && (a->stacked || a->heads_out)) || (a->heads_in && a->x2.id) ||
         (a->act_in != VKA_ACT_NONE && a->act_in != VKA_ACT_SILU)) {
         vka_build_fail(b, VKA_E_INTERNAL, "%s: these inputs do not make a linear layer", a->at.path);
         return none;
@@ -185,7 +186,8 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
     struct vka_weight_data weight[3], bias[3];
     struct vka_pack_matrix m = {.taps = 1,
                                 .c1 = xi.c,
-                                .c2 = c2,
+                                .c2 = apart ? 0 : c2,
+                                .e1 = apart ? c2 : 0,
                                 .heads_in = a->heads_in,
                                 .heads_out = a->heads_out,
                                 .geglu = a->act == VKA_ACT_GEGLU};
@@ -196,6 +198,8 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
         if (!a->no_bias && vka_find_weight(b, at, "bias", false, &bias[i]))
             m.present |= 1u << i;
     }
+    if (apart)
+        found = vka_find_weight(b, a->x2_at, "weight", true, &weight[1]) && found;
     if (!found)
         return none;
     if (a->heads_in) { /* x holds slots; the model's K is what they hold */
@@ -218,6 +222,8 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
             return none;
     }
     m.rows = (uint32_t)want[0];
+    if (apart && !check_shape(b, &weight[1], (const uint64_t[]){m.rows, m.e1}, 2))
+        return none;
     if ((a->heads_out && m.rows % a->heads_out) || (m.geglu && m.rows % 2)) {
         vka_build_fail(b, VKA_E_INPUT, "the tensor '%s' has %u outputs, which do not divide into %u parts",
                        weight[0].name, m.rows, m.geglu ? 2 : a->heads_out);
@@ -233,7 +239,7 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
     if (!vka_build_ok(b, out) ||
         !check_operands(b, a->at, vka_info(b->graph, out), m.geglu ? m.rows : (uint32_t)n, a->sample_bias, 0, a->add))
         return none;
-    struct vka_matmul_params p = {.k = m.c1 + m.c2, .n = m.rows * sources, .c1 = xi.c, .taps = 1, .act = a->act, .act_in = a->act_in};
+    struct vka_matmul_params p = {.k = m.c1 + m.c2 + m.e1, .n = m.rows * sources, .c1 = xi.c, .taps = 1, .act = a->act, .act_in = a->act_in};
     const struct vka_matmul_shape shape = {.x = xi.dtype,
                                            .storage = b->storage,
                                            .weight = b->weights,
@@ -248,7 +254,7 @@ vka_tensor vka_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *
     vka_tensor in[VKA_MATMUL_INPUTS] = {
         [VKA_MATMUL_X] = x, [VKA_MATMUL_X2] = a->x2, [VKA_MATMUL_NORM] = a->norm, [VKA_MATMUL_SAMPLE_BIAS] = a->sample_bias, [VKA_MATMUL_ADD] = a->add};
     uint32_t k_rows = xi.pitch + (c2 ? x2i.pitch : 0);
-    if (!add_weights(b, a->at, weight, bias, sources, &m, k_rows, c2 ? x2i.pitch : xi.pitch, vka_pitch((uint32_t)n),
+    if (!add_weights(b, a->at, weight, bias, sources + apart, &m, k_rows, c2 ? x2i.pitch : xi.pitch, vka_pitch((uint32_t)n),
                      &p.tile, in))
         return none;
     p.n_packed = m.n_packed;
@@ -319,7 +325,7 @@ static bool same_picture(const struct vka_tensor_info *x, const struct vka_tenso
            x->w == other->w;
 }
 
-vka_tensor vka_conv(vka_build *b, vka_tensor x, const struct vka_conv_args *a)
+vka_tensor vka_matmul_conv(vka_build *b, vka_tensor x, const struct vka_conv_args *a)
 {
     if (!vka_build_ok(b, x))
         return none;

@@ -113,6 +113,12 @@ uint32_t vka_matmul_class(const struct vka_matmul_shape *s);
  * too small to fill a GPU and K is long.  A function of these alone, since it moves bits. */
 uint32_t vka_matmul_splits(const struct vka_kernel_table *t, const struct vka_matmul_shape *s);
 
+struct vka_linear_args;
+struct vka_conv_args;
+/* vka_linear and vka_conv without low-rank products (low_rank.c). */
+vka_tensor vka_matmul_linear(vka_build *b, vka_tensor x, const struct vka_linear_args *a);
+vka_tensor vka_matmul_conv(vka_build *b, vka_tensor x, const struct vka_conv_args *a);
+
 /* ---- what records share (matmul_launch.c) ---------------------------------------------------------------- */
 
 /* As the block Args in shaders/matmul.comp and the first part of that in shaders/matmul_khr.comp. */

@@ -27,6 +27,8 @@ struct vka_linear_args {
     uint32_t heads_in;      /* > 0: x's channels are in such slots of K / heads_in each */
     bool no_bias;           /* do not look for biases */
     vka_tensor x2;          /* channels behind x's: K = x.c + x2.c (concatenation by addressing) */
+    vka_scope x2_at;        /* x2's columns are those of a weight [N, x2.c] of its own; path[0] = 0: of at's.  Of one layer, not
+                               stacked */
     vka_tensor norm;        /* scale and shift of vka_group_norm, applied to x (and x2) on load */
     enum vka_act act_in;    /* on load, after norm: VKA_ACT_NONE or VKA_ACT_SILU */
     enum vka_act act;
@@ -86,7 +88,7 @@ vka_tensor vka_layer_norm(vka_build *b, vka_tensor x, vka_scope at, float eps);
  * elements each, beginning at the given channel.  Output [n, h, w, heads * vka_pitch(head_dim)], pads zero. */
 enum vka_attention_kind {
     VKA_ATTENTION_SPATIAL,  /* tokens are the pixels of a sample; k and v may have others than q */
-    VKA_ATTENTION_CROSS,    /* k, v: [prompts, 1, T, ...] GLOBAL; sample s takes prompt index[s] */
+    VKA_ATTENTION_CROSS,    /* k, v: [prompts, 1, T, ...] GLOBAL; sample s takes prompt index[s]; or SAMPLE: its own */
     VKA_ATTENTION_TEMPORAL  /* tokens are the frames of a branch, at each pixel; read in place */
 };
 struct vka_attention_args {
@@ -171,6 +173,29 @@ enum vka_dft_axis { VKA_DFT_FRAMES, VKA_DFT_ROWS, VKA_DFT_COLUMNS };
 vka_tensor vka_dft(vka_build *b, vka_tensor x, enum vka_dft_axis axis, bool inverse, vka_tensor table, vka_tensor filter);
 /* cos and sin of 2 pi j / length in turn, j = 0 .. length - 1, made in double: out[2 length]. */
 void vka_dft_table(uint32_t length, float *out);
+
+/* x's row index[s] for each sample s, as it is: x GLOBAL [m, h, w, c] -> SAMPLE [n, h, w, c]; index i32 SAMPLE [n, 1, 1, 1], none
+ * where m is 1. */
+vka_tensor vka_spread(vka_build *b, vka_tensor x, vka_tensor index, vka_scope label);
+
+/* LoRAs that are not merged, since their weight is another for each sample: a layer that they touch becomes
+ * y = act(x W^T + bias + sum over k of w_k (x D_k^T) U_k^T) + add, in vka_linear and vka_conv.  The factors are found under the
+ * prefix "lora.": "<layer>.down.weight", all D one behind the other, each with `width` rows, and "<layer>.up.weight", all U side by
+ * side; "<layer>.up_I_P.weight" is that of part I of P stacked layers: `width` columns for each part, zero but for its own.
+ * A layer of something GLOBAL (text, time) becomes one of each sample.  build->low_rank points to one of these while a network is
+ * built. */
+enum { VKA_LOW_RANKS = 8 };
+struct vka_low_rank {
+    void *user;
+    /* How many rows the D of each LoRA have at a layer, multiples of 8, 0 for none; the same for layers that are stacked.  False
+     * where no LoRA touches the layer. */
+    bool (*widths)(void *user, const char *layer, uint32_t width[VKA_LOW_RANKS]);
+    vka_tensor table; /* f32 SAMPLE [n, 1, 1, m]: w_k is channel `first` + k */
+    uint32_t first;
+    vka_tensor index; /* the sample's row of what is GLOBAL and has more than one */
+};
+/* Whether a layer is touched. */
+bool vka_low_rank_touches(const vka_build *b, vka_scope layer);
 
 /* round((clamp(x, -1, 1) + 1) * 127.5) of channels 0..2, halves to even as torch: [n, h, w, >=3] -> U8X4 [n, h, w, 1], byte 3 = 255.
  * NaN and infinity become 0 with byte 3 = 0, so that the reader can tell. */

@@ -216,6 +216,8 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint32_t k, bool f16)
         else
             vka_report_put(&whole, o, motion ? "motion-lora" : "lora", loras);
     }
+    if (s->travel)
+        vka_report_put(&whole, o, "lora-frames", vka_setup_lora_frames_json(s));
     if (s->control_count)
         vka_report_put(&whole, o, "control", vka_setup_controls_json(s, false));
     vka_report_put(&whole, o, "width", json_integer(s->width));

@@ -94,6 +94,8 @@ vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned need
         st = vka_setup_ips(s, clip, needs & VKA_NEED_VISION, err);
     if (st == VKA_OK && needs & (VKA_NEED_CLIP | VKA_NEED_TEXT))
         st = vka_setup_prompts(s, log, err);
+    if (st == VKA_OK && clip)
+        st = vka_setup_lora_frames_check(s, err);
     if (st != VKA_OK && err && err->status != VKA_OK)
         st = err->status; /* what failed may have been memory */
     if (st != VKA_OK)

@@ -25,6 +25,7 @@ struct vka_setup_lora {
     char *name, *path;          /* as given, without weights; where it was found */
     double weight, text_weight; /* for UNet and motion module; for the text encoder */
     bool motion, prompted;      /* given with --motion-lora; by the prompt */
+    const char *frames;         /* of --lora-frames: its weights in UNet and motion module; NULL: `weight` */
     vka_lora *file;
     vka_lora_fit fit;
 };
@@ -92,6 +93,7 @@ struct vka_setup {
     struct vka_setup_ip *ips; /* setup_ip.h */
     size_t ip_count;
     vka_vision *vision; /* NULL: none is needed */
+    vka_lora_travel *travel; /* of those with weights over the frames, in their order; NULL: none */
     json_t *manifest; /* vkanim.json of the model's folder, or NULL */
     char *model_path, *motion_path;
     struct vka_model_hashes *hashes; /* begun or done */
@@ -151,6 +153,12 @@ void vka_setup_report_unused(const struct vka_setup *s, const vka_log *log);
 /* Adds a LoRA, by path or by name, as a prompt asks for it: before any network is built.  VKA_E_INPUT when it is nowhere, is
  * none, or does not fit the model. */
 vka_status vka_setup_lora_add(struct vka_setup *s, const char *name, double weight, double text_weight, vka_error *err);
+/* The weights of the travelling LoRA number `i` of s->travel for a clip of `frames`, malloc'ed.  VKA_E_USAGE as --lora-frames. */
+vka_status vka_setup_lora_values(const struct vka_setup *s, size_t i, uint32_t frames, float **out, vka_error *err);
+/* What --lora-frames says, by the names of the files without ending.  NULL when memory is short. */
+json_t *vka_setup_lora_frames_json(const struct vka_setup *s);
+/* VKA_E_USAGE where --lora-frames names a LoRA that is not there: when the prompts' are known. */
+vka_status vka_setup_lora_frames_check(const struct vka_setup *s, vka_error *err);
 /* Other weights for LoRA number `i`; the weights that networks have packed must be packed anew (vka_netrun_repack). */
 void vka_setup_lora_weigh(struct vka_setup *s, size_t i, double weight, double text_weight);
 /* What "PATH[:WEIGHT[:TEXT_WEIGHT]]" says: a weight is what reads as a number behind a colon at the end, so that a path may have

@@ -9,6 +9,7 @@
 #include "base/number.h"
 #include "render/library.h"
 #include "render/report.h"
+#include "sample/values.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -100,6 +101,110 @@ static char *find(const struct vka_setup_lora *l, vka_error *err)
     return path;
 }
 
+/* ---- weights over the frames ---- */
+
+enum { MOST_WEIGHT = 100 };
+
+/* Where NAME of "NAME=VALUES" ends. */
+static size_t frames_name(const char *text)
+{
+    const char *sign = strrchr(text, '=');
+    return sign ? (size_t)(sign - text) : 0;
+}
+
+/* Whether NAME, n bytes, means this LoRA: as it was given, or its file's name without ending. */
+static bool is_named(const struct vka_setup_lora *l, const char *name, size_t n)
+{
+    const char *base = vka_path_base(l->path);
+    return (strlen(l->name) == n && strncmp(l->name, name, n) == 0) ||
+           vka_library_same(base, vka_library_stem(base), name, n, false) || (strlen(base) == n && strncmp(base, name, n) == 0);
+}
+
+static const char *frames_of(const struct vka_setup *s, const struct vka_setup_lora *l)
+{
+    const vka_text_list *list = &s->job->lora_frames;
+    for (size_t i = list->count; i-- > 0;) { /* the last one given */
+        size_t n = frames_name(list->items[i]);
+        if (n && is_named(l, list->items[i], n))
+            return list->items[i] + n + 1;
+    }
+    return NULL;
+}
+
+vka_status vka_setup_lora_frames_check(const struct vka_setup *s, vka_error *err)
+{
+    const vka_text_list *list = &s->job->lora_frames;
+    for (size_t i = 0; i < list->count; i++) {
+        size_t n = frames_name(list->items[i]), k = 0;
+        if (!n) {
+            vka_fail(err, VKA_E_USAGE, "--lora-frames '%.100s' is not NAME=VALUES", list->items[i]);
+            vka_error_hint(err, "such as style=0:0, 15:1");
+            return VKA_E_USAGE;
+        }
+        vka_status st = vka_values_parse("--lora-frames", list->items[i] + n + 1, -MOST_WEIGHT, MOST_WEIGHT, 0, NULL, err);
+        if (st != VKA_OK)
+            return st;
+        while (k < s->lora_count && !is_named(&s->loras[k], list->items[i], n))
+            k++;
+        if (k == s->lora_count) {
+            vka_fail(err, VKA_E_USAGE, "--lora-frames: there is no LoRA '%.*s'", (int)(n < 100 ? n : 100), list->items[i]);
+            vka_error_hint(err, "give it with --lora, and its file's name without ending here");
+            return VKA_E_USAGE;
+        }
+    }
+    return VKA_OK;
+}
+
+vka_status vka_setup_lora_values(const struct vka_setup *s, size_t i, uint32_t frames, float **out, vka_error *err)
+{
+    size_t k = 0;
+    for (size_t left = i;; k++)
+        if (s->loras[k].frames && left-- == 0)
+            break;
+    double *values = vka_calloc(frames, sizeof *values);
+    *out = vka_calloc(frames, sizeof **out);
+    vka_status st = values && *out ? vka_values_parse("--lora-frames", s->loras[k].frames, -MOST_WEIGHT, MOST_WEIGHT, frames, values, err)
+                                   : vka_fail(err, VKA_E_MEMORY, "out of memory");
+    for (uint32_t f = 0; st == VKA_OK && f < frames; f++)
+        (*out)[f] = (float)values[f];
+    free(values);
+    if (st != VKA_OK) {
+        free(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+json_t *vka_setup_lora_frames_json(const struct vka_setup *s)
+{
+    json_t *list = json_array();
+    bool whole = list != NULL;
+    for (size_t i = 0; i < s->lora_count; i++) {
+        const char *base = vka_path_base(s->loras[i].path);
+        char *text = s->loras[i].frames ? vka_asprintf("%.*s=%s", (int)vka_library_stem(base), base, s->loras[i].frames) : NULL;
+        if (s->loras[i].frames)
+            vka_report_add(&whole, list, text ? json_string(text) : NULL);
+        free(text);
+    }
+    if (whole)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+/* What is for UNet and motion module as products of its own; the text encoder's part is mixed in with its one weight. */
+static vka_status add_travelling(struct vka_setup *s, struct vka_setup_lora *l, const struct vka_lora_tables *tables, vka_error *err)
+{
+    vka_lora_fit fit;
+    if (!s->travel && !(s->travel = vka_lora_travel_create()))
+        return vka_fail(err, VKA_E_MEMORY, "out of memory");
+    vka_status st = vka_lora_travel_add(s->travel, l->file, tables, &fit, err);
+    if (st == VKA_OK)
+        st = vka_lora_mix_add(s->mix, l->file, &(struct vka_lora_tables){.text = tables->text}, l->weight, l->text_weight, &l->fit, err);
+    l->fit.applied += fit.applied;
+    return st;
+}
+
 /* Opens the LoRA and mixes it in; takes over `name`. */
 static vka_status add(struct vka_setup *s, char *name, double weight, double text_weight, bool motion, bool prompted,
                       vka_error *err)
@@ -120,8 +225,11 @@ static vka_status add(struct vka_setup *s, char *name, double weight, double tex
         st = vka_lora_open(&l.file, l.path, err);
     if (st == VKA_OK)
         st = check_kind(s, &l, err);
+    if (st == VKA_OK && s->unet)
+        l.frames = frames_of(s, &l);
     if (st == VKA_OK)
-        st = vka_lora_mix_add(s->mix, l.file, &tables, weight, text_weight, &l.fit, err);
+        st = l.frames ? add_travelling(s, &l, &tables, err)
+                      : vka_lora_mix_add(s->mix, l.file, &tables, weight, text_weight, &l.fit, err);
     if (st != VKA_OK) {
         vka_lora_close(l.file);
         free(l.name);
@@ -169,6 +277,7 @@ vka_status vka_setup_loras(struct vka_setup *s, vka_error *err)
 void vka_setup_loras_close(struct vka_setup *s)
 {
     vka_lora_mix_destroy(s->mix);
+    vka_lora_travel_destroy(s->travel);
     for (size_t i = 0; i < s->lora_count; i++) {
         vka_lora_close(s->loras[i].file);
         free(s->loras[i].name);
@@ -176,6 +285,7 @@ void vka_setup_loras_close(struct vka_setup *s)
     }
     free(s->loras);
     s->mix = NULL;
+    s->travel = NULL;
     s->loras = NULL;
     s->lora_count = s->lora_capacity = 0;
 }

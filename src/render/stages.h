@@ -102,6 +102,8 @@ struct vka_unet_stage_params {
     uint32_t value_count;
     struct vka_unet_ip ips[VKA_MAX_IPS];
     uint32_t ip_count;
+    vka_lora_travel *low_rank; /* LoRAs that are not merged; NULL: none.  The weights of the i-th are values[low_rank_value + i] */
+    uint32_t low_rank_value;
     const float *cfg; /* [frames] a guidance scale of its own for each; NULL: that of vka_unet_stage_eval.  Copied */
     bool holds;       /* pictures are held: vka_unet_stage_hold */
     struct vka_unet_control controls[VKA_CONTROLS];

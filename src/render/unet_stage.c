@@ -12,9 +12,12 @@
 #include "render/unet_parts.h"
 
 #include "ops/ops.h"
+#include "weights/lora.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+_Static_assert((int)VKA_LOW_RANKS == (int)VKA_LORA_TRAVELLERS, "LoRAs over the frames");
 
 static vka_status build_unet(struct vka_unet_stage *s, vka_error *err)
 {
@@ -43,7 +46,16 @@ static vka_status build_unet(struct vka_unet_stage *s, vka_error *err)
                                  .amount = {s->amounts, p->motion_scale != NULL, p->motion_effect != NULL, perturbed},
                                  .controls = controls, .control_count = p->control_count, .ips = ips, .ip_count = p->ip_count,
                                  .windows = p->motion_windows};
+    struct vka_low_rank low = {p->low_rank, vka_lora_travel_widths, s->amounts, VKA_AMOUNTS + p->low_rank_value, s->index};
+    if (p->low_rank) {
+        vka_weights *factors = vka_lora_travel_table(p->low_rank, err);
+        st = factors ? vka_netrun_more(&s->unet, "lora.", factors, err) : VKA_E_MEMORY;
+        if (st != VKA_OK)
+            return st;
+        b->low_rank = &low;
+    }
     s->eps = vka_net_unet(b, p->config, p->motion, &p->norms, &in);
+    b->low_rank = NULL;
     vka_graph_output(b, s->eps);
     vka_tensor changing[4 + VKA_UNET_FEEDS] = {s->sample, s->timestep, s->index, s->amounts};
     uint32_t count = s->amount ? 4 : 3;

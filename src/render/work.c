@@ -200,12 +200,22 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
         struct vka_work_ips ips = {.picture = {NULL}};
         if (st == VKA_OK)
             st = vka_work_ips_take(w, &p, &ips, err);
+        p.low_rank = s->travel;
+        p.low_rank_value = p.value_count;
+        float *weights[VKA_LORA_TRAVELLERS] = {NULL};
+        for (size_t i = 0; st == VKA_OK && s->travel && i < vka_lora_travel_count(s->travel); i++) {
+            st = vka_setup_lora_values(s, i, s->frames, &weights[i], err);
+            if (st == VKA_OK)
+                p.values[p.value_count++] = (struct vka_frame_values){.frame = weights[i], .end = 1};
+        }
         if (st == VKA_OK)
             st = vka_unet_stage_build(&w->unet, &p, err);
         vka_work_ips_free(&ips);
         free(scale);
         free(effect);
         free(cfg);
+        for (size_t i = 0; i < VKA_LORA_TRAVELLERS; i++)
+            free(weights[i]);
     }
     if (st == VKA_OK && s->freeinit.rounds)
         st = vka_freeinit_build(&w->freeinit, s->frames, s->unet->in_channels, h, wd, NULL, &w->table, err);

@@ -90,4 +90,28 @@ void vka_lora_mix_weigh(vka_lora_mix *m, size_t i, double weight, double text_we
 /* Elements [first, first + count) of a tensor with changes, merged.  Not for two threads at once over one mix. */
 void vka_lora_numbers(const void *changes, uint64_t first, uint64_t count, float *out);
 
+/* ---- travelling ----
+ *
+ * LoRAs whose weight is another in every frame are not merged; a network multiplies by their two halves.  For each layer that
+ * one touches there are, in a table of their own,
+ *     "<layer>.down.weight" [W, K..]    the downs of all LoRAs one behind the other, each from a multiple of 8 on, W rows in all
+ *     "<layer>.up.weight" [N, W]        the ups side by side, times alpha / rank
+ *     "<layer>.up_I_P.weight" [N, P W]  the same in columns I W .. of P W, I < P, P 2 or 3, of to_q, to_k and to_v
+ * with zeros in between.  Layers to_q, to_k and to_v of one attention have the same W. */
+typedef struct vka_lora_travel vka_lora_travel;
+enum { VKA_LORA_TRAVELLERS = 8 };
+
+vka_lora_travel *vka_lora_travel_create(void); /* NULL: memory */
+void vka_lora_travel_destroy(vka_lora_travel *t); /* NULL is fine */
+size_t vka_lora_travel_count(const vka_lora_travel *t);
+/* Adds a file, which must stay open, like the tables, of which `text` is not looked at.  VKA_E_INPUT as vka_lora_mix_add, and for
+ * what is no product of two matrices: LoHa, LoKr, GLoRA, DoRA, IA3, differences. */
+vka_status vka_lora_travel_add(vka_lora_travel *t, const vka_lora *l, const struct vka_lora_tables *tables, vka_lora_fit *fit,
+                               vka_error *err);
+/* The table, when all are added; `t` keeps it.  NULL with an error when memory is short. */
+vka_weights *vka_lora_travel_table(vka_lora_travel *t, vka_error *err);
+/* Rows of each LoRA's down at a layer, multiples of 8, 0 for none, the sum being W; false where there are none.  `travel` is a
+ * vka_lora_travel whose table has been made. */
+bool vka_lora_travel_widths(void *travel, const char *layer, uint32_t width[VKA_LORA_TRAVELLERS]);
+
 #endif

@@ -6,6 +6,8 @@
 
 #include "weights/dtype.h"
 
+#include <math.h>
+
 struct shape {
     uint64_t rows, in, taps;
 };
@@ -132,4 +134,28 @@ vka_status vka_lora_check(const vka_lora *l, const struct vka_lora_module *m, co
     else
         vka_error_why(err, "the layer is %s and the LoRA has %s", there, here);
     return VKA_E_INPUT;
+}
+
+bool vka_lora_is_finite(const struct vka_lora_module *m)
+{
+    float some[1024];
+    for (int r = 0; r < VKA_LORA_HADA; r++)
+        for (size_t i = 0, n = m->t[r] ? (size_t)vka_weight_count(m->t[r]) : 0; i < n; i += 1024) {
+            size_t here = n - i < 1024 ? n - i : 1024;
+            vka_weight_to_f32(m->t[r], i, here, some);
+            float sum = 0; /* 0 * x is NaN for what is no number */
+            for (size_t k = 0; k < here; k++)
+                sum += 0 * some[k];
+            if (sum != 0 || isnan(sum))
+                return false;
+        }
+    return true;
+}
+
+size_t vka_lora_tensors(const struct vka_lora_module *m)
+{
+    size_t n = 0;
+    for (int r = 0; r < VKA_LORA_HADA; r++)
+        n += m->t[r] != NULL;
+    return n;
 }

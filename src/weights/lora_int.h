@@ -86,6 +86,11 @@ struct vka_lora {
     vka_arena arena;
 };
 
+/* What vka_weight.changes points to begins with: how its numbers are made. */
+struct vka_lora_changes {
+    void (*numbers)(const void *self, uint64_t first, uint64_t count, float *out);
+};
+
 /* The names of a table's layers in all their forms: sorted, `entry` layers of `w`. */
 struct vka_lora_names {
     struct vka_lora_name {
@@ -103,5 +108,9 @@ const char *vka_lora_names_find(const struct vka_lora_names *n, const char *modu
 
 /* Whether a module's tensors fit a base tensor [rows, columns / taps, taps]; `bias`: its bias.  VKA_E_INPUT with a sentence. */
 vka_status vka_lora_check(const vka_lora *l, const struct vka_lora_module *m, const vka_weight *base, vka_error *err);
+/* Whether all of a module's numbers are numbers. */
+bool vka_lora_is_finite(const struct vka_lora_module *m);
+/* How many tensors a module has. */
+size_t vka_lora_tensors(const struct vka_lora_module *m);
 
 #endif

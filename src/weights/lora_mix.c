@@ -36,6 +36,7 @@ struct term {
 };
 
 struct target {
+    struct vka_lora_changes how;
     vka_lora_mix *mix;
     vka_weights *table;
     const vka_weight *base;
@@ -562,9 +563,9 @@ static void merge(const struct target *t, size_t row, size_t n, float *out)
     }
 }
 
-void vka_lora_numbers(const void *changes, uint64_t from, uint64_t number, float *out)
+static void merged_numbers(const void *self, uint64_t from, uint64_t number, float *out)
 {
-    const struct target *t = changes;
+    const struct target *t = self;
     size_t k = t->columns;
     bool any = false;
     for (const struct term *term = t->terms; term; term = term->next)
@@ -593,6 +594,11 @@ void vka_lora_numbers(const void *changes, uint64_t from, uint64_t number, float
     }
 }
 
+void vka_lora_numbers(const void *changes, uint64_t from, uint64_t number, float *out)
+{
+    ((const struct vka_lora_changes *)changes)->numbers(changes, from, number, out);
+}
+
 /* ---- adding a file ---- */
 
 static struct target *target_of(vka_lora_mix *m, vka_weights *table, const vka_weight *base, bool bias, bool text)
@@ -604,7 +610,7 @@ static struct target *target_of(vka_lora_mix *m, vka_weights *table, const vka_w
     struct target *t = vka_arena_alloc(&m->arena, sizeof *t);
     if (!t)
         return NULL;
-    *t = (struct target){.mix = m, .table = table, .base = base, .bias = bias, .text = text, .next = m->targets};
+    *t = (struct target){.how = {merged_numbers}, .mix = m, .table = table, .base = base, .bias = bias, .text = text, .next = m->targets};
     t->rows = first(base);
     t->columns = t->rows ? rest(base) : 1;
     t->in = base->rank > 1 ? (size_t)base->dims[1] : 1;
@@ -634,23 +640,6 @@ static bool is_twice(const vka_lora_mix *m, const vka_weight *base)
     return t && t->last && t->last->file == m->count;
 }
 
-/* Whether all of a module's numbers are numbers. */
-static bool is_finite(const struct vka_lora_module *module)
-{
-    float some[1024];
-    for (int r = 0; r < VKA_LORA_HADA; r++)
-        for (size_t i = 0, n = count(module->t[r]); i < n; i += 1024) {
-            size_t here = n - i < 1024 ? n - i : 1024;
-            vka_weight_to_f32(module->t[r], i, here, some);
-            float sum = 0; /* 0 * x is NaN for what is no number */
-            for (size_t k = 0; k < here; k++)
-                sum += 0 * some[k];
-            if (sum != 0 || isnan(sum))
-                return false;
-        }
-    return true;
-}
-
 static vka_status add_module(vka_lora_mix *m, const vka_lora *l, const struct vka_lora_module *module, vka_weights *table,
                              const char *layer, bool text, vka_error *err)
 {
@@ -671,7 +660,7 @@ static vka_status add_module(vka_lora_mix *m, const vka_lora *l, const struct vk
     if (s == VKA_OK && ((whole && is_twice(m, weight)) || (more && is_twice(m, bias))))
         s = vka_fail(err, VKA_E_INPUT, "'%.200s' is damaged: '%.160s' is there twice, under two names", l->path,
                      module->name);
-    if (s == VKA_OK && !is_finite(module))
+    if (s == VKA_OK && !vka_lora_is_finite(module))
         s = vka_fail(err, VKA_E_INPUT, "'%.200s' is damaged: '%.160s' holds NaN or infinity", l->path, module->name);
     if (s != VKA_OK)
         return s;
@@ -687,14 +676,6 @@ static void note_unknown(vka_lora_fit *fit, const char *name, size_t tensors)
     fit->unknown += tensors;
     if (at + strlen(name) + 3 < sizeof fit->names)
         snprintf(fit->names + at, sizeof fit->names - at, "%s%s", at ? ", " : "", name);
-}
-
-static size_t tensors_of(const struct vka_lora_module *module)
-{
-    size_t n = 0;
-    for (int r = 0; r < VKA_LORA_HADA; r++)
-        n += module->t[r] != NULL;
-    return n;
 }
 
 static vka_status nothing_fits(const vka_lora *l, const vka_lora_fit *fit, vka_error *err)
@@ -748,7 +729,7 @@ vka_status vka_lora_mix_add(vka_lora_mix *m, const vka_lora *l, const struct vka
         } else if (module->side != VKA_LORA_OTHER && !table[k] && !(motion && tables->unet))
             fit->elsewhere++;
         else
-            note_unknown(fit, module->name, tensors_of(module));
+            note_unknown(fit, module->name, vka_lora_tensors(module));
     }
     if (l->info.strangers)
         note_unknown(fit, l->info.stranger, l->info.strangers);
