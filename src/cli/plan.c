@@ -48,7 +48,9 @@ static void put_label(FILE *to, const char *label)
 static void put_where(FILE *to, json_t *where)
 {
     static const char *const known[][2] = {
-        {"text", "text encoder"}, {"vision", "image encoder"}, {"encode", "VAE encoder"}, {"unet", "UNet"}, {"vae", "VAE"}};
+        {"text", "text encoder"}, {"vision", "image encoder"}, {"encode", "VAE encoder"}, {"hints", "hints"},
+        {"unet", "UNet"},         {"hires_decode", "VAE"},     {"hires_encode", "VAE encoder"}, {"hires", "second UNet"},
+        {"vae", "VAE"},           {"between", "between"}};
     enum { KNOWN = sizeof known / sizeof *known };
     static const char *const rows[][2] = {
         {"weights_bytes", "resident weights"}, {"ring_bytes", "streamed weights"}, {"activations_bytes", "activations"},

@@ -130,11 +130,11 @@ vka_status vka_run_check_outputs(const struct vka_run *r, vka_error *err)
             if (vka_run_output_is(c, i, "written"))
                 continue;
             char *name = output_name(r->job, i, vka_run_number(r, c), r->count);
-            st = name ? vka_media_check(name, s->width, s->height, frames, err)
+            st = name ? vka_media_check(name, vka_setup_out_width(s), vka_setup_out_height(s), frames, err)
                       : vka_fail(err, VKA_E_MEMORY, "out of memory");
             vka_media_look look = look_of(r->job);
             if (st == VKA_OK && look.lossless)
-                st = vka_media_check_look(name, s->width, s->height, &look, err);
+                st = vka_media_check_look(name, vka_setup_out_width(s), vka_setup_out_height(s), &look, err);
             /* one that this job had begun is its own, even where it got its name just before a kill */
             if (st == VKA_OK && !r->job->overwrite && !vka_run_output_is(c, i, "begun") &&
                 vka_media_would_overwrite(name, frames)) {
@@ -250,8 +250,8 @@ static vka_status write_outputs(struct vka_run *r, uint32_t k, vka_error *err)
     char *infotext, *meta = metadata(r, c, &infotext, err);
     if (!meta)
         return err ? err->status : VKA_E_MEMORY;
-    vka_clip clip = {.width = s->width,
-                     .height = s->height,
+    vka_clip clip = {.width = vka_setup_out_width(s),
+                     .height = vka_setup_out_height(s),
                      .frames = file_frames(r),
                      .fps = s->fps * order_of(r).each,
                      .plays = (uint32_t)r->job->plays,
@@ -328,7 +328,7 @@ static vka_status decode_clip(struct vka_run *r, uint32_t k, vka_error *err)
 {
     const struct vka_setup *s = &r->w.setup;
     struct vka_run_clip *c = &r->clips[k];
-    size_t latent = (size_t)s->unet->out_channels * (s->height / s->factor) * (s->width / s->factor);
+    size_t latent = (size_t)s->unet->out_channels * (vka_setup_out_height(s) / s->factor) * (vka_setup_out_width(s) / s->factor);
     size_t picture = vka_run_picture(r);
     double began = vka_now();
     uint32_t kept = c->spool.count;
@@ -368,7 +368,7 @@ static vka_status decode_clip(struct vka_run *r, uint32_t k, vka_error *err)
         st = all ? vka_disk_read(&c->spool.file, 0, all, s->frames * picture, err)
                  : vka_fail(err, VKA_E_MEMORY, "out of memory for the frames");
         if (st == VKA_OK)
-            vka_tensor_file_add(&r->trace, "frames", VKA_WEIGHT_U8, 4, (uint64_t[]){s->frames, s->height, s->width, 3},
+            vka_tensor_file_add(&r->trace, "frames", VKA_WEIGHT_U8, 4, (uint64_t[]){s->frames, vka_setup_out_height(s), vka_setup_out_width(s), 3},
                                 all);
         free(all);
     }

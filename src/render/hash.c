@@ -255,6 +255,17 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint32_t k, bool f16)
     vka_report_put(&whole, o, "rng", json_string(vka_rng_kind_name(s->rng)));
     vka_report_put(&whole, o, "noise-layout", json_string(vka_noise_layout_name(s->layout)));
     vka_report_put(&whole, o, "steps", json_integer(p->steps));
+    if (s->hires.sampler) {
+        static const char *const upscalers[] = {"latent", "latent-nearest", "latent-bicubic", "picture"};
+        char hires[64], *behind = hires;
+        vka_format_real(hires, 30, s->hires.scale, 'g', 10);
+        behind += strlen(hires);
+        *behind++ = ':';
+        vka_format_real(behind, 30, s->hires.strength, 'g', 10);
+        vka_report_put(&whole, o, "hires", json_string(hires));
+        vka_report_put(&whole, o, "hires-upscaler", json_string(upscalers[s->hires.upscaler]));
+        vka_report_put(&whole, o, "hires-steps", json_integer(s->hires.steps));
+    }
     if (s->freeinit.rounds) {
         const struct vka_lowpass_params *f = &s->freeinit.filter;
         char cutoff[64], *colon;

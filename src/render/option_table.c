@@ -137,11 +137,15 @@ static const vka_option table[] = {
     {"freeinit-fast", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER, g_clip,
      "Fewer steps in the first rounds: a third, two thirds, then all of --steps where there are two further rounds.", 0},
     {"hires", 0, VKA_OPTION_TEXT, "SCALE[:STRENGTH]", NULL, NULL, 0, 0, RENDER, g_clip,
-     "A second pass at SCALE times the size.", VKA_MARK_LATER},
+     "A second pass at SCALE (1 to 8) times the size, from the clip of the first one enlarged and noised for the last STRENGTH of its "
+     "steps (0.6 without it), without controls and held pictures.",
+     0},
     {"hires-upscaler", 0, VKA_OPTION_CHOICE, "NAME", "latent", "latent latent-nearest latent-bicubic picture", 0, 0, RENDER, g_clip,
-     "What enlarges the clip before the second pass.", VKA_MARK_LATER},
+     "What enlarges the clip before the second pass: the latents, on lines between them, to the nearest or bicubic, or the decoded "
+     "picture with Lanczos' kernel.",
+     0},
     {"hires-steps", 0, VKA_OPTION_INT, "N", NULL, NULL, 1, 1000, RENDER, g_clip,
-     "Steps of the second pass.", VKA_MARK_LATER},
+     "Steps of the second pass, of which STRENGTH says how many are run; without it --steps.", 0},
 
     {"init", 0, VKA_OPTION_PATH, "IMAGE", NULL, NULL, 0, 0, RENDER, g_images,
      "Begin from this picture: it is the first frame, and the frames behind it resemble it the less the further they are.", LOCAL},

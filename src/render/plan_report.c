@@ -134,7 +134,13 @@ static vka_status estimate(const struct vka_work *w, const struct vka_rates *rat
         st = step_seconds(w, rates, step, err);
     if (st != VKA_OK)
         return st;
-    double decode = frame * s->frames * s->count, steps = *step * vka_work_steps(w) * s->count;
+    double second = 0, decode = frame * s->frames * s->count;
+    uint32_t others = s->hires.sampler ? vka_sampler_steps(s->hires.sampler) : 0;
+    if (others && (st = vka_unet_stage_seconds(&w->hires, rates, &second, err)) != VKA_OK)
+        return st;
+    if (others)
+        second *= vka_sampler_evals(s->hires.sampler);
+    double steps = (*step * (vka_work_steps(w) - others) + second) * s->count;
     *out = json_pack("{s:f, s:f, s:i, s:f, s:f, s:f, s:f}", "flop_per_step", sum->flop, "bytes_per_step", sum->bytes,
                      "dispatches_per_step", (int)sum->dispatches, "s_per_it", *step, "text_s", text, "decode_s", decode,
                      "total_s", text + steps + decode);
@@ -153,7 +159,7 @@ struct alternative {
 
 static bool is_possible(const struct vka_work *w, const struct alternative *a)
 {
-    bool windows = w->unet.length < w->unet.p.frames;
+    bool windows = w->unet.windowed;
     return (!a->guided || w->branches > 1) && (!a->park || !windows);
 }
 

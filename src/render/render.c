@@ -26,8 +26,10 @@ static vka_status wrong_checkpoint(vka_error *err)
 static bool fits_clip(const struct vka_run *r, const struct vka_run_clip *c, const vka_checkpoint *at)
 {
     const struct vka_setup *s = &r->w.setup;
+    bool second = at->pass < r->w.passes && r->w.pass[at->pass].hires && at->eval; /* before that it is the first's result */
     return at->seed == c->seed && at->frames == s->frames && at->channels == s->unet->in_channels &&
-           at->height == s->height / s->factor && at->width == s->width / s->factor &&
+           at->height == (second ? s->hires.height : s->height) / s->factor &&
+           at->width == (second ? s->hires.width : s->width) / s->factor &&
            at->pass < r->w.passes && at->eval <= vka_sampler_evals(r->w.pass[at->pass].sampler) &&
            at->step <= vka_sampler_steps(r->w.pass[at->pass].sampler) && at->timings <= vka_work_steps(&r->w);
 }
@@ -67,7 +69,7 @@ static vka_status take_newest(struct vka_run *r, vka_error *err)
         struct vka_run_clip *c = at.clip < r->count ? &r->clips[at.clip] : NULL;
         if (!c || !fits_clip(r, c, &at) || at.slots != vka_run_slots(r->w.pass[at.pass].sampler))
             st = wrong_checkpoint(err);
-        else if (!c->sampled && !c->written) {
+        else if (!c->sampled && !c->written && (!c->from.slots || at.pass > c->from.pass || (at.pass == c->from.pass && at.eval > c->from.eval))) {
             take_timings(c, &at);
             vka_checkpoint_free(&c->from);
             c->from = at;
@@ -102,8 +104,12 @@ static vka_status take_stock(struct vka_run *r, vka_error *err)
         if (!fits_clip(r, c, &at))
             st = wrong_checkpoint(err);
         else {
-            c->sampled = true;
             take_timings(c, &at);
+            c->sampled = at.eval > 0;
+            if (!at.eval) { /* between the passes of --hires */
+                c->from = at;
+                at = (vka_checkpoint){0};
+            }
         }
         vka_checkpoint_free(&at);
     }
@@ -154,7 +160,7 @@ static void tell_again(const struct vka_run *r, uint64_t had, const vka_error *e
 {
     const struct vka_run_clip *c = &r->clips[r->cx->now.clip < r->count ? r->cx->now.clip : 0];
     char from[64] = "its beginning";
-    if (r->at == VKA_AT_UNET && c->from.slots)
+    if ((r->at == VKA_AT_UNET || r->at == VKA_AT_HIRES) && c->from.slots)
         snprintf(from, sizeof from, "step %u", c->from.step + 1);
     if (r->at == VKA_AT_VAE)
         snprintf(from, sizeof from, "frame %u", c->spool.count);
@@ -223,7 +229,6 @@ static vka_status work(struct vka_run *r, vka_error *err)
         sampled = sampled && (r->clips[k].sampled || r->clips[k].written);
     if (!sampled)
         st = vka_run_sample(r, err);
-    vka_unet_stage_end(&r->w.unet);
     if (st == VKA_OK)
         st = vka_run_finish(r, err);
     vka_vae_stage_end(&r->w.vae);

@@ -29,6 +29,7 @@ struct vka_run {
     struct vka_state *state;
     bool hopeless;                                               /* the same would come out again */
     enum vka_stage_index at;                                     /* the stage at work */
+    struct vka_unet_stage *stage;                                /* UNet of the pass at work */
     uint32_t pass;                                               /* of the clip that is being sampled */
     struct vka_prompts_rows rows; /* what the UNet's stage asks for where prompts travel */
     bool encoded;           /* w.prompts has what the text encoder made */
@@ -59,7 +60,7 @@ static inline bool vka_run_keeps(const struct vka_run *r)
 }
 static inline size_t vka_run_picture(const struct vka_run *r)
 {
-    return (size_t)r->w.setup.width * r->w.setup.height * 3;
+    return (size_t)vka_setup_out_width(&r->w.setup) * vka_setup_out_height(&r->w.setup) * 3;
 }
 /* What tells the clips of --count apart, in names of files: the seed, or the sub-seed where that has a share. */
 static inline uint64_t vka_run_number(const struct vka_run *r, const struct vka_run_clip *c)

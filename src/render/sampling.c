@@ -7,6 +7,7 @@
 #include "render/work_ip.h"
 
 #include "base/clock.h"
+#include "render/hires.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,12 +18,25 @@
 /* Of several passes the last one is traced. */
 static bool tracing(const struct vka_run *r) { return r->job->trace && r->pass + 1 == r->w.passes; }
 
+/* Latent pixels of a pass. */
+static uint32_t height_of(const struct vka_run *r, uint32_t pass)
+{
+    const struct vka_setup *s = &r->w.setup;
+    return (r->w.pass[pass].hires ? s->hires.height : s->height) / s->factor;
+}
+
+static uint32_t width_of(const struct vka_run *r, uint32_t pass)
+{
+    const struct vka_setup *s = &r->w.setup;
+    return (r->w.pass[pass].hires ? s->hires.width : s->width) / s->factor;
+}
+
 static void trace_clip(struct vka_run *r, const char *name, const float *planes)
 {
     const struct vka_setup *s = &r->w.setup;
     if (tracing(r))
         vka_tensor_file_add(&r->trace, name, VKA_WEIGHT_F32, 4,
-                            (uint64_t[]){s->frames, s->unet->in_channels, s->height / s->factor, s->width / s->factor},
+                            (uint64_t[]){s->frames, s->unet->in_channels, height_of(r, r->pass), width_of(r, r->pass)},
                             planes);
 }
 
@@ -41,7 +55,7 @@ static void trace_indexed(struct vka_run *r, const char *name, const vka_sampler
 /* The context windows of a step; its evaluations share them. */
 static void trace_windows(struct vka_run *r, const vka_sampler_eval *e)
 {
-    const struct vka_windows *w = vka_unet_stage_windows(&r->w.unet);
+    const struct vka_windows *w = vka_unet_stage_windows(r->stage);
     char name[32];
     if (!w || e->stage || !tracing(r))
         return;
@@ -192,7 +206,7 @@ static vka_status set_prompt(struct vka_run *r, uint32_t clip, uint32_t step, bo
     struct vka_work *w = &r->w;
     if (vka_prompts_travels(&w->prompts)) {
         r->rows = (struct vka_prompts_rows){&w->prompts, &w->guide, clip, step};
-        vka_unet_stage_travel(&w->unet, vka_prompts_rows_get, &r->rows);
+        vka_unet_stage_travel(r->stage, vka_prompts_rows_get, &r->rows);
         return VKA_OK;
     }
     int32_t *index = vka_calloc((size_t)w->branches * w->setup.frames, sizeof *index);
@@ -201,9 +215,9 @@ static vka_status set_prompt(struct vka_run *r, uint32_t clip, uint32_t step, bo
     vka_prompts_index(&w->prompts, clip, step, &w->guide, w->setup.frames, index);
     vka_status st = VKA_OK;
     if (whole)
-        st = vka_unet_stage_prompt(&w->unet, vka_prompts_context(&w->prompts, w->guide.unguided), index, err);
+        st = vka_unet_stage_prompt(r->stage, vka_prompts_context(&w->prompts, w->guide.unguided), index, err);
     else
-        vka_unet_stage_index(&w->unet, index);
+        vka_unet_stage_index(r->stage, index);
     free(index);
     return st;
 }
@@ -327,7 +341,7 @@ static void sampling_end(struct sampling *p)
  * needs every step. */
 static void sampling_leave(struct vka_run *r, struct vka_run_clip *c, struct sampling *p)
 {
-    if (p->whole && (p->at.eval || p->at.pass) && vka_run_keeps(r)) {
+    if (p->whole && (p->at.eval || (p->at.pass && !r->w.pass[p->at.pass].hires)) && vka_run_keeps(r)) {
         vka_checkpoint_free(&c->from);
         c->from = p->at;
         c->from.step_s = NULL; /* they are the clip's */
@@ -336,7 +350,7 @@ static void sampling_leave(struct vka_run *r, struct vka_run_clip *c, struct sam
     sampling_end(p);
 }
 
-/* Memory for a clip's sampler, from the beginning. */
+/* Memory for a clip's sampler, from the beginning of the pass r->pass. */
 static vka_status sampling_begin(struct vka_run *r, uint32_t k, struct sampling *p, vka_error *err)
 {
     const struct vka_setup *s = &r->w.setup;
@@ -344,9 +358,10 @@ static vka_status sampling_begin(struct vka_run *r, uint32_t k, struct sampling 
     *p = (struct sampling){.at = {.clip = k,
                                   .frames = s->frames,
                                   .channels = s->unet->in_channels,
-                                  .height = s->height / s->factor,
-                                  .width = s->width / s->factor,
-                                  .slots = vka_run_slots(r->w.pass[0].sampler),
+                                  .height = height_of(r, r->pass),
+                                  .width = width_of(r, r->pass),
+                                  .pass = r->pass,
+                                  .slots = vka_run_slots(r->w.pass[r->pass].sampler),
                                   .seed = c->seed,
                                   .step_s = c->step_s}};
     vka_status st = vka_noise_open_sub(&p->source, s->rng, s->layout, c->seed, (vka_subseed){c->subseed, s->sub.share},
@@ -392,7 +407,7 @@ static vka_status hold(struct vka_run *r, const struct sampling *p, vka_error *e
     if (!vka_init_holds(in))
         return VKA_OK;
     const struct vka_hold h = {in, held_target, held_share, vka_init_held(in, vka_sampler_steps(sampler_of(r, p)))};
-    return vka_unet_stage_hold(&r->w.unet, &h, err);
+    return vka_unet_stage_hold(r->stage, &h, err);
 }
 
 /* A pass that begins from pictures: its latents with the noise in p->buffer, as much as the first step that is run has of it. */
@@ -452,7 +467,7 @@ static vka_status sampling_start(struct vka_run *r, struct sampling *p, vka_erro
         return st;
     vka_noise_save(&p->source, p->at.rng);
     p->whole = true;
-    return vka_unet_stage_set(&r->w.unet, VKA_SLOT_X, p->at.slot[VKA_SLOT_X], err);
+    return vka_unet_stage_set(r->stage, VKA_SLOT_X, p->at.slot[VKA_SLOT_X], err);
 }
 
 static vka_status sampling_noise(struct vka_run *r, struct sampling *p, vka_error *err)
@@ -508,7 +523,7 @@ static vka_status sampling_go_on(struct vka_run *r, struct vka_run_clip *c, stru
             float *mine = p->at.slot[i];
             p->at.slot[i] = from->slot[i];
             from->slot[i] = mine;
-            st = vka_unet_stage_set(&r->w.unet, (enum vka_slot)i, p->at.slot[i], err);
+            st = vka_unet_stage_set(r->stage, (enum vka_slot)i, p->at.slot[i], err);
         }
     p->whole = st == VKA_OK;
     vka_checkpoint_free(from);
@@ -527,7 +542,7 @@ static vka_status check_latents(struct vka_run *r, struct sampling *p, const vka
         snprintf(clip, sizeof clip, " of the clip with seed %llu", (unsigned long long)p->at.seed);
     vka_fail(err, VKA_E_VERIFY, "the latents of frame %zu%s hold %s after step %u of %u", i / frame, clip,
              bad_name(p->buffer[i]), e->step + 1, vka_sampler_steps(sampler_of(r, p)));
-    if (vka_unet_stage_get(&r->w.unet, VKA_SLOT_EPS, p->buffer, NULL) == VKA_OK) {
+    if (vka_unet_stage_get(r->stage, VKA_SLOT_EPS, p->buffer, NULL) == VKA_OK) {
         i = first_bad(p->buffer, p->values);
         if (i < p->values)
             vka_error_why(err, "the UNet's output of that step holds %s in frame %zu", bad_name(p->buffer[i]),
@@ -542,7 +557,7 @@ static vka_status check_latents(struct vka_run *r, struct sampling *p, const vka
 static vka_status sampling_step(struct vka_run *r, struct vka_run_clip *c, struct sampling *p,
                                 const vka_sampler_eval *e, uint32_t evals, vka_error *err)
 {
-    vka_status st = vka_unet_stage_get(&r->w.unet, VKA_SLOT_X, p->buffer, err);
+    vka_status st = vka_unet_stage_get(r->stage, VKA_SLOT_X, p->buffer, err);
     if (st == VKA_OK)
         st = check_latents(r, p, e, err);
     if (st != VKA_OK)
@@ -553,7 +568,7 @@ static vka_status sampling_step(struct vka_run *r, struct vka_run_clip *c, struc
     p->buffer = x;
     for (int i = 0; st == VKA_OK && i < VKA_SLOTS; i++)
         if (i != VKA_SLOT_X && p->at.slots >> i & 1)
-            st = vka_unet_stage_get(&r->w.unet, (enum vka_slot)i, p->at.slot[i], err);
+            st = vka_unet_stage_get(r->stage, (enum vka_slot)i, p->at.slot[i], err);
     if (st != VKA_OK)
         return st;
     vka_noise_save(&p->source, p->at.rng);
@@ -616,13 +631,13 @@ static vka_status sampling_eval(struct vka_run *r, struct sampling *p, const vka
     if (e->draws_noise) {
         st = step_noise(r, p, e, err);
         if (st == VKA_OK)
-            st = vka_unet_stage_set(&w->unet, VKA_SLOT_NOISE, p->buffer, err);
+            st = vka_unet_stage_set(r->stage, VKA_SLOT_NOISE, p->buffer, err);
         trace_indexed(r, "step_noise", e, e->draw, p->buffer);
     }
     if (st == VKA_OK)
-        st = vka_unet_stage_eval(&w->unet, e, vka_setup_cfg(&w->setup, step_meant(r, p, e->step)), &r->cx->ticker, err);
+        st = vka_unet_stage_eval(r->stage, e, vka_setup_cfg(&w->setup, step_meant(r, p, e->step)), &r->cx->ticker, err);
     if (st == VKA_OK && tracing(r)) {
-        st = vka_unet_stage_get(&w->unet, VKA_SLOT_EPS, p->buffer, err);
+        st = vka_unet_stage_get(r->stage, VKA_SLOT_EPS, p->buffer, err);
         trace_indexed(r, "eps", e, e->stage, p->buffer);
         trace_windows(r, e);
     }
@@ -677,26 +692,71 @@ static vka_status next_pass(struct vka_run *r, struct sampling *p, vka_error *er
     return VKA_OK;
 }
 
+/* The second pass of --hires: the clip as it has been enlarged, with as much noise as its first step has; the noise is the seed's
+ * for clips of that size.  What is in c->from stays, for a second try. */
+static vka_status hires_start(struct vka_run *r, struct vka_run_clip *c, struct sampling *p, vka_error *err)
+{
+    const struct vka_setup *s = &r->w.setup;
+    double image, noise;
+    vka_noise_draw(&p->source, p->buffer);
+    vka_status st = vka_noise_mix(&p->source, (vka_subseed){c->subseed, s->sub.share}, p->buffer, err);
+    if (st == VKA_OK)
+        st = vka_noise_kind_apply_source(s->noise_kind, &p->source, s->noise_length, s->noise_stride, p->buffer, err);
+    if (st != VKA_OK)
+        return st;
+    trace_clip(r, "noise", p->buffer);
+    vka_sampler_start_mix(sampler_of(r, p), 0, &image, &noise);
+    for (size_t i = 0; i < p->values; i++)
+        p->at.slot[VKA_SLOT_X][i] =
+            (float)(image * (double)c->from.slot[VKA_SLOT_X][i] + noise * (double)p->buffer[i]);
+    vka_noise_save(&p->source, p->at.rng);
+    p->kept_pass = r->pass; /* the folder has what this begins from */
+    p->at.timings = c->steps_done = c->from.timings;
+    p->whole = true;
+    return vka_unet_stage_set(r->stage, VKA_SLOT_X, p->at.slot[VKA_SLOT_X], err);
+}
+
+/* A clip's first passes are done: what they have made, for the second stage. */
+static void hand_on(struct vka_run *r, struct vka_run_clip *c, struct sampling *p)
+{
+    p->at.pass++;
+    p->at.eval = p->at.step = 0;
+    p->at.slots = 1u << VKA_SLOT_X;
+    if (vka_run_keeps(r))
+        vka_state_keep_latents(r->state, &p->at);
+    vka_resume_add_hashes(r->state, &r->w.setup);
+    vka_checkpoint_free(&c->from);
+    c->from = p->at;
+    c->from.step_s = NULL; /* they are the clip's */
+    p->at = (vka_checkpoint){0};
+    sampling_end(p);
+}
+
+/* The passes of a clip that the stage at work runs. */
 static vka_status sample_clip(struct vka_run *r, uint32_t k, vka_error *err)
 {
     struct vka_run_clip *c = &r->clips[k];
     struct sampling p;
+    bool second = r->stage == &r->w.hires;
+    uint32_t end = second || !r->w.setup.hires.sampler ? r->w.passes : r->w.passes - 1;
     c->steps_done = c->from.slots ? c->steps_done : 0;
-    r->pass = 0;
+    r->pass = c->from.slots ? c->from.pass : 0;
     vka_status st = sampling_begin(r, k, &p, err);
     vka_context_stage(r->cx, "steps", vka_work_steps(&r->w));
     if (st == VKA_OK)
-        st = c->from.slots ? sampling_go_on(r, c, &p, err) : sampling_noise(r, &p, err);
+        st = second && !c->from.eval ? hires_start(r, c, &p, err)
+             : c->from.slots         ? sampling_go_on(r, c, &p, err)
+                                     : sampling_noise(r, &p, err);
     if (st == VKA_OK && c->steps_done) { /* so that time per step and time left stay right */
         for (uint32_t i = 0; i < c->steps_done; i++)
             r->cx->stage_began -= c->step_s[i];
         vka_context_done(r->cx, steps_before(r, &p) + p.at.step);
     }
-    r->w.unet.p.window.seed = p.at.seed;
-    vka_unet_stage_weigh(&r->w.unet, vka_prompts_weights(&r->w.prompts, k));
+    r->stage->p.window.seed = p.at.seed;
+    vka_unet_stage_weigh(r->stage, vka_prompts_weights(&r->w.prompts, k));
     while (st == VKA_OK) {
         st = sampling_pass(r, k, &p, err);
-        if (st != VKA_OK || p.at.pass + 1 == r->w.passes)
+        if (st != VKA_OK || p.at.pass + 1 == end)
             break;
         st = next_pass(r, &p, err);
     }
@@ -704,6 +764,10 @@ static vka_status sample_clip(struct vka_run *r, uint32_t k, vka_error *err)
         sampling_keep(r, &p);
         sampling_leave(r, c, &p);
         return st;
+    }
+    if (end < r->w.passes) {
+        hand_on(r, c, &p);
+        return VKA_OK;
     }
     if (r->job->trace) {
         trace_timesteps(r, sampler_of(r, &p));
@@ -717,8 +781,53 @@ static vka_status sample_clip(struct vka_run *r, uint32_t k, vka_error *err)
         p.at.slot[VKA_SLOT_X] = NULL;
     }
     c->sampled = true;
+    vka_checkpoint_free(&c->from);
     sampling_end(&p);
     return VKA_OK;
+}
+
+/* Whether a clip has passes to go through with a stage. */
+static bool wants_stage(const struct vka_run *r, const struct vka_run_clip *c, bool second)
+{
+    bool first_done = r->w.setup.hires.sampler && c->from.slots && c->from.pass + 1 == r->w.passes;
+    return !c->sampled && !c->written && (second ? r->w.setup.hires.sampler != NULL : !first_done);
+}
+
+/* All clips through their passes of one stage. */
+static vka_status run_stage(struct vka_run *r, bool second, vka_error *err)
+{
+    struct vka_work *w = &r->w;
+    vka_status st = VKA_OK;
+    double began = vka_now();
+    bool wanted = false;
+    for (uint32_t k = 0; k < r->count; k++)
+        wanted = wanted || wants_stage(r, &r->clips[k], second);
+    if (!wanted)
+        return VKA_OK;
+    if (second)
+        st = vka_hires_enlarge(r, err);
+    r->stage = second ? &w->hires : &w->unet;
+    if (st == VKA_OK) {
+        vka_context_stage(r->cx, "load", 1);
+        r->at = second ? VKA_AT_HIRES : VKA_AT_UNET;
+        st = vka_unet_stage_start(r->stage, r->gpu, &r->cx->ticker, err);
+    }
+    if (st == VKA_OK)
+        st = set_prompt(r, 0, 0, true, err);
+    r->load_s += vka_now() - began;
+    for (uint32_t k = 0; st == VKA_OK && k < r->count; k++) {
+        r->cx->now.clip = k;
+        if (wants_stage(r, &r->clips[k], second))
+            st = sample_clip(r, k, err);
+    }
+    if (st == VKA_OK) {
+        const struct vka_exec *x = r->stage->unet.exec;
+        vka_exec_times(r->stage->unet.exec, &r->cx->log);
+        vka_logf(&r->cx->log, VKA_LOG_INFO, "%s: %u segments, %u launches, %u lists, %u pipelines in all",
+                 second ? "second pass" : "UNet", x->plan->segment_count, x->program->launch_count, x->lists.count,
+                 vka_gpu_pipeline_count(r->gpu));
+    }
+    return st;
 }
 
 vka_status vka_run_sample(struct vka_run *r, vka_error *err)
@@ -734,25 +843,11 @@ vka_status vka_run_sample(struct vka_run *r, vka_error *err)
         r->at = VKA_AT_VISION;
         st = vka_work_vision_run(w, r->gpu, &r->cx->ticker, err);
     }
-    double began = vka_now();
-    if (st == VKA_OK) {
-        vka_context_stage(r->cx, "load", 1);
-        r->at = VKA_AT_UNET;
-        st = vka_unet_stage_start(&w->unet, r->gpu, &r->cx->ticker, err);
-    }
     if (st == VKA_OK)
-        st = set_prompt(r, 0, 0, true, err);
-    r->load_s += vka_now() - began;
-    for (uint32_t k = 0; st == VKA_OK && k < r->count; k++) {
-        r->cx->now.clip = k;
-        if (!r->clips[k].sampled && !r->clips[k].written)
-            st = sample_clip(r, k, err);
-    }
-    if (st == VKA_OK) {
-        vka_exec_times(w->unet.unet.exec, &r->cx->log);
-        vka_logf(&r->cx->log, VKA_LOG_INFO, "UNet: %u segments, %u launches, %u lists, %u pipelines in all",
-                 w->unet.unet.exec->plan->segment_count, w->unet.unet.exec->program->launch_count,
-                 w->unet.unet.exec->lists.count, vka_gpu_pipeline_count(r->gpu));
-    }
+        st = run_stage(r, false, err);
+    vka_unet_stage_end(&w->unet);
+    if (st == VKA_OK)
+        st = run_stage(r, true, err);
+    vka_unet_stage_end(&w->hires);
     return st;
 }

@@ -83,6 +83,8 @@ vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned need
         if (st == VKA_OK)
             st = vka_setup_freeinit(s, err);
         if (st == VKA_OK)
+            st = vka_setup_hires(s, err);
+        if (st == VKA_OK)
             st = vka_setup_guidance(s, err);
         s->seed = job->seed < 0 ? vka_rng_fresh_seed() : (uint64_t)job->seed;
         s->windows.seed = s->seed;
@@ -108,6 +110,7 @@ void vka_setup_close(struct vka_setup *s)
     vka_setup_hash_end(s);
     vka_sampler_free(s->sampler);
     vka_setup_freeinit_close(s);
+    vka_sampler_free(s->hires.sampler);
     vka_setup_prompts_close(s);
     vka_tokenizer_destroy(&s->tokenizer);
     vka_setup_loras_close(s);

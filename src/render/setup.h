@@ -47,6 +47,16 @@ struct vka_setup_freeinit {
 };
 struct vka_setup_ip;
 
+/* --hires: a second pass at another size, from what the first has made. */
+enum vka_hires_upscaler { VKA_HIRES_LATENT, VKA_HIRES_LATENT_NEAREST, VKA_HIRES_LATENT_BICUBIC, VKA_HIRES_PICTURE };
+struct vka_setup_hires {
+    vka_sampler *sampler; /* of the second pass; NULL: there is none */
+    double scale, strength;
+    enum vka_hires_upscaler upscaler;
+    uint32_t steps;         /* of which those are run that the strength says */
+    uint32_t width, height; /* picture pixels */
+};
+
 struct vka_setup {
     const struct vka_job *job;
     const vka_log *log; /* may be NULL */
@@ -85,6 +95,7 @@ struct vka_setup {
     vka_sampler_params sampling;
     vka_sampler *sampler;
     struct vka_setup_freeinit freeinit;
+    struct vka_setup_hires hires;
     struct vka_setup_lora *loras;
     size_t lora_count, lora_capacity;
     struct vka_setup_control controls[VKA_CONTROLS]; /* of --control, in its order */
@@ -111,6 +122,10 @@ enum { /* what a command needs of a setup */
 double vka_setup_cfg(const struct vka_setup *s, uint32_t step);
 /* Whether prompts and values that change over the frames lead from the last frame back to the first: --loop full and always. */
 bool vka_setup_closed(const struct vka_setup *s);
+
+/* The size of the pictures that come out. */
+static inline uint32_t vka_setup_out_width(const struct vka_setup *s) { return s->hires.sampler ? s->hires.width : s->width; }
+static inline uint32_t vka_setup_out_height(const struct vka_setup *s) { return s->hires.sampler ? s->hires.height : s->height; }
 
 /* Opens and decides; `manifest` lets the model's own vkanim.json choose motion module and defaults. */
 vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned needs, const vka_log *log, vka_error *err);

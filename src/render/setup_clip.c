@@ -100,6 +100,7 @@ vka_status vka_setup_resize(struct vka_setup *s, uint32_t width, uint32_t height
     s->width = width;
     s->height = height;
     s->frames = frames;
+    vka_setup_hires_size(s);
     s->windows = (struct vka_window_params){0};
     return decide_windows(s, err);
 }

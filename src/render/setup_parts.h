@@ -17,6 +17,9 @@ vka_status vka_setup_sampling(struct vka_setup *s, const vka_log *log, vka_error
 /* setup_freeinit.c: rounds, filter and samplers of FreeInit, behind sampling. */
 vka_status vka_setup_freeinit(struct vka_setup *s, vka_error *err);
 void vka_setup_freeinit_close(struct vka_setup *s);
+/* setup_hires.c: the second pass, behind sampling; its size anew when that of the first has changed. */
+vka_status vka_setup_hires(struct vka_setup *s, vka_error *err);
+void vka_setup_hires_size(struct vka_setup *s);
 /* setup_guidance.c: guidance scales, behind clip and sampling. */
 vka_status vka_setup_guidance(struct vka_setup *s, vka_error *err);
 /* setup_lora.c: the LoRAs of the job's options. */

@@ -147,9 +147,17 @@ vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job
     w->encodes = w->encodes || w->init.any;
     for (uint32_t i = 0; i <= w->setup.freeinit.rounds; i++) {
         const vka_sampler *fewer = i < w->setup.freeinit.rounds ? w->setup.freeinit.sampler[i] : NULL;
-        w->pass[w->passes++] = (struct vka_pass){fewer ? fewer : w->setup.sampler, i > 0};
+        w->pass[w->passes++] = (struct vka_pass){.sampler = fewer ? fewer : w->setup.sampler, .again = i > 0};
     }
+    if (w->setup.hires.sampler)
+        w->pass[w->passes++] = (struct vka_pass){.sampler = w->setup.hires.sampler, .hires = true};
     return st;
+}
+
+/* Whether the second pass begins from pictures. */
+static bool enlarges_pictures(const struct vka_work *w)
+{
+    return w->setup.hires.sampler && w->setup.hires.upscaler == VKA_HIRES_PICTURE;
 }
 
 vka_status vka_work_build(struct vka_work *w, vka_error *err)
@@ -210,6 +218,14 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
         }
         if (st == VKA_OK)
             st = vka_unet_stage_build(&w->unet, &p, err);
+        if (st == VKA_OK && s->hires.sampler) { /* hints and held pictures are of the first size */
+            p.sampler = s->hires.sampler;
+            p.height = s->hires.height / s->factor;
+            p.width = s->hires.width / s->factor;
+            p.control_count = 0;
+            p.holds = false;
+            st = vka_unet_stage_build(&w->hires, &p, err);
+        }
         vka_work_ips_free(&ips);
         free(scale);
         free(effect);
@@ -222,11 +238,21 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
     if (st == VKA_OK && w->encodes)
         st = vka_vae_stage_build(&w->encode, VKA_VAE_ENCODE, vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), s->vae, 1,
                                  s->height, s->width, vka_setup_vae_f16(s, w->f16), &w->table, err);
+    if (st == VKA_OK && enlarges_pictures(w)) {
+        vka_weights *vae = vka_model_weights(s->vae_model, VKA_PART_VAE, NULL);
+        bool f16 = vka_setup_vae_f16(s, w->f16);
+        st = vka_vae_stage_build(&w->hires_decode, VKA_VAE_PICTURES, vae, s->vae, 1, h, wd, f16, &w->table, err);
+        if (st == VKA_OK)
+            st = vka_vae_stage_build(&w->hires_encode, VKA_VAE_ENCODE, vae, s->vae, 1, s->hires.height, s->hires.width, f16, &w->table,
+                                     err);
+    }
     if (st == VKA_OK) /* one frame, run once for each */
-        st = vka_vae_stage_build(&w->vae, VKA_VAE_PICTURES, vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), s->vae, 1, h,
-                                 wd, vka_setup_vae_f16(s, w->f16), &w->table, err);
+        st = vka_vae_stage_build(&w->vae, VKA_VAE_PICTURES, vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), s->vae, 1,
+                                 vka_setup_out_height(s) / s->factor, vka_setup_out_width(s) / s->factor,
+                                 vka_setup_vae_f16(s, w->f16), &w->table, err);
     if (st == VKA_OK && vka_work_between(w))
-        st = vka_between_stage_build(&w->between, (uint32_t)w->job->interpolate - 1, s->height, s->width, &w->table, err);
+        st = vka_between_stage_build(&w->between, (uint32_t)w->job->interpolate - 1, vka_setup_out_height(s),
+                                     vka_setup_out_width(s), &w->table, err);
     return st;
 }
 
@@ -261,6 +287,15 @@ static vka_status ask_stage(struct vka_work *w, enum vka_stage_index stage, cons
     case VKA_AT_UNET:
         st = ask_unet(w, ask, err);
         break;
+    case VKA_AT_HIRES_DECODE:
+        st = vka_vae_stage_ask(&w->hires_decode, ask, &w->need[stage], err);
+        break;
+    case VKA_AT_HIRES_ENCODE:
+        st = vka_vae_stage_ask(&w->hires_encode, ask, &w->need[stage], err);
+        break;
+    case VKA_AT_HIRES:
+        st = vka_unet_stage_choose(&w->hires, ask, &w->need[stage], err);
+        break;
     case VKA_AT_VAE:
         st = vka_vae_stage_ask(&w->vae, ask, &w->need[stage], err);
         break;
@@ -292,6 +327,19 @@ bool vka_work_view(const struct vka_work *w, enum vka_stage_index stage, struct 
     case VKA_AT_UNET:
         *v = (struct vka_stage_view){"unet", "UNet", &w->unet.unet, w->unet.io.bytes + w->freeinit_need,
                                      vka_unet_stage_host_bytes(&w->unet) + vka_init_bytes(&w->init)};
+        return true;
+    case VKA_AT_HIRES_DECODE:
+        *v = (struct vka_stage_view){"hires_decode", "VAE between the passes", &w->hires_decode.run, w->hires_decode.io.bytes, 0};
+        return enlarges_pictures(w);
+    case VKA_AT_HIRES_ENCODE:
+        *v = (struct vka_stage_view){"hires_encode", "VAE's encoder between the passes", &w->hires_encode.run, w->hires_encode.io.bytes,
+                                     0};
+        return enlarges_pictures(w);
+    case VKA_AT_HIRES:
+        *v = (struct vka_stage_view){"hires", "UNet of the second pass", &w->hires.unet, w->hires.io.bytes, 0};
+        if (!w->setup.hires.sampler)
+            return false;
+        v->host_state = vka_unet_stage_host_bytes(&w->hires);
         return true;
     case VKA_AT_VAE:
         *v = (struct vka_stage_view){"vae", "VAE", &w->vae.run, w->vae.io.bytes, 0};
@@ -357,6 +405,9 @@ void vka_work_end_stages(struct vka_work *w)
     vka_vision_stage_end(&w->vision);
     vka_vae_stage_end(&w->encode);
     vka_unet_stage_end(&w->unet);
+    vka_vae_stage_end(&w->hires_decode);
+    vka_vae_stage_end(&w->hires_encode);
+    vka_unet_stage_end(&w->hires);
     vka_freeinit_end(&w->freeinit);
     vka_vae_stage_end(&w->vae);
     vka_between_stage_end(&w->between);
@@ -369,6 +420,9 @@ struct vka_work vka_work_alike(const struct vka_work *w)
     memset(&t.vision, 0, sizeof t.vision);
     memset(&t.encode, 0, sizeof t.encode);
     memset(&t.unet, 0, sizeof t.unet);
+    memset(&t.hires_decode, 0, sizeof t.hires_decode);
+    memset(&t.hires_encode, 0, sizeof t.hires_encode);
+    memset(&t.hires, 0, sizeof t.hires);
     memset(&t.freeinit, 0, sizeof t.freeinit);
     memset(&t.vae, 0, sizeof t.vae);
     memset(&t.between, 0, sizeof t.between);

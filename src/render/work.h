@@ -13,7 +13,7 @@
 #include "render/vision_stage.h"
 
 /* The stages of a render, in their order; which of them a job has depends on it. */
-enum vka_stage_index { VKA_AT_TEXT, VKA_AT_VISION, VKA_AT_ENCODE, VKA_AT_UNET, VKA_AT_VAE, VKA_AT_BETWEEN, VKA_STAGES };
+enum vka_stage_index { VKA_AT_TEXT, VKA_AT_VISION, VKA_AT_ENCODE, VKA_AT_UNET, VKA_AT_HIRES_DECODE, VKA_AT_HIRES_ENCODE, VKA_AT_HIRES, VKA_AT_VAE, VKA_AT_BETWEEN, VKA_STAGES };
 
 /* What a report says of a stage. */
 struct vka_stage_view {
@@ -26,6 +26,7 @@ struct vka_stage_view {
  * has made. */
 struct vka_pass {
     const vka_sampler *sampler;
+    bool hires; /* with the second, larger stage, from the clip enlarged */
     bool again; /* FreeInit: begins from noise that has the low frequencies of it */
 };
 enum { VKA_PASSES = 24 };
@@ -49,6 +50,8 @@ struct vka_work {
     struct vka_unet_stage unet;
     struct vka_vae_stage vae, encode; /* encode: where images come in */
     bool encodes;
+    struct vka_unet_stage hires; /* of the second pass */
+    struct vka_vae_stage hires_decode, hires_encode; /* where pictures are enlarged for it */
     struct vka_freeinit freeinit; /* between passes, beside the UNet */
     uint64_t freeinit_need;       /* of need[VKA_AT_UNET] */
     struct vka_init init; /* what the clip begins from, where that is not noise alone */
