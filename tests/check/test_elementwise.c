@@ -303,6 +303,34 @@ static void test_merge(void **state)
     free(sum), free(x), free(got);
 }
 
+/* ---- rows to samples --------------------------------------------------------------------------------- */
+
+static void test_spread(void **state)
+{
+    (void)state;
+    enum { N = 5, M = 3, H = 2, W = 7, C = 13, ONE = H * W * C };
+    static const int32_t rows[N] = {2, 0, 0, 1, 2};
+    const struct vka_cut samples[] = {{.s0 = 0, .sn = 2}, {.s0 = 2, .sn = 3}}, pixels[] = {{.p0 = 0, .pn = 4}, {.p0 = 4, .pn = 10}};
+    for (int way = 0; way < 12; way++) {
+        enum vka_dtype storage = way & 1 ? VKA_F16 : VKA_F32;
+        bool indexed = way & 2;
+        float *x = check_random(4, (size_t)M * ONE, 3);
+        check_round(x, (size_t)M * ONE, storage);
+        struct check *c = check_begin(gpu, storage, VKA_F32, 1, N);
+        vka_tensor in = check_input(c, "x", VKA_GLOBAL, storage, indexed ? M : 1, H, W, C, x);
+        vka_tensor index = indexed ? check_input(c, "index", VKA_SAMPLE, VKA_I32, N, 1, 1, 1, rows) : (vka_tensor){0};
+        vka_tensor out = vka_spread(&c->build, in, index, vka_scope_root("spread"));
+        check_run(c, way < 4 ? NULL : way < 8 ? samples : pixels, way < 4 ? 0 : 2);
+        float *got = check_output(c, out);
+        for (int s = 0; s < N; s++)
+            for (int i = 0; i < ONE; i++)
+                if (got[s * ONE + i] != x[(indexed ? rows[s] : 0) * ONE + i])
+                    fail_msg("spread %d: sample %d, value %d is %g", way, s, i, (double)got[s * ONE + i]);
+        free(got), free(x);
+        check_end(&c);
+    }
+}
+
 static void test_picture(void **state)
 {
     (void)state;
@@ -394,7 +422,7 @@ int main(void)
 {
     gpu = check_open_gpu();
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_timestep), cmocka_unit_test(test_tokens),
-                                       cmocka_unit_test(test_combine), cmocka_unit_test(test_merge),
+                                       cmocka_unit_test(test_combine), cmocka_unit_test(test_merge), cmocka_unit_test(test_spread),
                                        cmocka_unit_test(test_rescale), cmocka_unit_test(test_picture),
                                        cmocka_unit_test(test_hint)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

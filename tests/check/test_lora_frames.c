@@ -41,6 +41,21 @@ struct answer {
     size_t frame;
 };
 
+/* Nothing that the plan launches gets in each other's way. */
+static void check_hazards(const struct vka_netrun *run)
+{
+    struct vka_addresses at;
+    uint64_t *store;
+    vka_error err = {0};
+    const struct vka_rates rates = vka_exec_rates(NULL, 0);
+    check_ok(vka_addresses_fake(run->plan, &at, &store, &err), &err);
+    struct vka_program *p = vka_program_record(run->plan, &run->table, &at, &rates, &err);
+    free(store);
+    assert_non_null(p);
+    check_ok(vka_hazard_check(p, &err), &err);
+    vka_program_destroy(&p);
+}
+
 /* What the network answers with the files, merged with their weights of frame `at`, or travelling. */
 static struct answer ask(const struct files *files, enum how how, uint32_t at, bool motion, bool f16, bool least)
 {
@@ -92,6 +107,7 @@ static struct answer ask(const struct files *files, enum how how, uint32_t at, b
     const struct vka_ask wish = {.room = {UINT64_MAX, UINT64_MAX}, .knobs = least ? &knobs : NULL};
     check_ok(vka_unet_stage_build(&stage, &p, &err), &err);
     check_ok(vka_unet_stage_ask(&stage, &wish, &need, &err), &err);
+    check_hazards(&stage.unet);
     check_ok(vka_unet_stage_start(&stage, gpu, NULL, &err), &err);
     struct answer a = {.frame = (size_t)unet->in_channels * HEIGHT * WIDTH};
     float *context = check_random(1, (size_t)2 * TOKENS * unet->cross_attention_dim, 1.0f);

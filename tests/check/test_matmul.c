@@ -45,7 +45,7 @@ struct shape {
     uint32_t flags;
     uint32_t act, stacked, heads_in, heads_out;
     uint32_t kernel, stride, pad[4], up_h, up_w;
-    uint32_t e1, e2; /* channels of the shortcut's inputs */
+    uint32_t e1, e2; /* channels of the shortcut's inputs; of a linear layer's second one with a weight of its own */
 };
 
 /* clang-format off */
@@ -86,6 +86,8 @@ static const struct shape shapes[] = {
     {.name = "shortcut", 2, 2, 5, 6, 24, 0, 40, CONV, SAME, .e1 = 20},
     {.name = "shortcut of two", 1, 3, 5, 7, 20, 0, 33, CONV | SAMPLE_BIAS | ONE_BIAS, SAME, .e1 = 33, .e2 = 12},
     {.name = "many rows, shortcut of two", 1, 2, 33, 32, 12, 0, 136, CONV, SAME, .e1 = 24, .e2 = 9},
+    {.name = "inputs with weights of their own", 1, 2, 5, 7, 20, 0, 33, ADD, .e1 = 12},
+    {.name = "inputs with weights of their own, geglu", 1, 2, 5, 7, 33, 0, 72, 0, .act = VKA_ACT_GEGLU, .e1 = 16},
     {.name = "many rows, positions", 1, 3, 33, 32, 24, 0, 136, NO_BIAS | POSITIONS},
     {.name = "many rows, geglu", 1, 2, 33, 32, 24, 0, 144, ADD | IN_PLACE, .act = VKA_ACT_GEGLU},
     {.name = "many rows of two inputs, norm", 1, 2, 33, 32, 20, 12, 200, NORM | SAMPLE_BIAS},
@@ -109,6 +111,7 @@ static const struct shape long_shapes[] = {
     {.name = "long 1x1", 1, 2, 13, 9, 68, 0, 24, CONV, .kernel = 1, .stride = 1},
     {.name = "wide", 1, 2, 5, 5, 64, 0, 330, ADD},
     {.name = "long shortcut of two, split", 1, 3, 5, 7, 272, 0, 33, CONV | SAMPLE_BIAS | ADD, SAME, .e1 = 72, .e2 = 60},
+    {.name = "long inputs with weights of their own, geglu", 1, 2, 5, 7, 72, 0, 144, 0, .act = VKA_ACT_GEGLU, .e1 = 24},
     {.name = "split, bias by frame", 2, 3, 3, 3, 2600, 0, 40, POSITIONS | ADD | IN_PLACE},
 };
 /* clang-format on */
@@ -203,7 +206,7 @@ static void make_data(const struct shape *s, enum vka_dtype storage, enum vka_dt
     r.positions = s->flags & POSITIONS ? d->positions : NULL;
     r.frames = s->frames;
     r.e1 = s->e1, r.e2 = s->e2;
-    r.extra1 = d->e1, r.extra2 = d->e2, r.extra_weight = d->extra_weight, r.extra_bias = d->extra_bias;
+    r.extra1 = d->e1, r.extra2 = d->e2, r.extra_weight = d->extra_weight, r.extra_bias = s->flags & CONV ? d->extra_bias : NULL;
     if (s->flags & NORM)
         r.scale = d->scale, r.shift = d->shift;
     d->out_h = ref_matmul_out_h(&r);
@@ -314,7 +317,8 @@ static float *run(const struct shape *s, const struct data *d, enum vka_dtype st
                                     .heads_out = s->heads_out,
                                     .heads_in = s->heads_in,
                                     .no_bias = s->flags & NO_BIAS,
-                                    .x2 = x2,
+                                    .x2 = s->e1 ? e1 : x2,
+                                    .x2_at = vka_scope_root(s->e1 ? "extra" : ""),
                                     .norm = tn,
                                     .act_in = s->flags & SILU_IN ? VKA_ACT_SILU : VKA_ACT_NONE,
                                     .act = s->act,
