@@ -106,7 +106,11 @@ double vka_key_share(const struct vka_key_span *spans, uint32_t count, uint32_t 
     *to = low < count ? low : 0;
     double begin = spans[*from].last - (low ? 0 : closed), end = spans[*to].first + (low < count ? 0 : closed);
     double share = end > begin ? vka_ease_at(spans[*from].ease, (at - begin) / (end - begin)) : 0;
-    if (!(share > 0))
+    if (share > 0 && share < 1)
+        return share;
+    if (share >= 1) /* so near the next key that nothing is between */
+        *from = *to;
+    else
         *to = *from;
-    return share > 0 ? share : 0;
+    return 0;
 }

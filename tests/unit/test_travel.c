@@ -85,6 +85,7 @@ static void texts_and_shares(void **state)
     RIGHT("1: a\n2: b", 4, true, VKA_EASE_LINEAR, "b|0.6667|a", "a", "b", "b|0.3333|a");
     RIGHT("1: a\n2 hold: b", 4, true, VKA_EASE_LINEAR, "b", "a", "b", "b");
     RIGHT("2: a", 4, true, VKA_EASE_LINEAR, "a", "a", "a", "a");
+    RIGHT("0.00000000000000000001: a\n3: b", 4, true, VKA_EASE_LINEAR, "a", "a|0.3333|b", "a|0.6667|b", "b"); /* as good as at 0 */
     /* expressions, of both texts, for each frame */
     RIGHT("0: (a:`t/4`)\n2: b `max_f` `pw_a`", 3, false, VKA_EASE_LINEAR, "(a:0)", "(a:0.25)|0.5|b 3 0", "b 3 0");
     RIGHT("0: `-0.00000001` `1/3` `-1.50`\n1: c", 2, false, VKA_EASE_LINEAR, "0 0.333333 -1.5", "c");
