@@ -207,7 +207,8 @@ vka_status vka_setup_ip_frames(const struct vka_setup *s, size_t i, uint32_t fra
     *weight = vka_calloc(frames, sizeof **weight);
     vka_status st = values && *picture && *weight ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
     if (st == VKA_OK)
-        st = vka_values_parse("--ip-adapter weight", text ? text : "1", -most_weight, most_weight, frames, values, err);
+        st = vka_values_parse_loop("--ip-adapter weight", text ? text : "1", -most_weight, most_weight, frames, vka_setup_closed(s),
+                                   values, err);
     for (uint32_t f = 0, k = 0; st == VKA_OK && f < frames; f++) {
         while (ip->key_count && k + 1 < ip->pictures && frame_of(ip->keys[k + 1], frames) >= 0 && frame_of(ip->keys[k + 1], frames) <= f)
             k++;

@@ -163,7 +163,8 @@ vka_status vka_setup_lora_values(const struct vka_setup *s, size_t i, uint32_t f
             break;
     double *values = vka_calloc(frames, sizeof *values);
     *out = vka_calloc(frames, sizeof **out);
-    vka_status st = values && *out ? vka_values_parse("--lora-frames", s->loras[k].frames, -MOST_WEIGHT, MOST_WEIGHT, frames, values, err)
+    vka_status st = values && *out ? vka_values_parse_loop("--lora-frames", s->loras[k].frames, -MOST_WEIGHT, MOST_WEIGHT, frames,
+                                                           vka_setup_closed(s), values, err)
                                    : vka_fail(err, VKA_E_MEMORY, "out of memory");
     for (uint32_t f = 0; st == VKA_OK && f < frames; f++)
         (*out)[f] = (float)values[f];
