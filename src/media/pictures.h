@@ -12,7 +12,8 @@
  * where it names none).
  *
  * Pictures of another size than wanted are resampled, unless told otherwise with Lanczos' kernel of three lobes, which widens
- * where pictures become smaller, in fixed point (equal bits on every machine, and the bits of Pillow's LANCZOS).
+ * where pictures become smaller, in fixed point: equal bits on every machine, and those of Pillow's LANCZOS where that goes
+ * over the rows first (Pillow 13 takes the columns first where that is less work).
  *
  * Damaged and truncated files, and such with more than VKA_PICTURE_SIDE pixels a side or VKA_PICTURE_PIXELS in all, are
  * VKA_E_INPUT, which the opening already tells: it decodes every picture that will be asked for once, to count them. */

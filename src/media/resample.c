@@ -2,8 +2,9 @@
  *
  * A filter of support s is laid over every output pixel's middle, s * scale wide where the picture becomes smaller, cut off at
  * the edges and brought to a sum of 1.  Its weights are rounded to 22 bits behind the point; sums are whole numbers and are
- * rounded to 8 bits after the rows and again after the columns: what Pillow does, so the bits are its bits.  Only what is
- * looked at is computed: of a picture of which a slice is cut out, the slice. */
+ * rounded to 8 bits after the rows and again after the columns.  So does Pillow, whose bits these are, but that its version 13
+ * takes the columns first where that is less work.  Only what is looked at is computed: of a picture of which a slice is cut
+ * out, the slice. */
 #include "media/pictures.h"
 
 #include "base/mem.h"
