@@ -233,6 +233,12 @@ void vka_graph_in_place(vka_build *b, int32_t node, uint32_t input)
         b->graph->nodes[node].in_place |= 1u << input;
 }
 
+void vka_graph_end_segment(vka_build *b, vka_tensor t)
+{
+    if (b->err.status == VKA_OK && b->graph->tensors[t.id].producer >= 0)
+        b->graph->nodes[b->graph->tensors[t.id].producer].ends = true;
+}
+
 void vka_graph_output(vka_build *b, vka_tensor t)
 {
     if (b->err.status == VKA_OK)

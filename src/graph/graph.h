@@ -101,6 +101,7 @@ struct vka_node {
     const char *label;                    /* "down_blocks.0.resnets.0.conv1" */
     bool once;                            /* depends on nothing that changes between steps: runs once per prompt */
     uint32_t in_place;                    /* bit i: out[0] may take the bytes of in[i], see vka_graph_in_place */
+    bool ends;                            /* a segment ends behind it, see vka_graph_end_segment */
     uint64_t params[VKA_NODE_PARAMS / 8]; /* the operator's own struct, copied in */
 };
 
@@ -229,6 +230,9 @@ void vka_graph_add_output(vka_build *b, int32_t node, vka_tensor t);
 /* The node's first output may be written over its input number `input` where that input is read no more: the kernel
  * reads an element of it in the invocation that writes the same element, before it does, and nowhere else. */
 void vka_graph_in_place(vka_build *b, int32_t node, uint32_t input);
+/* A plan's segment ends behind the node that makes `t`: where a network is long and nothing else parts it, so that no more of its
+ * weights need be on the device at once than those of one piece.  No bit depends on it. */
+void vka_graph_end_segment(vka_build *b, vka_tensor t);
 /* The caller reads this tensor after the run. */
 void vka_graph_output(vka_build *b, vka_tensor t);
 

@@ -4,6 +4,8 @@
  * could also run on the next segment's axis, at the place with the fewest live bytes: so a motion module's token
  * rows begin right after its norm's statistics, not at its attention.
  *
+ * Where a network says so a segment ends in any case (vka_graph_end_segment).
+ *
  * Where a pass has one sample, pictures are cut along rows instead.  A 3x3 convolution reads a row more on either side: in a
  * segment there is one at most, and what lies before it runs for that row too, which is made twice then, with the same bits. */
 #include "graph/plan_parts.h"
@@ -97,7 +99,7 @@ static void grow_segment(const struct vka_planning *w, struct vka_segment *s)
              need = s->first; /* need: the last node that asks for an axis */
     bool same, fixed = halo_of(&g->nodes[s->first]) || in_blocks(g, &g->nodes[s->first]); /* for no other rows than its own */
     uint32_t pixels = node_pixels(g, &g->nodes[s->first], &same);
-    for (; j < g->node_count && g->nodes[j].once == s->once; j++) {
+    for (; j < g->node_count && g->nodes[j].once == s->once && !g->nodes[j - 1].ends; j++) {
         uint32_t a = node_axes(w, j), there = node_pixels(g, &g->nodes[j], &same), shared = axes & a;
         if (there != pixels && there > 1 && pixels > 1)
             shared &= VKA_AXIS_SAMPLE; /* pixels of different pictures do not correspond */
@@ -111,7 +113,7 @@ static void grow_segment(const struct vka_planning *w, struct vka_segment *s)
         axes = shared;
         pixels = vka_max_u32(pixels, there);
     }
-    if (axes && j < g->node_count && node_axes(w, j)) {
+    if (axes && j < g->node_count && node_axes(w, j) && !g->nodes[j - 1].ends) {
         uint32_t border = j;
         uint64_t best = live_across(w, j);
         for (uint32_t k = j - 1; k > need; k--) {
