@@ -128,7 +128,7 @@ vka_tensor vka_graph_tensor(vka_build *b, const char *name, enum vka_domain doma
 /* Whether the recipes make the same numbers of the same tensors. */
 static bool same_recipe(const struct vka_weight_recipe *a, const struct vka_weight_recipe *b)
 {
-    bool same = a->kind == b->kind && a->sources == b->sources && a->from == b->from && !memcmp(a->p, b->p, sizeof a->p);
+    bool same = a->sources && a->kind == b->kind && a->sources == b->sources && a->from == b->from && !memcmp(a->p, b->p, sizeof a->p);
     for (uint32_t i = 0; same && i < a->sources; i++)
         same = a->source[i].data == b->source[i].data && a->source[i].changes == b->source[i].changes &&
                !strcmp(a->source[i].name, b->source[i].name);

@@ -283,6 +283,8 @@ vka_status vka_control_open(vka_control **out, const char *path, vka_error *err)
         vka_model_file_open(&c->st, c->file, &own);
     if (own.status == VKA_OK)
         refuse_kind(&c->st, path, &own);
+    if (own.status == VKA_OK && strstr(vka_path_base(c->file), "sd15_shuffle")) /* its tensors do not tell */
+        vka_fail(&own, VKA_E_INPUT, "'%s' averages what it adds over the picture (shuffle), which is not supported", path);
     if (own.status == VKA_OK && config && vka_path_exists(config))
         c->json = vka_json_load(config, &own);
     if (own.status == VKA_OK)

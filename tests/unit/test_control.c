@@ -239,6 +239,18 @@ static void what_is_refused(void **state)
     refused_with(&b, "conv_in.weight");
 }
 
+/* What only the name tells. */
+static void shuffle(void **state)
+{
+    (void)state;
+    build b = {0};
+    vka_control *c;
+    vka_error err = {0};
+    build_control(&b, &small, &(struct names){"control_model.", 3});
+    assert_int_equal(vka_control_open(&c, build_write(&b, "control_v11e_sd15_shuffle.pth"), &err), VKA_E_INPUT);
+    assert_non_null(strstr(err.what, "averages what it adds"));
+}
+
 /* A training's checkpoint holds the model too; a tensor that is missing is named. */
 static void wholes_and_halves(void **state)
 {
@@ -273,7 +285,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_controlnets), cmocka_unit_test(sparse_encoders),   cmocka_unit_test(folders),
-        cmocka_unit_test(what_is_refused),       cmocka_unit_test(wholes_and_halves),
+        cmocka_unit_test(what_is_refused),       cmocka_unit_test(wholes_and_halves),     cmocka_unit_test(shuffle),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
