@@ -386,9 +386,10 @@ static void report(const char *what, const struct tally *t)
            t->worst_seconds);
 }
 
-/* `with_amounts`: a motion scale and effect, numbers for each frame. */
-static void prove_unet(const vka_unet_config *c, const struct shape *s, bool with_amounts, uint32_t budgets,
-                       uint32_t barriers, uint32_t offsets, struct tally *t)
+/* `with_amounts`: a motion scale and effect, numbers for each frame; `windows`: inside the motion modules.  Returns the bytes of
+ * all weights. */
+static uint64_t prove_unet(const vka_unet_config *c, const struct shape *s, bool with_amounts, struct vka_frame_windows windows,
+                           uint32_t budgets, uint32_t barriers, uint32_t offsets, struct tally *t)
 {
     vka_motion_info motion = networks_v2_motion(c);
     vka_weights *weights = networks_unet_table(c, NULL),
@@ -399,6 +400,7 @@ static void prove_unet(const vka_unet_config *c, const struct shape *s, bool wit
         amounts[i] = 0.5f;
     assert_true(s->frames <= 64);
     const struct vka_unet_stage_params p = {.weights = weights,
+                                            .motion_windows = windows,
                                             .motion_scale = with_amounts ? amounts : NULL,
                                             .motion_effect = with_amounts ? amounts : NULL,
                                             .motion_weights = more,
@@ -422,9 +424,14 @@ static void prove_unet(const vka_unet_config *c, const struct shape *s, bool wit
     if (more)
         assert_int_equal(vka_weights_unused(more, NULL, 0), 0);
     prove(stage.unet.graph, &p.table, budgets, barriers, offsets, t);
+    uint64_t bytes = 0;
+    for (uint32_t i = 1; i < stage.unet.graph->tensor_count; i++)
+        if (stage.unet.graph->tensors[i].role == VKA_WEIGHT)
+            bytes += vka_tensor_bytes(&stage.unet.graph->tensors[i]);
     vka_unet_stage_end(&stage);
     vka_weights_free(weights);
     vka_weights_free(more);
+    return bytes;
 }
 
 /* ---- tests ------------------------------------------------------------------------------------------- */
@@ -441,10 +448,12 @@ static void small_unets_in_every_shape(void **state)
         {7, 33, 31, 2, true, false, true, false, true},  {4, 1, 1, 2, true, false, false, false, true},
         {4, 2, 1, 2, true, true, true, false, false},    {16, 64, 64, 2, true, false, false, true, false},
     };
+    static const struct vka_frame_windows windows[sizeof shapes / sizeof *shapes] = {
+        [5] = {4, 4, true}, [7] = {8, 3, false}, [8] = {4, 1, false}};
     const vka_unet_config unets[] = {networks_small_unet(16, 2, 1), networks_small_unet(24, 3, 2)};
     struct tally t = {0};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        prove_unet(&unets[i % 2], &shapes[i], i == 6, thorough() ? 4 * BUDGETS : BUDGETS, thorough() ? 100000 : 400, 60, &t);
+        prove_unet(&unets[i % 2], &shapes[i], i == 6, windows[i], thorough() ? 4 * BUDGETS : BUDGETS, thorough() ? 100000 : 400, 60, &t);
     report("small UNets", &t);
     assert_true(t.barriers > 5000 && t.offsets > 500 && t.units > 500 && t.cut > 200 && t.apart > 20 && t.streamed > 50);
 }
@@ -460,9 +469,11 @@ static void stable_diffusion_in_every_shape(void **state)
     };
     const vka_unet_config c = networks_sd15_unet();
     struct tally t = {0};
+    uint64_t bytes[sizeof shapes / sizeof *shapes];
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        prove_unet(&c, &shapes[i], false, thorough() ? 2 * BUDGETS : BUDGETS, thorough() ? 100000 : 12, thorough() ? 40 : 4, &t);
+        bytes[i] = prove_unet(&c, &shapes[i], false, (struct vka_frame_windows){i == 1 ? 16 : 0, 4, false}, thorough() ? 2 * BUDGETS : BUDGETS, thorough() ? 100000 : 12, thorough() ? 40 : 4, &t);
     report("SD1.5 with v2", &t);
+    assert_true(bytes[1] > bytes[0] && bytes[1] < bytes[0] + bytes[0] / 500); /* phases of windows share their weights */
     assert_true(t.worst_seconds < 1.0 * SLOWNESS);
 }
 
