@@ -52,8 +52,8 @@ vka_status vka_setup_freeinit(struct vka_setup *s, vka_error *err)
     struct vka_setup_freeinit *f = &s->freeinit;
     *f = (struct vka_setup_freeinit){.rounds = (uint32_t)j->freeinit, .fast = j->freeinit_fast,
                                      .filter = {.order = (uint32_t)j->freeinit_order}};
-    for (size_t i = 0; !f->rounds && i < sizeof needs / sizeof *needs; i++)
-        if (vka_job_has(j, needs[i]) && (i != 3 || f->fast)) {
+    for (size_t i = 0; !vka_job_has(j, "freeinit") && i < sizeof needs / sizeof *needs; i++)
+        if (vka_job_has(j, needs[i])) {
             vka_fail(err, VKA_E_USAGE, "--%s is for --freeinit, and there are no further rounds", needs[i]);
             vka_error_hint(err, "--freeinit 3");
             return VKA_E_USAGE;

@@ -129,6 +129,14 @@ fails 2 'not a multiple of 8' plan -W 7 --device-memory 4G
 fails 2 'positional table' plan -f 99 --context-length 33 --device-memory 4G
 fails 2 'less than the 8 frames' plan -f 99 --context-length 8 --context-overlap 8 --device-memory 4G
 fails 2 'less than the 16 frames' plan -f 20 --noise-kind shuffled --context-overlap 16 --device-memory 4G
+fails 2 'there is none' plan -f 20 --freenoise --motion none --device-memory 4G
+fails 2 'windows around the network' plan -f 20 --freenoise --context-schedule static --device-memory 4G
+fails 2 'windows around the network' plan -f 20 --freenoise --context-merge last --device-memory 4G
+fails 2 'less than the 4 frames' plan -f 20 --freenoise --context-length 4 --context-overlap 4 --device-memory 4G
+fails 2 'positional table' plan -f 99 --freenoise --context-length 99 --device-memory 4G
+fails 2 'from 0 to 1' plan --freeinit 1 --freeinit-cutoff 0.5:2 --device-memory 4G
+fails 2 'no further rounds' plan --freeinit-filter box --device-memory 4G
+fails 2 'begin from noise alone' plan --freeinit 2 --init clip.png --strength 1 --device-memory 4G
 fails 2 'that is drawn' plan --noise-kind constant --noise nowhere.safetensors --device-memory 4G
 fails 2 'no windows that cross' plan --loop full --context-schedule static --device-memory 4G
 fails 2 'no windows that cross' plan --loop reduced --context-schedule uniform-standard --device-memory 4G

@@ -7,6 +7,9 @@
 # attention.  In the end there must be the
 # frames and files of a render that nobody disturbed.  Random moments come from SEED, as far as a machine that is busy with
 # other things allows.
+# on: other samplers, rounds of FreeInit, context windows, several clips, video, a LoRA with perturbed attention.  In the end
+# there must be the frames and files of a render that nobody disturbed.  Random moments come from SEED, as far as a machine
+# that is busy with other things allows.
 vkanim=$1
 sources=$2
 shim=$(dirname "$vkanim")/tests/fault/libvkanim_fault_shim.so
@@ -212,10 +215,12 @@ fi
 # Each in a folder of its own, which must end up with the files of a render that nobody disturbed and no others.
 cp "$sources/models/miniature/lora/style.safetensors" .
 cases='euler-a unipc ddim windows sde count video mixed between'
+cases='euler-a rounds unipc ddim windows sde count video mixed'
 words() {
     case $1 in
     euler-a) echo '--sampler euler-a --steps 4 -f 4 -o clip.webp' ;;
     windows) echo '--sampler euler-a --steps 3 -f 9 --context-length 4 --context-overlap 1 -o clip.webp' ;;
+    rounds) echo '--sampler dpmpp-sde --steps 3 -f 4 --freeinit 2 --freeinit-fast -o clip.webp' ;;
     unipc) echo '--sampler unipc --steps 6 -f 6 --context-length 4 --context-overlap 1 -o clip.webp' ;;
     sde) echo '--sampler dpmpp-sde --steps 3 -f 4 --subseed 9 --subseed-strength 0.4 -o clip.webp' ;;
     ddim) echo '--sampler ddim --steps 5 -f 4 --lora ../style.safetensors:0.7 --pag 2 -o clip.webp -o frames/' ;;
