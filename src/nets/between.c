@@ -45,6 +45,7 @@ vka_tensor vka_net_between(vka_build *b, vka_tensor pictures, uint32_t frames)
     vka_tensor state, coarse;
     uint32_t factor;
     vka_net_flow(b, pictures, &state, &coarse, &factor);
-    vka_tensor motion = vka_flow_fill(b, pictures, state, coarse, factor);
-    return vka_between(b, pictures, motion, coarse, factor, frames);
+    vka_tensor motion = vka_flow_usual(b, vka_flow_fill(b, pictures, state, coarse, factor), 2);
+    vka_tensor paths = vka_flow_usual(b, vka_between_choose(b, pictures, motion, coarse, factor, frames), 1);
+    return vka_between(b, pictures, motion, paths);
 }

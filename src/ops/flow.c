@@ -9,6 +9,7 @@
 struct flow_params {
     float lambda;
     uint32_t factor; /* pixels of the picture between two of the coarse state */
+    uint32_t reach;  /* usual: pixels around */
 };
 
 static const struct flow_params *params_of(const struct vka_node *node)
@@ -28,10 +29,15 @@ static bool is_pair(const struct vka_build *b, vka_tensor t)
     return t.id && i->domain == VKA_GLOBAL && i->dtype == VKA_U8X4 && i->n == 2 && i->c == 1;
 }
 
-static bool is_field(const struct vka_build *b, vka_tensor t, uint32_t numbers)
+static bool is_fields(const struct vka_build *b, vka_tensor t, uint32_t n, uint32_t numbers)
 {
     const struct vka_tensor_info *i = vka_info(b->graph, t);
-    return t.id && i->domain == VKA_GLOBAL && i->dtype == VKA_F32 && i->n == 2 && i->w == 1 && i->c % numbers == 0;
+    return t.id && i->domain == VKA_GLOBAL && i->dtype == VKA_F32 && i->n == n && i->w == 1 && i->c % numbers == 0;
+}
+
+static bool is_field(const struct vka_build *b, vka_tensor t, uint32_t numbers)
+{
+    return is_fields(b, t, 2, numbers);
 }
 
 /* Whether both are of the same picture, with a and k numbers a pixel (0: a picture itself). */
@@ -299,35 +305,96 @@ vka_tensor vka_flow_fill(vka_build *b, vka_tensor pictures, vka_tensor state, vk
     return out;
 }
 
+static void usual_cost(const struct vka_graph *g, const struct vka_node *node, struct vka_cost *cost)
+{
+    cost_of(g, node, 800, cost);
+}
+
+static void usual_record(const struct vka_node *node, struct vka_recorder *r)
+{
+    const struct vka_view *out = &r->out[0];
+    const struct {
+        uint64_t motion, result;
+        uint32_t h, w, reach, pad;
+    } push = {r->in[0].address, out->address, out->h, out->c / 4, params_of(node)->reach, 0};
+    _Static_assert(sizeof push == 32, "the push block of shaders/flow_usual.comp");
+    launch(r, VKA_SHADER_FLOW_USUAL, NULL, &push, sizeof push, push.h * push.w, out->n);
+}
+
+static const struct vka_op vka_op_flow_usual = {"flow usual", usual_cost, flow_axes, usual_record, NULL};
+
+vka_tensor vka_flow_usual(vka_build *b, vka_tensor motion, uint32_t reach)
+{
+    if (b->err.status != VKA_OK || !is_fields(b, motion, vka_info(b->graph, motion)->n, 4) || reach > 2)
+        return refuse(b, "flow usual");
+    const struct vka_tensor_info i = *vka_info(b->graph, motion);
+    const struct flow_params p = {.reach = reach};
+    vka_tensor out = vka_graph_tensor(b, "usual", VKA_GLOBAL, VKA_TEMP, VKA_F32, i.n, i.h, 1, i.c);
+    vka_graph_node(b, &vka_op_flow_usual, vka_scope_root("flow usual"), &motion, 1, &out, 1, &p, sizeof p);
+    return out;
+}
+
+static void choose_cost(const struct vka_graph *g, const struct vka_node *node, struct vka_cost *cost)
+{
+    cost_of(g, node, 1500, cost);
+}
+
+static void choose_record(const struct vka_node *node, struct vka_recorder *r)
+{
+    const struct vka_view *coarse = &r->in[2], *out = &r->out[0];
+    const struct {
+        uint64_t pictures, motion, coarse, paths;
+        uint32_t h, w, coarse_h, coarse_w, factor, frames;
+    } push = {r->in[0].address, r->in[1].address, coarse->address, out->address, out->h, out->c / 4,
+              coarse->h, coarse->c / 8, params_of(node)->factor, out->n};
+    _Static_assert(sizeof push == 56, "the push block of shaders/between_choose.comp");
+    launch(r, VKA_SHADER_BETWEEN_CHOOSE, NULL, &push, sizeof push, push.h * push.w, push.frames);
+}
+
+static const struct vka_op vka_op_between_choose = {"between choose", choose_cost, flow_axes, choose_record, NULL};
+
+vka_tensor vka_between_choose(vka_build *b, vka_tensor pictures, vka_tensor motion, vka_tensor coarse, uint32_t factor,
+                              uint32_t frames)
+{
+    if (b->err.status != VKA_OK || !is_pair(b, pictures) || !is_field(b, motion, 4) || !is_field(b, coarse, 8) ||
+        !same_size(b, pictures, 0, motion, 4) || !factor || !frames)
+        return refuse(b, "between choose");
+    const struct vka_tensor_info i = *vka_info(b->graph, pictures);
+    const struct flow_params p = {.factor = factor};
+    const vka_tensor in[3] = {pictures, motion, coarse};
+    vka_tensor out = vka_graph_tensor(b, "paths", VKA_GLOBAL, VKA_TEMP, VKA_F32, frames, i.h, 1, 4 * i.w);
+    vka_graph_node(b, &vka_op_between_choose, vka_scope_root("between choose"), in, 3, &out, 1, &p, sizeof p);
+    return out;
+}
+
 static void between_cost(const struct vka_graph *g, const struct vka_node *node, struct vka_cost *cost)
 {
-    cost_of(g, node, 4000, cost);
+    cost_of(g, node, 800, cost);
 }
 
 static void between_record(const struct vka_node *node, struct vka_recorder *r)
 {
-    const struct vka_view *coarse = &r->in[2], *out = &r->out[0];
+    (void)node;
+    const struct vka_view *out = &r->out[0];
     const struct {
-        uint64_t pictures, motion, coarse, result;
-        uint32_t h, w, coarse_h, coarse_w, factor, frames;
-    } push = {r->in[0].address, r->in[1].address, coarse->address, out->address, out->h, out->w,
-              coarse->h, coarse->c / 8, params_of(node)->factor, out->n};
-    _Static_assert(sizeof push == 56, "the push block of shaders/between.comp");
+        uint64_t pictures, motion, paths, result;
+        uint32_t h, w, frames, pad;
+    } push = {r->in[0].address, r->in[1].address, r->in[2].address, out->address, out->h, out->w, out->n, 0};
+    _Static_assert(sizeof push == 48, "the push block of shaders/between.comp");
     launch(r, VKA_SHADER_BETWEEN, NULL, &push, sizeof push, push.h * push.w, push.frames);
 }
 
 static const struct vka_op vka_op_between = {"between", between_cost, flow_axes, between_record, NULL};
 
-vka_tensor vka_between(vka_build *b, vka_tensor pictures, vka_tensor motion, vka_tensor coarse, uint32_t factor,
-                       uint32_t frames)
+vka_tensor vka_between(vka_build *b, vka_tensor pictures, vka_tensor motion, vka_tensor paths)
 {
     if (b->err.status != VKA_OK || !is_pair(b, pictures) || !is_field(b, motion, 4) ||
-        !is_field(b, coarse, 8) || !same_size(b, pictures, 0, motion, 4) || !factor || !frames)
+        !is_fields(b, paths, vka_info(b->graph, paths)->n, 4) || !same_size(b, pictures, 0, motion, 4) ||
+        !same_size(b, pictures, 0, paths, 4))
         return refuse(b, "between");
-    const struct vka_tensor_info i = *vka_info(b->graph, pictures);
-    const vka_tensor in[3] = {pictures, motion, coarse};
-    const struct flow_params p = {.factor = factor};
-    vka_tensor out = vka_graph_tensor(b, "frames between", VKA_GLOBAL, VKA_TEMP, VKA_U8X4, frames, i.h, i.w, 1);
-    vka_graph_node(b, &vka_op_between, vka_scope_root("between"), in, 3, &out, 1, &p, sizeof p);
+    const struct vka_tensor_info i = *vka_info(b->graph, paths);
+    const vka_tensor in[3] = {pictures, motion, paths};
+    vka_tensor out = vka_graph_tensor(b, "frames between", VKA_GLOBAL, VKA_TEMP, VKA_U8X4, i.n, i.h, i.c / 4, 1);
+    vka_graph_node(b, &vka_op_between, vka_scope_root("between"), in, 3, &out, 1, NULL, 0);
     return out;
 }

@@ -1,6 +1,6 @@
 /* test_flow.c - the operators of optical flow and of frames between two against tests/reference_c, one by one, on odd sizes.
  *
- * Three of them decide (search, fill, between): where a decision hangs on the last bits of a number another pixel may come out,
+ * Some of them decide (search, fill, choose, usual): where a decision hangs on the last bits of a number another pixel may come out,
  * so a few may differ there; the others are close everywhere. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -172,11 +172,17 @@ static void test_decisions(void **state)
         double *plane = get(n, sizeof *plane), *searched = get(8 * n, sizeof *searched), *filled = get(8 * n, sizeof *filled),
                *frames = get((size_t)FRAMES * s.h * s.w * 4, sizeof *frames), *flow_d = doubles(flow, 8 * n),
                *coarse_d = doubles(coarse, 16ull * few.h * few.w);
-        double *motion = get(4 * n, sizeof *motion);
+        double *motion = get(4 * n, sizeof *motion), *paths = get((size_t)FRAMES * s.h * s.w * 4, sizeof *paths),
+               *usual = get((size_t)FRAMES * s.h * s.w * 4, sizeof *usual);
+        float *usual_f = get((size_t)FRAMES * s.h * s.w * 4, sizeof *usual_f);
         ref_flow_luma((const uint8_t *)pictures, s, plane);
         ref_flow_search(plane, flow_d, s, searched);
         ref_flow_fill((const uint8_t *)pictures, flow_d, s, coarse_d, few, FACTOR, filled);
-        ref_between((const uint8_t *)pictures, filled, s, coarse_d, few, FACTOR, FRAMES + 1, frames);
+        ref_between_choose((const uint8_t *)pictures, filled, s, coarse_d, few, FACTOR, FRAMES + 1, paths);
+        ref_flow_usual(paths, s, FRAMES, k % 3, usual);
+        ref_between((const uint8_t *)pictures, filled, s, usual, FRAMES + 1, frames);
+        for (size_t i = 0; i < (size_t)FRAMES * s.h * s.w * 4; i++)
+            usual_f[i] = (float)paths[i];
         for (size_t i = 0; i < n; i++)
             for (uint32_t e = 0; e < 3; e++)
                 motion[4 * i + e] = filled[8 * i + e];
@@ -185,16 +191,21 @@ static void test_decisions(void **state)
                    o = field(c, "coarse", few, 8, coarse);
         vka_tensor se = vka_flow_search(&c->build, vka_flow_luma(&c->build, p), f);
         vka_tensor mo = vka_flow_fill(&c->build, p, f, o, FACTOR);
-        vka_tensor fr = vka_between(&c->build, p, mo, o, FACTOR, FRAMES);
+        vka_tensor pa = vka_between_choose(&c->build, p, mo, o, FACTOR, FRAMES);
+        /* from the reference's paths, so that what was decided otherwise shows once */
+        vka_tensor us = vka_flow_usual(&c->build, check_input(c, "paths", VKA_GLOBAL, VKA_F32, FRAMES, s.h, 1, 4 * s.w, usual_f), (uint32_t)k % 3);
+        vka_tensor fr = vka_between(&c->build, p, mo, us);
         check_run(c, NULL, 0);
-        float *got[3] = {check_output(c, se), check_output(c, mo), check_output(c, fr)};
+        float *got[5] = {check_output(c, se), check_output(c, mo), check_output(c, fr), check_output(c, pa), check_output(c, us)};
         check_most("search", got[0], searched, n, 8, 1e-6, n / 100);
         check_most("fill", got[1], motion, n, 4, 1e-6, n / 100);
         check_most("between", got[2], frames, (size_t)FRAMES * s.h * s.w, 4, 0.52, FRAMES * n / 100);
-        for (int i = 0; i < 3; i++)
+        check_most("choose", got[3], paths, (size_t)FRAMES * s.h * s.w, 4, 1e-4, FRAMES * n / 100);
+        check_most("usual", got[4], usual, (size_t)FRAMES * s.h * s.w, 4, 1e-5, FRAMES * n / 200);
+        for (int i = 0; i < 5; i++)
             free(got[i]);
         free(pictures), free(flow), free(coarse), free(plane), free(searched), free(filled), free(frames), free(flow_d);
-        free(coarse_d), free(motion);
+        free(coarse_d), free(motion), free(paths), free(usual), free(usual_f);
         check_end(&c);
     }
 }
@@ -211,7 +222,8 @@ static void test_still(void **state)
         pictures[one + i] = pictures[i] |= 255u << 24;
     struct check *c = begin(0);
     vka_tensor p = field(c, "pictures", s, 0, pictures), o = field(c, "coarse", s, 8, zero);
-    vka_tensor f = vka_between(&c->build, p, vka_flow_fill(&c->build, p, o, o, 1), o, 1, 5);
+    vka_tensor m = vka_flow_fill(&c->build, p, o, o, 1);
+    vka_tensor f = vka_between(&c->build, p, m, vka_between_choose(&c->build, p, m, o, 1, 5));
     check_run(c, NULL, 0);
     float *got = check_output(c, f);
     for (size_t i = 0; i < 5 * one; i++)

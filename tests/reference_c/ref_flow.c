@@ -302,12 +302,23 @@ static double difference(const struct pair *p, double y0, double x0, double y1, 
     return sum / (15 * 255);
 }
 
-static void frame_pixel(const struct pair *p, const double *coarse, struct ref_size cs, uint32_t factor, double t,
-                        uint32_t y, uint32_t x, double out[3])
+/* What a motion costs, and whether it is seen in either picture. */
+static double cost_of(const struct pair *p, double t, double y, double x, const double mean[2], struct motion m, double v[2])
+{
+    const double y0 = y - t * m.y, x0 = x - t * m.x, y1 = y + (1 - t) * m.y, x1 = x + (1 - t) * m.x;
+    v[0] = agreement(p, 0, y0, x0, m.y, m.x), v[1] = agreement(p, 1, y1, x1, -m.y, -m.x);
+    double both = v[0] * v[1], dev = hypot(m.x - mean[0], m.y - mean[1]);
+    return both * difference(p, y0, x0, y1, x1) + (1 - both) * ONE_SIDE + (1 - v[0]) * (1 - v[1]) * NO_SIDE -
+           DEVIATION * fmin(dev, 8) / 8;
+}
+
+/* The motion that passes through a pixel at t, and the share of pixels around that are confirmed. */
+static void choose(const struct pair *p, const double *coarse, struct ref_size cs, uint32_t factor, double t, uint32_t y,
+                   uint32_t x, double out[3])
 {
     struct motion list[KEPT];
     int count = 0;
-    double f[2], mean[2], step = fmax(2, ceil(fmax(p->s.h, p->s.w) / 64.0)), best = 1e30, v[2] = {0, 0};
+    double f[2], mean[2], step = fmax(2, ceil(fmax(p->s.h, p->s.w) / 64.0)), best = 1e30;
     struct motion chosen = {0};
     int seen = 0, confirmed = 0;
     for (uint32_t n = 0; n < 2; n++) {
@@ -338,6 +349,7 @@ static void frame_pixel(const struct pair *p, const double *coarse, struct ref_s
     mean[0] *= factor, mean[1] *= factor;
     for (int k = 0; k < count; k++) {
         struct motion m = list[k];
+        double v[2];
         for (uint32_t n = 0; n < 2; n++) { /* the flow where the motion comes from, and where it goes to, if it is the same */
             double ahead = n ? 1 - t : t, sign = n ? -1 : 1;
             flow_at(p->state, p->s, n, y - sign * ahead * m.y, x - sign * ahead * m.x, f);
@@ -345,38 +357,72 @@ static void frame_pixel(const struct pair *p, const double *coarse, struct ref_s
             if (dx * dx + dy * dy < 2.25)
                 m.x = sign * f[0], m.y = sign * f[1];
         }
-        double y0 = y - t * m.y, x0 = x - t * m.x, y1 = y + (1 - t) * m.y, x1 = x + (1 - t) * m.x;
-        double v0 = agreement(p, 0, y0, x0, m.y, m.x), v1 = agreement(p, 1, y1, x1, -m.y, -m.x);
-        double d = difference(p, y0, x0, y1, x1), dev = hypot(m.x - mean[0], m.y - mean[1]);
-        double cost = v0 * v1 * d + (1 - v0 * v1) * ONE_SIDE + (1 - v0) * (1 - v1) * NO_SIDE - DEVIATION * fmin(dev, 8) / 8;
+        double cost = cost_of(p, t, y, x, mean, m, v);
         if (cost < best) {
             best = cost;
             chosen = m;
-            v[0] = v0, v[1] = v1;
         }
     }
-    double w0 = (1 - t) * (v[0] + 1e-3), w1 = t * (v[1] + 1e-3), share = w1 / (w0 + w1);
-    double trust = clampd((2.5 * ONE_SIDE - best) / ONE_SIDE, 0, 1) *
-                   clampd(((double)confirmed / (seen ? seen : 1) - FEW) / (MANY - FEW), 0, 1);
-    for (uint32_t c = 0; c < 3; c++) {
-        double a = color_cubic(p, 0, y - t * chosen.y, x - t * chosen.x, c),
-               b = color_cubic(p, 1, y + (1 - t) * chosen.y, x + (1 - t) * chosen.x, c);
-        double warped = clampd(a + share * (b - a), 0, 255);
-        double a0 = color_pixel(p, 0, y, x, c), b0 = color_pixel(p, 1, y, x, c), plain = a0 + t * (b0 - a0);
-        out[c] = plain + trust * (warped - plain);
-    }
+    out[0] = chosen.x;
+    out[1] = chosen.y;
+    out[2] = (double)confirmed / (seen ? seen : 1);
 }
 
-void ref_between(const uint8_t *bytes, const double *state, struct ref_size s, const double *coarse, struct ref_size cs,
-                 uint32_t factor, uint32_t n, double *out)
+void ref_between_choose(const uint8_t *bytes, const double *state, struct ref_size s, const double *coarse, struct ref_size cs,
+                        uint32_t factor, uint32_t n, double *paths)
 {
     const struct pair p = {bytes, state, s};
     for (uint32_t i = 0; i + 1 < n; i++)
         for (uint32_t y = 0; y < s.h; y++)
+            for (uint32_t x = 0; x < s.w; x++, paths += 4) {
+                choose(&p, coarse, cs, factor, (i + 1.0) / n, y, x, paths);
+                paths[3] = 0;
+            }
+}
+
+void ref_flow_usual(const double *motion, struct ref_size s, uint32_t n, int reach, double *out)
+{
+    for (uint32_t i = 0; i < n; i++, motion += 4ull * s.h * s.w)
+        for (long y = 0; y < (long)s.h; y++)
+            for (long x = 0; x < (long)s.w; x++, out += 4) {
+                const double *all[25];
+                int count = 0;
+                double best = 1e30;
+                for (long yy = y - reach; yy <= y + reach; yy++)
+                    for (long xx = x - reach; xx <= x + reach; xx++)
+                        all[count++] = &motion[(clampl(yy, 0, (long)s.h - 1) * (long)s.w + clampl(xx, 0, (long)s.w - 1)) * 4];
+                memcpy(out, &motion[(y * (long)s.w + x) * 4], 4 * sizeof *out);
+                for (int k = 0; k < count; k++) {
+                    double sum = 0;
+                    for (int e = 0; e < count; e++)
+                        sum += fabs(all[k][0] - all[e][0]) + fabs(all[k][1] - all[e][1]);
+                    if (sum < best)
+                        best = sum, out[0] = all[k][0], out[1] = all[k][1];
+                }
+            }
+}
+
+void ref_between(const uint8_t *bytes, const double *state, struct ref_size s, const double *paths, uint32_t n, double *out)
+{
+    const struct pair p = {bytes, state, s};
+    for (uint32_t i = 0; i + 1 < n; i++, paths += 4ull * s.h * s.w)
+        for (uint32_t y = 0; y < s.h; y++)
             for (uint32_t x = 0; x < s.w; x++) {
-                double *to = out + (((uint64_t)i * s.h + y) * s.w + x) * 4;
-                frame_pixel(&p, coarse, cs, factor, (i + 1.0) / n, y, x, to);
-                to[3] = 255;
+                const double t = (i + 1.0) / n;
+                const double *path = &paths[((uint64_t)y * s.w + x) * 4];
+                const struct motion m = {.x = path[0], .y = path[1]};
+                double v[2], same[2] = {m.x, m.y}, cost = cost_of(&p, t, y, x, same, m, v);
+                double w0 = (1 - t) * (v[0] + 1e-3), w1 = t * (v[1] + 1e-3), share = w1 / (w0 + w1);
+                double trust = clampd((2.5 * ONE_SIDE - cost) / ONE_SIDE, 0, 1) *
+                               clampd((path[2] - FEW) / (MANY - FEW), 0, 1);
+                for (uint32_t c = 0; c < 3; c++) {
+                    double a = color_cubic(&p, 0, y - t * m.y, x - t * m.x, c),
+                           b = color_cubic(&p, 1, y + (1 - t) * m.y, x + (1 - t) * m.x, c);
+                    double along = clampd(a + share * (b - a), 0, 255);
+                    double a0 = color_pixel(&p, 0, y, x, c), b0 = color_pixel(&p, 1, y, x, c), plain = a0 + t * (b0 - a0);
+                    *out++ = plain + trust * (along - plain);
+                }
+                *out++ = 255;
             }
 }
 

@@ -25,9 +25,13 @@ void ref_flow_search(const double *plane, const double *state, struct ref_size s
 void ref_flow_relax(const double *match, const double *state, struct ref_size s, double lambda, double *out);
 void ref_flow_fill(const uint8_t *bytes, const double *state, struct ref_size s, const double *coarse, struct ref_size cs,
                    uint32_t factor, double *out);
-/* Frames at (i + 1) / n, i < n - 1: [n - 1, h, w, 4] as real numbers in bytes' scale, before rounding.  state: of the full size;
- * coarse: of a small one, whose pixels are `factor` apart. */
-void ref_between(const uint8_t *bytes, const double *state, struct ref_size s, const double *coarse, struct ref_size cs,
-                 uint32_t factor, uint32_t n, double *out);
+/* For each pixel of the frames at (i + 1) / n, i < n - 1, the motion that passes through it: paths [n - 1, h, w, 4] (u, v, share of
+ * pixels around that are confirmed, 0).  state: as of ref_flow_fill. */
+void ref_between_choose(const uint8_t *bytes, const double *state, struct ref_size s, const double *coarse, struct ref_size cs,
+                        uint32_t factor, uint32_t n, double *paths);
+/* The vector median over (2 reach + 1) squared pixels of [n, h, w, 4]: of the first two numbers. */
+void ref_flow_usual(const double *motion, struct ref_size s, uint32_t n, int reach, double *out);
+/* These frames: [n - 1, h, w, 4] as real numbers in bytes' scale, before rounding. */
+void ref_between(const uint8_t *bytes, const double *state, struct ref_size s, const double *paths, uint32_t n, double *out);
 
 #endif
