@@ -2,7 +2,8 @@
  * writers out of both.
  *
  * A spool (spool.h) is a file in the job folder, or without a name where there is none; memory holds one frame at a
- * time, or those between two, however long the clip.  An output is entered in the clip's record before it is begun and when it has its name. */
+ * time, or those between two, however long the clip.  An output is entered in the clip's record before it is begun and
+ * when it has its name. */
 #include "render/run.h"
 
 #include "base/clock.h"
@@ -401,7 +402,8 @@ static vka_status between_clip(struct vka_run *r, uint32_t k, bool *started, vka
     vka_status st = other ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
     vka_context_stage(r->cx, "between", pairs);
     if (st == VKA_OK && !c->between.file.open) /* a second try has it open */
-        st = vka_spool_open(&c->between, r->state, &vka_spool_between, k, vka_run_keeps(r), pairs, unit, made, &r->cx->log, err);
+        st = vka_spool_open(&c->between, r->state, &vka_spool_between, k, vka_run_keeps(r), pairs, unit, made,
+                            &r->cx->log, err);
     if (st == VKA_OK && c->between.count < pairs && !*started) {
         st = vka_between_stage_start(&r->w.between, r->gpu, &r->cx->ticker, err);
         *started = st == VKA_OK;
