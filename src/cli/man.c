@@ -339,6 +339,26 @@ static const char travel[] =
     ".PP\n"
     "Options with \\fIVALUES\\fR take the same frames and eases: \\(lq0 hold:1, 4\\-9:1.3, \\-1:0.8\\(rq; those of one option are all whole\n"
     "numbers or all fractions, and rise.\n";
+static const char pictures_in[] =
+    ".SH CLIPS THAT BEGIN FROM PICTURES\n"
+    "\\fB\\-\\-init\\fR gives the first frame, \\fB\\-\\-init\\-last\\fR the last one, \\fB\\-\\-keyframe\\fR any other. A frame that is i frames away\n"
+    "from such a picture begins with max(0, 1 \\- i^power / scale) of it (\\fB\\-\\-latent\\-power\\fR, \\fB\\-\\-latent\\-scale\\fR); where the\n"
+    "shares of all pictures are more than 1 they are divided by their sum, and what is left is noise. With a first picture and a last\n"
+    "one that is the rule of A1111\\(aqs AnimateDiff extension; its noise is the draw behind the clip\\(aqs first noise.\n"
+    "\\fB\\-\\-strength\\fR is that of diffusers: of N steps the last N \\(mu strength are run, rounded down. At 1 all are, and the picture\n"
+    "is seen only through \\fB\\-\\-hold\\fR and what little the first step leaves of it.\n"
+    "Held frames take part in every step as they are, so their neighbours go by them.\n"
+    ".PP\n"
+    "\\fB\\-\\-init\\-video\\fR gives every frame its own picture, and keyframes stand in place of its pictures. It must have as many\n"
+    "as the clip has frames.\n"
+    ".PP\n"
+    "With \\fB\\-\\-mask\\fR the mask alone says what is held, in every frame: of its own picture, or of that of the nearest keyframe. A mask\n"
+    "has the size of the first picture, as stored, and goes through the same \\fB\\-\\-resize\\fR; grey holds in part.\n"
+    ".PP\n"
+    "Pictures are PNG, JPEG, WebP, BMP, TIFF, PNM, GIF and APNG; videos MP4, WebM, AVI, MPEG, Ogg, FLV and y4m, or any animation of\n"
+    "these, told by their bytes; of what was built without FFmpeg PNG and WebP. A folder stands for its pictures in the order of their\n"
+    "names, numbers in these by value, and a name with %05d for numbered files without a gap. Transparency is laid over black, pictures are turned\n"
+    "as EXIF or the video says; at most 16384 pixels a side.\n";
 static const char image_prompts[] =
     ".SH IMAGE PROMPTS\n"
     "\\fB\\-\\-ip\\-adapter\\fR \\fIFILE\\fR,image=\\fIPICTURE\\fR lets frames look like a picture: beside the text every cross\\-attention looks\n"
@@ -529,6 +549,7 @@ void cli_print_man(FILE *to)
             put_option(to, &options[i]);
     fputs(prompts, to);
     fputs(travel, to);
+    fputs(pictures_in, to);
     fputs(streams, to);
     fputs(samplers, to);
     fputs(exit_codes, to);
