@@ -26,7 +26,10 @@ static void make_taps(vka_latent_resize kind, uint32_t n, uint32_t count, struct
         double x = (i + 0.5) * n / count - 0.5;
         if (kind == VKA_LATENT_BILINEAR && x < 0) /* torch's */
             x = 0;
-        double low = floor(kind == VKA_LATENT_NEAREST ? x + 0.5 : x), share = x - low;
+        double low = floor(x);
+        if (kind == VKA_LATENT_NEAREST) /* rounded as torch's: that decides where two pixels are equally near */
+            low = floor((double)(float)((i + 0.5) * (double)((float)n / (float)count)));
+        double share = x - low;
         for (int k = 0; k < 4; k++) {
             double at = low + k - 1;
             out[i].at[k] = at < 0 ? 0 : at >= n ? n - 1 : (uint32_t)at;
