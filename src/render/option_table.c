@@ -61,7 +61,7 @@ static const vka_option table[] = {
      "Weights of a LoRA over the frames, numbers as for --motion-scale; NAME is its file's name without ending, or what --lora or "
      "the prompt calls it.  It is not merged then, and takes this in place of its weight; its part for the text encoder keeps "
      "that.  May be repeated.",
-     0},
+     LOCAL},
     {"embedding", 0, VKA_OPTION_LIST, "PATH[:NAME]", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "A textual-inversion embedding; in the prompt it is NAME, or the file's name without its ending.  Those in the folder "
      "embeddings of a model folder need not be given.", LOCAL},

@@ -194,14 +194,16 @@ json_t *vka_setup_lora_frames_json(const struct vka_setup *s)
 }
 
 /* What is for UNet and motion module as products of its own; the text encoder's part is mixed in with its one weight. */
-static vka_status add_travelling(struct vka_setup *s, struct vka_setup_lora *l, const struct vka_lora_tables *tables, vka_error *err)
+static vka_status add_travelling(struct vka_setup *s, struct vka_setup_lora *l, const struct vka_lora_tables *tables,
+                                 vka_error *err)
 {
     vka_lora_fit fit;
     if (!s->travel && !(s->travel = vka_lora_travel_create()))
         return vka_fail(err, VKA_E_MEMORY, "out of memory");
     vka_status st = vka_lora_travel_add(s->travel, l->file, tables, &fit, err);
     if (st == VKA_OK)
-        st = vka_lora_mix_add(s->mix, l->file, &(struct vka_lora_tables){.text = tables->text}, l->weight, l->text_weight, &l->fit, err);
+        st = vka_lora_mix_add(s->mix, l->file, &(struct vka_lora_tables){.text = tables->text}, l->weight, l->text_weight, &l->fit,
+                              err);
     l->fit.applied += fit.applied;
     return st;
 }

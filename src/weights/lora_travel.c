@@ -292,7 +292,9 @@ static bool make_widths(vka_lora_travel *t)
         bool stacked = sibling_of(l->name, &parent) < SIBLINGS;
         for (size_t j = i < NEAR ? 0 : i - NEAR; j < t->count && j <= i + NEAR; j++) {
             const struct layer *o = &t->layers[j];
-            if (j != i && !(stacked && sibling_of(o->name, &other) < SIBLINGS && other == parent && !strncmp(l->name, o->name, parent)))
+            bool together = stacked && sibling_of(o->name, &other) < SIBLINGS && other == parent &&
+                            !strncmp(l->name, o->name, parent);
+            if (j != i && !together)
                 continue;
             for (size_t k = 0; k < t->files; k++)
                 if (o->module[k])

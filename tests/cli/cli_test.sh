@@ -138,6 +138,8 @@ fails 2 'from 0 to 1' plan --freeinit 1 --freeinit-cutoff 0.5:2 --device-memory 
 fails 2 'no further rounds' plan --freeinit-filter box --device-memory 4G
 fails 2 'begin from noise alone' plan --freeinit 2 --init clip.png --strength 1 --device-memory 4G
 fails 2 'that is drawn' plan --noise-kind constant --noise nowhere.safetensors --device-memory 4G
+fails 2 'there is no LoRA' plan --lora-frames nix=1 --device-memory 4G
+fails 2 'not NAME=VALUES' plan --lora-frames nix --device-memory 4G
 fails 2 'no windows that cross' plan --loop full --context-schedule static --device-memory 4G
 fails 2 'no windows that cross' plan --loop reduced --context-schedule uniform-standard --device-memory 4G
 run 0 plan --loop always -f 15 --device-memory 4G

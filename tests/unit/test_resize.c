@@ -42,7 +42,9 @@ static void values(void **state)
         assert_true(2 * h * w <= MOST && 2 * to_h * to_w <= MOST && json_array_size(want) == 2 * to_h * to_w);
         for (uint32_t i = 0; i < 2 * h * w; i++)
             src[i] = (float)sin(i);
-        vka_latent_resize kind = strstr(name, "nearest") ? VKA_LATENT_NEAREST : strstr(name, "bicubic") ? VKA_LATENT_BICUBIC : VKA_LATENT_BILINEAR;
+        vka_latent_resize kind = strstr(name, "nearest")   ? VKA_LATENT_NEAREST
+                                 : strstr(name, "bicubic") ? VKA_LATENT_BICUBIC
+                                                           : VKA_LATENT_BILINEAR;
         assert_int_equal(vka_latents_resize(kind, src, 2, h, w, dst, to_h, to_w, &err), VKA_OK);
         for (uint32_t i = 0; i < 2 * to_h * to_w; i++)
             if (!(fabs((double)dst[i] - json_number_value(json_array_get(want, i))) < 2e-6))
@@ -92,6 +94,7 @@ static void same_size_is_the_same(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(nearest), cmocka_unit_test(same_size_is_the_same)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(nearest),
+                                       cmocka_unit_test(same_size_is_the_same)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
