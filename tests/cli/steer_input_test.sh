@@ -56,5 +56,7 @@ size=${#header}
 } >sdxl.safetensors
 refused 3 'SDXL' --control "sdxl.safetensors,source=$pictures/boat-0.png"
 refused 3 'LoRA' --control "$sources/models/miniature/lora/style.safetensors,source=$pictures/boat-0.png"
+refused 3 'three.*3 pictures' --control "$sources/models/miniature/controlnet,source=three"
+refused 2 'source' --control "$sources/models/miniature/controlnet"
 refused 3 'nothing.safetensors' --control "nothing.safetensors,source=$pictures/boat-0.png"
 exit $((failures > 0))

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 import world
-from common import BmmAttention, Clock, Ema, Muon, alphas_cumprod, launch, norm_in_fp32
+from common import BmmAttention, Ema, Muon, alphas_cumprod, launch, norm_in_fp32
 
 FRAMES = 3                                                 # of each clip
 CHANNELS = (8, 16, 32, 64)
@@ -175,8 +175,8 @@ def train(a):
         copy.deepcopy(net).half().save_pretrained(a.out)
         ema.swap()
 
-    while step < a.steps:
-        p = (time.time() - began) / (60 * a.minutes) if a.minutes else step / a.steps
+    while True:
+        p = step / a.steps if a.steps else (time.time() - began) / (60 * a.minutes)
         if p >= 1:
             break
         k, f = rng.integers(0, len(lat), a.batch), rng.integers(0, FRAMES, a.batch)
@@ -265,8 +265,8 @@ def main():
     d.add_argument("--seed", type=int, default=60000)
     t.add_argument("--lat", required=True)
     t.add_argument("--out", required=True)
-    t.add_argument("--steps", type=int, default=10 ** 6)
-    t.add_argument("--minutes", type=float, default=0, help="the learning rate follows the clock; 0: the steps")
+    t.add_argument("--minutes", type=float, default=74, help="the learning rate follows the clock")
+    t.add_argument("--steps", type=int, default=0, help="or, where given, these steps")
     t.add_argument("--batch", type=int, default=16)
     t.add_argument("--lr", type=float, default=0.01, help="of matrices and kernels (Muon)")
     t.add_argument("--adam-lr", type=float, default=0.002, help="of the rest, and of what begins at zero")
