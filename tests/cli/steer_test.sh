@@ -14,7 +14,7 @@ vkanim=$1
 look=$2
 sources=$3
 shift 3
-[ $# -gt 0 ] || set -- loop travel edges
+[ $# -gt 0 ] || set -- loop travel images edges
 "$vkanim" devices 2>/dev/null | grep -q '^ *usable *yes' || { echo 'no usable Vulkan device'; exit 77; }
 model=$sources/models/miniature
 pictures=$sources/tests/cli/pictures
