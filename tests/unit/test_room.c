@@ -218,9 +218,9 @@ static void a_host_without_room(void **state)
     check_nearest(&w);
     end(&w, &job);
     /* the parked state of a long clip counts too: fewer frames help */
-    begin(&w, &job, (const char *[]){"frames", "1000", NULL}, GIB, 8 * MIB);
+    begin(&w, &job, (const char *[]){"frames", "1000", NULL}, GIB, 7 * MIB);
     assert_false(vka_work_fits(&w));
-    assert_true(w.host_planned > 8 * MIB);
+    assert_true(w.host_planned > 7 * MIB);
     err = (vka_error){0};
     assert_int_equal(vka_work_does_not_fit(&w, &err), VKA_E_MEMORY);
     printf("%s\n%s\n%s\n", err.what, err.why, err.hint);
