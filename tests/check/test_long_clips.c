@@ -201,8 +201,10 @@ static void render_apart(const struct clip *c, const struct vka_window_params *w
             check_ok(vka_unet_stage_once(&s, in, e->timestep, out, NULL, &err), &err);
             combine(guided, (const float *[]){out, out + one}, guidance, p.branches, one);
             for (uint32_t j = 0; j < w.length; j++) {
-                const float share = 1.0f / (float)w.hits[frame[j]];
+                const float share = w.weight[k * w.length + j];
                 float *sum = eps + (size_t)frame[j] * c->frame;
+                if (share == 0)
+                    continue;
                 combine(guided + j * c->frame, (const float *[]){guided + j * c->frame}, &share, 1, c->frame);
                 for (uint32_t v = 0; v < c->frame; v++)
                     sum[v] = sum[v] + guided[j * c->frame + v];
@@ -339,7 +341,10 @@ static void windows_are_the_network_apart(void **state)
     } cases[] = {{11, 2, VKA_SAMPLER_DDIM, true, {.length = 4, .stride = 1, .overlap = 1}},
                  {9, 2, VKA_SAMPLER_EULER_A, false, {.length = 4, .stride = 2, .overlap = 2}},
                  {8, 1, VKA_SAMPLER_EULER, true, {.length = 3, .stride = 3, .overlap = 0}},
-                 {6, 2, VKA_SAMPLER_EULER, false, {.length = 1, .stride = 1, .overlap = 0}}};
+                 {6, 2, VKA_SAMPLER_EULER, false, {.length = 1, .stride = 1, .overlap = 0}},
+                 {6, 1, VKA_SAMPLER_EULER, false, {4, 3, 1, VKA_WINDOWS_UNIFORM, VKA_MERGE_PYRAMID, true, true, 0}},
+                 {4, 1, VKA_SAMPLER_EULER, false, {4, 1, 1, VKA_WINDOWS_UNIFORM, VKA_MERGE_RELATIVE, true, false, 0}},
+                 {7, 1, VKA_SAMPLER_EULER, true, {3, 1, 0, VKA_WINDOWS_SHUFFLE, VKA_MERGE_LAST, false, false, 9}}};
     static const uint32_t slices[] = {0, 1, 5, 100};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct clip c = clip_of(cases[i].frames, cases[i].branches, cases[i].sampler, true, cases[i].f16);
