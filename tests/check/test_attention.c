@@ -298,6 +298,7 @@ static void test_refusals(void **state)
         struct check *c = check_begin(gpu, VKA_F32, VKA_F32, 1, 2);
         float *zero = check_random(1, 4096, 0);
         struct vka_attention_args a = {.heads = 2, .head_dim = i == 0 ? 520 : 8, .label = vka_scope_root("attention")};
+        a.kind = i == 2 ? VKA_ATTENTION_TEMPORAL : VKA_ATTENTION_SPATIAL; /* frames have the same pixels on both sides */
         a.q = check_input(c, "q", VKA_SAMPLE, VKA_F32, 2, 1, 1, 16, zero);
         a.k = a.v = check_input(c, "k", VKA_SAMPLE, VKA_F32, 2, 1, i == 2 ? 3 : 1, 16, zero);
         a.v_channel = i == 1 ? 8 : 0; /* 8 + 2 heads of 8 are more than 16 */
