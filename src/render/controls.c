@@ -130,12 +130,20 @@ vka_status vka_controls_read(struct vka_controls *c, const vka_safetensors *in, 
 
 /* ---- a job's pictures ----------------------------------------------------------------------------------------------- */
 
+/* What names a control's pictures; "" or NULL: nothing. */
+static const char *source_of(const struct vka_setup *s, uint32_t number)
+{
+    const struct vka_job *j = s->job;
+    const char *own = s->controls[number].spec.source;
+    return own ? own : j->init_video && *j->init_video ? j->init_video : j->init;
+}
+
 /* Where a control's pictures come from. */
 static vka_status ask_for(struct vka_picture_ask *ask, const struct vka_setup *s, uint32_t number, vka_error *err)
 {
     const struct vka_job *j = s->job;
     const struct vka_setup_control *c = &s->controls[number];
-    const char *path = c->spec.source ? c->spec.source : j->init_video && *j->init_video ? j->init_video : j->init;
+    const char *path = source_of(s, number);
     if (!path || !*path) {
         vka_fail(err, VKA_E_USAGE, "the control '%.200s' has no pictures", c->path);
         vka_error_hint(err, "--control %.100s,source=FILE, or --init-video, or --init", c->spec.path);
@@ -174,13 +182,24 @@ static vka_status place_pictures(struct vka_hints *h, const struct vka_setup *s,
     return st;
 }
 
+/* Of the frame before: what frame 0 sees, where the clip begins from pictures, and room for the others'. */
+static void place_previous(struct vka_hints *h, bool first, float *weights)
+{
+    h->pictures = 2;
+    for (uint32_t f = 0; f < h->frames; f++)
+        h->picture_of[f] = f ? 1 : first ? 0 : -1;
+    if (!first)
+        weights[0] = 0;
+}
+
 static void invert(uint8_t *rgb, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         rgb[i] = (uint8_t)(255 - rgb[i]);
 }
 
-static vka_status load_one(struct vka_hints *h, const struct vka_setup *s, uint32_t number, uint32_t width, uint32_t height, vka_error *err)
+static vka_status load_one(struct vka_hints *h, const struct vka_setup *s, uint32_t number, uint32_t width, uint32_t height,
+                           float *weights, vka_error *err)
 {
     struct vka_picture_ask ask = {0};
     vka_pictures *p = NULL;
@@ -188,20 +207,26 @@ static vka_status load_one(struct vka_hints *h, const struct vka_setup *s, uint3
     enum vka_control_process process = s->controls[number].spec.process;
     h->sample = s->controls[number].spec.sample;
     h->process = process;
-    vka_status st = ask_for(&ask, s, number, err);
+    h->previous = s->controls[number].spec.previous;
+    const char *path = source_of(s, number);
+    bool given = !h->previous || (path && *path);
+    vka_status st = given ? ask_for(&ask, s, number, err) : VKA_OK;
     ask.width = latents ? width : h->width;
     ask.height = latents ? height : h->height;
     h->picture_width = ask.width;
     h->picture_height = ask.height;
     ask.most = h->frames;
-    if (st == VKA_OK)
+    if (st == VKA_OK && given)
         st = vka_pictures_open(&p, &ask, err);
-    if (st == VKA_OK)
+    if (h->previous)
+        place_previous(h, given, weights);
+    else if (st == VKA_OK)
         st = place_pictures(h, s, number, vka_pictures_count(p), ask.path, err);
     size_t bytes = (size_t)ask.width * ask.height * 3;
     if (st == VKA_OK)
         st = keep(h, bytes, VKA_FRAME_STORE_MEMORY, err);
-    for (uint32_t i = 0; st == VKA_OK && i < h->pictures; i++) {
+    uint32_t count = h->previous ? given : h->pictures;
+    for (uint32_t i = 0; st == VKA_OK && i < count; i++) {
         st = vka_pictures_next(p, h->row, &end, err);
         if (st == VKA_OK && end)
             st = vka_fail(err, VKA_E_INPUT, "'%.200s' ends after %u pictures", ask.path, i);
@@ -218,7 +243,7 @@ vka_status vka_controls_load(struct vka_controls *c, const struct vka_setup *s, 
 {
     vka_status st = VKA_OK;
     for (uint32_t i = 0; st == VKA_OK && i < c->count; i++)
-        st = load_one(&c->hints[i], s, i, width, height, err);
+        st = load_one(&c->hints[i], s, i, width, height, c->weights[i], err);
     return st;
 }
 
@@ -265,6 +290,15 @@ vka_status vka_controls_process(struct vka_controls *c, vka_gpu *gpu, const stru
         }
         vka_hints_stage_end(&stage);
     }
+    return st;
+}
+
+vka_status vka_controls_show(struct vka_controls *c, const uint8_t *rgb, vka_error *err)
+{
+    vka_status st = VKA_OK;
+    for (uint32_t i = 0; st == VKA_OK && i < c->count; i++)
+        if (c->hints[i].previous)
+            st = vka_frame_store_put(&c->hints[i].rgb, 1, rgb, err);
     return st;
 }
 

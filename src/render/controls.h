@@ -20,6 +20,7 @@ struct vka_hints {
     float *latents;             /* VKA_CONTROL_SPARSE_RGB: [pictures][hint_channels - 1][height][width]; NULL until they are encoded */
     bool sample;                /* they are drawn from the encoder's distribution */
     enum vka_control_process process;
+    bool previous; /* picture 0 is what frame 0 sees, 1 the frame before, of all others */
     uint32_t processed; /* pictures that are what the process makes of them */
 };
 
@@ -45,6 +46,8 @@ vka_status vka_controls_load(struct vka_controls *c, const struct vka_setup *s, 
  * has been done.  gpu NULL: only tells whether it would fit; VKA_E_MEMORY. */
 vka_status vka_controls_process(struct vka_controls *c, vka_gpu *gpu, const struct vka_kernel_table *table, uint64_t budget,
                                 const vka_ticker *ticker, vka_error *err);
+/* The hint of every frame but the first in controls of source=previous: rgb [height][width][3], of a clip's size. */
+vka_status vka_controls_show(struct vka_controls *c, const uint8_t *rgb, vka_error *err);
 /* Pictures that the VAE's encoder must see before the first step. */
 uint32_t vka_controls_to_encode(const struct vka_controls *c);
 /* Encodes them, by a started stage of VKA_VAE_ENCODE and one frame; where they are drawn from its distribution, with the numbers of

@@ -223,7 +223,7 @@ json_t *vka_setup_settings_json(const struct vka_setup *s, uint32_t k, bool f16)
     vka_report_put(&whole, o, "width", json_integer(s->width));
     vka_report_put(&whole, o, "height", json_integer(s->height));
     vka_report_put(&whole, o, "frames", json_integer(s->frames));
-    if (s->windows.length) {
+    if (s->windows.length && !s->by_frame) {
         vka_report_put(&whole, o, "context-length", json_integer(s->windows.length));
         vka_report_put(&whole, o, "context-stride", json_integer(s->windows.stride));
         vka_report_put(&whole, o, "context-overlap", json_integer(s->windows.overlap));

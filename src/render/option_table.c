@@ -180,7 +180,7 @@ static const vka_option table[] = {
      "Where pictures may change: white may, black is kept; one mask for all frames, or one for each.", LOCAL},
     {"control", 0, VKA_OPTION_LIST, "PATH[,KEY=VALUE]...", NULL, NULL, 0, 0, RENDER | NET, g_images,
      "A ControlNet or SparseCtrl encoder, may be repeated. Keys: source=FILE, FOLDER or PATTERN of its pictures (without it those of "
-     "--init-video or --init), weight=VALUES over the frames as for --motion-scale, start= and end= for shares of the steps, "
+     "--init-video or --init) or previous, the frame before (TemporalNet; frame after frame, without a motion module), weight=VALUES over the frames as for --motion-scale, start= and end= for shares of the steps, "
      "mode=balanced, prompt or control (A1111's control modes), process=none, canny, lineart, soft-edge, tile or invert, which makes the "
      "hint of a picture; of SparseCtrl frames=N;N;... for the pictures in "
      "their order, negative from the end, and encode=mean or sample.", LOCAL},

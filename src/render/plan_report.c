@@ -119,6 +119,8 @@ static vka_status step_seconds(const struct vka_work *w, const struct vka_rates 
     const vka_sampler *s = w->setup.sampler;
     vka_status st = vka_unet_stage_seconds(&w->unet, rates, seconds, err);
     *seconds *= (double)vka_sampler_evals(s) / vka_sampler_steps(s);
+    if (w->setup.by_frame) /* a step is of one frame */
+        *seconds /= w->setup.frames;
     return st;
 }
 
@@ -134,7 +136,7 @@ static vka_status estimate(const struct vka_work *w, const struct vka_rates *rat
         st = step_seconds(w, rates, step, err);
     if (st != VKA_OK)
         return st;
-    double second = 0, decode = frame * s->frames * s->count;
+    double second = 0, decode = frame * (s->by_frame ? 2 * s->frames - 1 : s->frames) * s->count;
     uint32_t others = s->hires.sampler ? vka_sampler_steps(s->hires.sampler) : 0;
     if (others && (st = vka_unet_stage_seconds(&w->hires, rates, &second, err)) != VKA_OK)
         return st;

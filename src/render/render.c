@@ -26,12 +26,12 @@ static vka_status wrong_checkpoint(vka_error *err)
 static bool fits_clip(const struct vka_run *r, const struct vka_run_clip *c, const vka_checkpoint *at)
 {
     const struct vka_setup *s = &r->w.setup;
-    bool second = at->pass < r->w.passes && r->w.pass[at->pass].hires && at->eval; /* before that it is the first's result */
+    bool second = at->pass < r->w.passes && vka_work_pass(&r->w, at->pass)->hires && at->eval; /* before that it is the first's result */
     return at->seed == c->seed && at->frames == s->frames && at->channels == s->unet->in_channels &&
            at->height == (second ? s->hires.height : s->height) / s->factor &&
            at->width == (second ? s->hires.width : s->width) / s->factor &&
-           at->pass < r->w.passes && at->eval <= vka_sampler_evals(r->w.pass[at->pass].sampler) &&
-           at->step <= vka_sampler_steps(r->w.pass[at->pass].sampler) && at->timings <= vka_work_steps(&r->w);
+           at->pass < r->w.passes && at->eval <= vka_sampler_evals(vka_work_pass(&r->w, at->pass)->sampler) &&
+           at->step <= vka_sampler_steps(vka_work_pass(&r->w, at->pass)->sampler) && at->timings <= vka_work_steps(&r->w);
 }
 
 /* Files in a record as an earlier run named them, from where it was. */
@@ -67,7 +67,7 @@ static vka_status take_newest(struct vka_run *r, vka_error *err)
     vka_status st = vka_state_newest(r->state, &at, err);
     if (st == VKA_OK && at.slots) {
         struct vka_run_clip *c = at.clip < r->count ? &r->clips[at.clip] : NULL;
-        if (!c || !fits_clip(r, c, &at) || at.slots != vka_run_slots(r->w.pass[at.pass].sampler))
+        if (!c || !fits_clip(r, c, &at) || at.slots != vka_run_slots(vka_work_pass(&r->w, at.pass)->sampler))
             st = wrong_checkpoint(err);
         else if (!c->sampled && !c->written && (!c->from.slots || at.pass > c->from.pass || (at.pass == c->from.pass && at.eval > c->from.eval))) {
             take_timings(c, &at);

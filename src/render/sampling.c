@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "render/hires.h"
+#include "render/previous.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,13 +23,13 @@ static bool tracing(const struct vka_run *r) { return r->job->trace && r->pass +
 static uint32_t height_of(const struct vka_run *r, uint32_t pass)
 {
     const struct vka_setup *s = &r->w.setup;
-    return (r->w.pass[pass].hires ? s->hires.height : s->height) / s->factor;
+    return (vka_work_pass(&r->w, pass)->hires ? s->hires.height : s->height) / s->factor;
 }
 
 static uint32_t width_of(const struct vka_run *r, uint32_t pass)
 {
     const struct vka_setup *s = &r->w.setup;
-    return (r->w.pass[pass].hires ? s->hires.width : s->width) / s->factor;
+    return (vka_work_pass(&r->w, pass)->hires ? s->hires.width : s->width) / s->factor;
 }
 
 static void trace_clip(struct vka_run *r, const char *name, const float *planes)
@@ -279,7 +280,7 @@ vka_status vka_run_check_inputs(const struct vka_run *r, vka_error *err)
             st = check_tensor(drawn, values, r->job->step_noise, name, err);
     }
     for (uint32_t k = 1; st == VKA_OK && drawn && k < w->passes; k++)
-        if (w->pass[k].again) {
+        if (vka_work_pass(w, k)->again) {
             st = read_fresh_noise(r, k - 1, name, drawn, err);
             if (st == VKA_OK)
                 st = check_tensor(drawn, values, r->job->step_noise, name, err);
@@ -309,7 +310,7 @@ struct sampling {
 
 static const vka_sampler *sampler_of(const struct vka_run *r, const struct sampling *p)
 {
-    return r->w.pass[p->at.pass].sampler;
+    return vka_work_pass(&r->w, p->at.pass)->sampler;
 }
 
 /* Steps of the passes before the one at work. */
@@ -317,7 +318,7 @@ static uint32_t steps_before(const struct vka_run *r, const struct sampling *p)
 {
     uint32_t steps = 0;
     for (uint32_t i = 0; i < p->at.pass; i++)
-        steps += vka_sampler_steps(r->w.pass[i].sampler);
+        steps += vka_sampler_steps(vka_work_pass(&r->w, i)->sampler);
     return steps;
 }
 
@@ -341,7 +342,7 @@ static void sampling_end(struct sampling *p)
  * needs every step. */
 static void sampling_leave(struct vka_run *r, struct vka_run_clip *c, struct sampling *p)
 {
-    if (p->whole && (p->at.eval || (p->at.pass && !r->w.pass[p->at.pass].hires)) && vka_run_keeps(r)) {
+    if (p->whole && (p->at.eval || (p->at.pass && !vka_work_pass(&r->w, p->at.pass)->hires)) && vka_run_keeps(r)) {
         vka_checkpoint_free(&c->from);
         c->from = p->at;
         c->from.step_s = NULL; /* they are the clip's */
@@ -361,7 +362,7 @@ static vka_status sampling_begin(struct vka_run *r, uint32_t k, struct sampling 
                                   .height = height_of(r, r->pass),
                                   .width = width_of(r, r->pass),
                                   .pass = r->pass,
-                                  .slots = vka_run_slots(r->w.pass[r->pass].sampler),
+                                  .slots = vka_run_slots(vka_work_pass(&r->w, r->pass)->sampler),
                                   .seed = c->seed,
                                   .step_s = c->step_s}};
     vka_status st = vka_noise_open_sub(&p->source, s->rng, s->layout, c->seed, (vka_subseed){c->subseed, s->sub.share},
@@ -374,8 +375,8 @@ static vka_status sampling_begin(struct vka_run *r, uint32_t k, struct sampling 
     p->at.rng = vka_calloc(1, (size_t)p->at.rng_bytes);
     bool good = p->buffer && p->at.rng, shares = false;
     for (uint32_t pass = 0; pass < r->w.passes; pass++)
-        for (uint32_t i = 0; i < vka_sampler_evals(r->w.pass[pass].sampler); i++)
-            shares = shares || vka_sampler_eval_at(r->w.pass[pass].sampler, i)->carry > 0;
+        for (uint32_t i = 0; i < vka_sampler_evals(vka_work_pass(&r->w, pass)->sampler); i++)
+            shares = shares || vka_sampler_eval_at(vka_work_pass(&r->w, pass)->sampler, i)->carry > 0;
     if (shares && !r->job->step_noise)
         good = (p->first = vka_calloc(p->values, sizeof *p->first)) && good;
     for (int i = 0; i < VKA_SLOTS; i++)
@@ -634,14 +635,25 @@ static vka_status sampling_eval(struct vka_run *r, struct sampling *p, const vka
             st = vka_unet_stage_set(r->stage, VKA_SLOT_NOISE, p->buffer, err);
         trace_indexed(r, "step_noise", e, e->draw, p->buffer);
     }
-    if (st == VKA_OK)
-        st = vka_unet_stage_eval(r->stage, e, vka_setup_cfg(&w->setup, step_meant(r, p, e->step)), &r->cx->ticker, err);
+    if (st == VKA_OK) {
+        double cfg = vka_setup_cfg(&w->setup, step_meant(r, p, e->step));
+        st = w->setup.by_frame ? vka_unet_stage_eval_frame(r->stage, e, cfg, p->at.pass, &r->cx->ticker, err)
+                               : vka_unet_stage_eval(r->stage, e, cfg, &r->cx->ticker, err);
+    }
     if (st == VKA_OK && tracing(r)) {
         st = vka_unet_stage_get(r->stage, VKA_SLOT_EPS, p->buffer, err);
         trace_indexed(r, "eps", e, e->stage, p->buffer);
         trace_windows(r, e);
     }
     return st;
+}
+
+/* The frame before the one at work, for controls. */
+static vka_status see_previous(struct vka_run *r, struct sampling *p, vka_error *err)
+{
+    size_t values = p->values / p->at.frames;
+    vka_status st = vka_previous_show(&r->w, p->at.slot[VKA_SLOT_X] + (p->at.pass - 1) * values, p->at.pass - 1, &r->cx->ticker, err);
+    return st == VKA_E_VERIFY ? tell_bad(r, err) : st;
 }
 
 /* The steps of the pass at work that are still to be done. */
@@ -652,6 +664,8 @@ static vka_status sampling_pass(struct vka_run *r, uint32_t k, struct sampling *
     uint32_t evals = vka_sampler_evals(sampler), before = steps_before(r, p);
     vka_status st = VKA_OK;
     double began = vka_now();
+    if (r->w.setup.by_frame && p->at.pass && p->at.eval < evals)
+        st = see_previous(r, p, err);
     for (uint32_t i = p->at.eval, first = i; st == VKA_OK && i < evals; i++) {
         const vka_sampler_eval *e = vka_sampler_eval_at(sampler, i);
         uint32_t meant = step_meant(r, p, e->step);
@@ -679,7 +693,7 @@ static vka_status sampling_pass(struct vka_run *r, uint32_t k, struct sampling *
 /* The next pass: it begins from the latents of the last one, or from noise that has something of them. */
 static vka_status next_pass(struct vka_run *r, struct sampling *p, vka_error *err)
 {
-    bool again = r->w.pass[p->at.pass + 1].again;
+    bool again = vka_work_pass(&r->w, p->at.pass + 1)->again;
     vka_status st = again ? noise_again(r, p, err) : VKA_OK;
     if (st != VKA_OK)
         return st;
@@ -812,6 +826,8 @@ static vka_status run_stage(struct vka_run *r, bool second, vka_error *err)
         r->at = second ? VKA_AT_HIRES : VKA_AT_UNET;
         st = vka_unet_stage_start(r->stage, r->gpu, &r->cx->ticker, err);
     }
+    if (st == VKA_OK && w->setup.by_frame)
+        st = vka_vae_stage_start(&w->previous, r->gpu, &r->cx->ticker, err);
     if (st == VKA_OK)
         st = set_prompt(r, 0, 0, true, err);
     r->load_s += vka_now() - began;
@@ -846,6 +862,7 @@ vka_status vka_run_sample(struct vka_run *r, vka_error *err)
     if (st == VKA_OK)
         st = run_stage(r, false, err);
     vka_unet_stage_end(&w->unet);
+    vka_vae_stage_end(&w->previous);
     if (st == VKA_OK)
         st = run_stage(r, true, err);
     vka_unet_stage_end(&w->hires);

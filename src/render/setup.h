@@ -100,6 +100,7 @@ struct vka_setup {
     size_t lora_count, lora_capacity;
     struct vka_setup_control controls[VKA_CONTROLS]; /* of --control, in its order */
     uint32_t control_count;
+    bool by_frame; /* one of them sees the frame before: the clip is sampled frame after frame, without a motion module */
     vka_lora_mix *mix; /* of the LoRAs; NULL: none */
     struct vka_setup_ip *ips; /* setup_ip.h */
     size_t ip_count;

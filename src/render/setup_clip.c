@@ -87,6 +87,10 @@ static vka_status decide_windows(struct vka_setup *s, vka_error *err)
     w.looped = m && s->loop != VKA_LOOP_OFF;
     w.closed = m && s->loop == VKA_LOOP_ALWAYS;
     st = decide_noise(s, &w, err);
+    if (s->by_frame) { /* what differs over the frames is of one at a time */
+        s->windows = (struct vka_window_params){.length = 1, .stride = 1, .schedule = VKA_WINDOWS_BATCHED, .seed = s->seed};
+        return st;
+    }
     if (st != VKA_OK || !vka_windows_split(&w, s->frames) || (!given && !w.looped && s->frames <= most))
         return st;
     if (w.overlap >= w.length)

@@ -22,6 +22,7 @@ static const char *const keys[KEYS] = {"source", "weight", "start", "end", "mode
 static const char *const modes[] = {"balanced", "prompt", "control"};
 static const char *const processes[VKA_PROCESSES] = {"none", "canny", "lineart", "soft-edge", "tile", "invert"};
 static const char *const encodings[] = {"mean", "sample"};
+static const char previous[] = "previous";
 
 const char *vka_control_process_name(enum vka_control_process process) { return processes[process]; }
 
@@ -80,6 +81,10 @@ static vka_status take(struct vka_control_spec *s, enum key key, const char *val
     if (text) {
         if (!n)
             return vka_fail(err, VKA_E_USAGE, "--control: nothing behind '%s='", keys[key]);
+        if (key == SOURCE && n == strlen(previous) && !strncmp(value, previous, n)) {
+            s->previous = true;
+            return VKA_OK;
+        }
         *text = vka_asprintf("%.*s", (int)n, value);
         return *text ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
     }
@@ -205,15 +210,57 @@ static vka_status check(const struct vka_setup *s, const struct vka_setup_contro
         return vka_fail(err, VKA_E_USAGE, "--control: start=%g is behind end=%g", c->spec.start, c->spec.end);
     if (c->spec.frames && !sparse)
         return vka_fail(err, VKA_E_USAGE, "--control: 'frames' is for SparseCtrl, and '%.200s' is a ControlNet", c->path);
+    if (c->spec.previous && sparse)
+        return vka_fail(err, VKA_E_USAGE, "--control: source=previous is for ControlNets, and '%.200s' is a SparseCtrl encoder", c->path);
+    if (c->spec.previous && c->spec.process != VKA_PROCESS_NONE)
+        return vka_fail(err, VKA_E_USAGE, "--control: 'process' is for pictures that are known before, which those of source=previous are not");
     if (c->spec.sample && info->kind != VKA_CONTROL_SPARSE_RGB)
         return vka_fail(err, VKA_E_USAGE, "--control: 'encode' is for SparseCtrl of pictures (rgb), which '%.200s' is not", c->path);
+    return VKA_OK;
+}
+
+bool vka_setup_sees_previous(const struct vka_job *j)
+{
+    bool sees = false;
+    for (size_t i = 0; i < j->control.count && !sees; i++) {
+        struct vka_control_spec spec;
+        sees = vka_control_spec_parse(&spec, j->control.items[i], NULL) == VKA_OK && spec.previous;
+        vka_control_spec_free(&spec);
+    }
+    return sees;
+}
+
+/* What a clip cannot have whose frames are sampled one after the other. */
+static vka_status check_by_frame(const struct vka_job *j, vka_error *err)
+{
+    const struct {
+        const char *name;
+        bool there;
+    } others[] = {{"freeinit", j->freeinit > 0},
+                  {"hires", j->hires != NULL},
+                  {"freenoise", j->freenoise},
+                  {"loop", j->loop && strcmp(j->loop, "off") != 0},
+                  {"context-length", vka_job_has(j, "context-length")},
+                  {"context-overlap", vka_job_has(j, "context-overlap")},
+                  {"context-stride", vka_job_has(j, "context-stride")},
+                  {"context-schedule", vka_job_has(j, "context-schedule")},
+                  {"context-merge", vka_job_has(j, "context-merge")},
+                  {"trace", j->trace != NULL},
+                  {"save-hints", j->save_hints != NULL}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i].there) {
+            vka_fail(err, VKA_E_USAGE, "--%s does not go with a control of source=previous", others[i].name);
+            vka_error_why(err, "its frames are made one after the other, each from the one before");
+            vka_error_hint(err, "one of the two");
+            return VKA_E_USAGE;
+        }
     return VKA_OK;
 }
 
 vka_status vka_setup_controls(struct vka_setup *s, vka_error *err)
 {
     const vka_text_list *list = &s->job->control;
-    vka_status st = VKA_OK;
+    vka_status st = s->by_frame ? check_by_frame(s->job, err) : VKA_OK;
     if (list->count > VKA_CONTROLS)
         return vka_fail(err, VKA_E_USAGE, "%zu times --control is more than %d", list->count, VKA_CONTROLS);
     for (size_t i = 0; st == VKA_OK && i < list->count; i++) {
@@ -281,7 +328,11 @@ json_t *vka_setup_controls_json(const struct vka_setup *s, bool paths)
     bool whole = list != NULL;
     for (uint32_t i = 0; whole && i < s->control_count; i++) {
         const struct vka_setup_control *c = &s->controls[i];
-        char *path = paths ? vka_path_absolute(c->path) : NULL, *source = paths && c->spec.source ? vka_path_absolute(c->spec.source) : NULL;
+        char *path = paths ? vka_path_absolute(c->path) : NULL, *source = NULL;
+        if (c->spec.previous)
+            source = vka_strdup(previous);
+        else if (paths && c->spec.source)
+            source = vka_path_absolute(c->spec.source);
         const char *base = vka_path_base(c->path);
         char *text = !paths || path ? spec_text(c, paths ? path : base, source) : NULL;
         vka_report_add(&whole, list, text ? json_string(text) : NULL);

@@ -1,6 +1,7 @@
 /* setup_control.h - what --control says: PATH[,KEY=VALUE]...
  *
  *     source=FILE|FOLDER|PATTERN   pictures of its hints; without it those of --init-video or --init
+ *     source=previous              the frame before (TemporalNet), see previous.h
  *     weight=VALUES                sample/values.h, over the frames; 1 without it
  *     start=SHARE, end=SHARE       the steps in which it counts, shares of all: 0 and 1 without them
  *     mode=balanced|prompt|control A1111's control modes: the factors of the outputs, and the branch without the prompt
@@ -33,6 +34,7 @@ const char *vka_control_process_name(enum vka_control_process process);
 struct vka_control_spec {
     char *path;                     /* as given */
     char *source, *weight, *frames; /* NULL: not given */
+    bool previous;                  /* source=previous; `source` is NULL then */
     double start, end;
     enum vka_control_mode mode;
     enum vka_control_process process;

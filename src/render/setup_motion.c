@@ -53,6 +53,12 @@ static vka_status open_motion(struct vka_setup *s, bool use_manifest, const vka_
     const char *family = s->job->motion_family ? s->job->motion_family : "auto";
     enum vka_motion_variant v;
     vka_error found = {0};
+    if (s->by_frame) {
+        const char *given = s->job->motion;
+        if (given ? *given && strcmp(given, "none") != 0 : json_is_string(json_object_get(s->manifest, "motion")))
+            vka_logf(log, VKA_LOG_WARN, "source=previous of --control: every frame is made alone, so no motion module takes part");
+        return VKA_OK;
+    }
     s->motion_path = find_motion(s, use_manifest, &found);
     if (!s->motion_path) {
         if (found.status != VKA_OK) {

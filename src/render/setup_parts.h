@@ -27,6 +27,8 @@ vka_status vka_setup_loras(struct vka_setup *s, vka_error *err);
 void vka_setup_loras_close(struct vka_setup *s);
 /* setup_control.c: the controls of the job's options, opened and held against the UNet. */
 vka_status vka_setup_controls(struct vka_setup *s, vka_error *err);
+/* Whether one of them sees the frame before. */
+bool vka_setup_sees_previous(const struct vka_job *job);
 void vka_setup_controls_close(struct vka_setup *s);
 /* setup_text.c: the prompts, drawn, and the extra networks that they name; after the seed. */
 vka_status vka_setup_prompts(struct vka_setup *s, const vka_log *log, vka_error *err);

@@ -108,6 +108,7 @@ struct vka_unet_stage_params {
     bool holds;       /* pictures are held: vka_unet_stage_hold */
     struct vka_unet_control controls[VKA_CONTROLS];
     uint32_t control_count;
+    bool by_frame;    /* frames are evaluated one by one: vka_unet_stage_eval_frame; windows of one frame, in order */
     bool travels;     /* every frame has a context row of its own: vka_unet_stage_travel; `prompts` is not looked at */
 };
 
@@ -166,6 +167,7 @@ struct vka_unet_stage {
     bool keeping; /* a state on the device: `keep` lies there, not zeros */
     vka_context_row row; /* where p.travels */
     void *row_user;
+    uint32_t alone;      /* the frame of vka_unet_stage_eval_frame plus 1; 0: all */
     uint32_t step_index; /* of the evaluation under way */
     bool fed;            /* a clip in one piece: the frames' inputs and rows are on the device */
     vka_tensor begin_x, begin_scale, begin_out[VKA_GUIDE_BRANCHES];
@@ -240,6 +242,9 @@ vka_status vka_unet_stage_get(struct vka_unet_stage *s, enum vka_slot slot, floa
 /* One evaluation of the sampler: model, guidance, operations.  Slots X (and NOISE where drawn) must be set. */
 vka_status vka_unet_stage_eval(struct vka_unet_stage *s, const vka_sampler_eval *e, double cfg, const vka_ticker *ticker,
                                vka_error *err);
+/* Where p.by_frame: the same for one frame; the slots of the others stay as they are. */
+vka_status vka_unet_stage_eval_frame(struct vka_unet_stage *s, const vka_sampler_eval *e, double cfg, uint32_t frame,
+                                     const vka_ticker *ticker, vka_error *err);
 /* The windows of the last evaluation; NULL where the clip is one piece. */
 const struct vka_windows *vka_unet_stage_windows(const struct vka_unet_stage *s);
 /* The network alone: sample [branches * frames, in_channels, h, w] -> eps of the same form with out_channels. */

@@ -112,7 +112,7 @@ static vka_status choose_together(struct vka_unet_stage *s, const struct vka_ask
         st = look_at(s, ask, *need, &best, err);
     if (st == VKA_OK)
         st = vka_unet_stage_make_windows(s, &w, 0, err);
-    if (st == VKA_OK && best.fits && s->unet.plan->unit_count)
+    if (st == VKA_OK && best.fits && s->unet.plan->unit_count && !s->p.by_frame)
         most = vka_min_u32(VKA_MOST_TOGETHER, w.count);
     uint32_t taken = 1;
     for (uint32_t t = 2; st == VKA_OK && t <= most; t *= 2) {

@@ -134,9 +134,23 @@ vka_status vka_unet_eval_parked(struct vka_unet_stage *s, const vka_sampler_eval
 {
     vka_status st = vka_unet_stage_make_windows(s, &s->windows, e->step, err);
     memset(s->seen, 0, s->p.frames * sizeof *s->seen);
+    if (s->alone) { /* whose window has its number */
+        if (st == VKA_OK)
+            st = eval_windows(s, s->alone - 1, 1, ticker, err);
+        return st == VKA_OK ? eval_slice(s, e, s->alone - 1, 1, ticker, err) : st;
+    }
     for (uint32_t k = 0; st == VKA_OK && k < s->windows.count; k += s->together)
         st = eval_windows(s, k, vka_min_u32(s->together, s->windows.count - k), ticker, err);
     for (uint32_t f = 0; st == VKA_OK && f < s->p.frames; f += s->slice)
         st = eval_slice(s, e, f, vka_min_u32(s->slice, s->p.frames - f), ticker, err);
+    return st;
+}
+
+vka_status vka_unet_stage_eval_frame(struct vka_unet_stage *s, const vka_sampler_eval *e, double cfg, uint32_t frame,
+                                     const vka_ticker *ticker, vka_error *err)
+{
+    s->alone = frame + 1; /* a clip of one frame is one piece, which need not be parked: there is no other frame */
+    vka_status st = vka_unet_stage_eval(s, e, cfg, ticker, err);
+    s->alone = 0;
     return st;
 }

@@ -2,6 +2,7 @@
 #include "render/work.h"
 
 #include "render/nearest.h"
+#include "render/previous.h"
 #include "render/room.h"
 #include "render/tensors.h"
 #include "render/work_ip.h"
@@ -151,6 +152,8 @@ vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job
     }
     if (w->setup.hires.sampler)
         w->pass[w->passes++] = (struct vka_pass){.sampler = w->setup.hires.sampler, .hires = true};
+    if (w->setup.by_frame)
+        w->passes = w->setup.frames;
     return st;
 }
 
@@ -194,6 +197,8 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
             .travels = vka_prompts_travels(&w->prompts),
             .holds = vka_init_holds(&w->init),
             .motion_windows = s->motion_windows,
+            .by_frame = s->by_frame,
+            .slice = s->by_frame ? 1 : 0,
         };
         float *scale, *effect, *cfg = s->cfg_frames ? vka_calloc(s->frames, sizeof *cfg) : NULL;
         for (uint32_t f = 0; cfg && f < s->frames; f++)
@@ -235,6 +240,8 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
     }
     if (st == VKA_OK && s->freeinit.rounds)
         st = vka_freeinit_build(&w->freeinit, s->frames, s->unet->in_channels, h, wd, NULL, &w->table, err);
+    if (st == VKA_OK && s->by_frame)
+        st = vka_previous_build(w, err);
     if (st == VKA_OK && w->encodes)
         st = vka_vae_stage_build(&w->encode, VKA_VAE_ENCODE, vka_model_weights(s->vae_model, VKA_PART_VAE, NULL), s->vae, 1,
                                  s->height, s->width, vka_setup_vae_f16(s, w->f16), &w->table, err);
@@ -259,6 +266,8 @@ vka_status vka_work_build(struct vka_work *w, vka_error *err)
 /* The UNet, and what mixes noises between its passes: both are there at once. */
 static vka_status ask_unet(struct vka_work *w, const struct vka_ask *ask, vka_error *err)
 {
+    if (w->setup.by_frame)
+        return vka_previous_ask(w, ask, err);
     struct vka_ask rest = *ask;
     vka_status st = w->setup.freeinit.rounds ? vka_freeinit_ask(&w->freeinit, ask, &w->freeinit_need, err) : VKA_OK;
     rest.room.device -= w->freeinit_need < rest.room.device ? w->freeinit_need : rest.room.device;
@@ -325,8 +334,8 @@ bool vka_work_view(const struct vka_work *w, enum vka_stage_index stage, struct 
         *v = (struct vka_stage_view){"encode", "VAE's encoder", &w->encode.run, w->encode.io.bytes, 0};
         return w->encodes;
     case VKA_AT_UNET:
-        *v = (struct vka_stage_view){"unet", "UNet", &w->unet.unet, w->unet.io.bytes + w->freeinit_need,
-                                     vka_unet_stage_host_bytes(&w->unet) + vka_init_bytes(&w->init)};
+        *v = (struct vka_stage_view){"unet", "UNet", &w->unet.unet, w->unet.io.bytes + w->freeinit_need + w->previous_need,
+                                     vka_unet_stage_host_bytes(&w->unet) + vka_init_bytes(&w->init) + vka_previous_host(w)};
         return true;
     case VKA_AT_HIRES_DECODE:
         *v = (struct vka_stage_view){"hires_decode", "VAE between the passes", &w->hires_decode.run, w->hires_decode.io.bytes, 0};
@@ -409,6 +418,7 @@ void vka_work_end_stages(struct vka_work *w)
     vka_vae_stage_end(&w->hires_encode);
     vka_unet_stage_end(&w->hires);
     vka_freeinit_end(&w->freeinit);
+    vka_vae_stage_end(&w->previous);
     vka_vae_stage_end(&w->vae);
     vka_between_stage_end(&w->between);
 }
@@ -424,6 +434,7 @@ struct vka_work vka_work_alike(const struct vka_work *w)
     memset(&t.hires_encode, 0, sizeof t.hires_encode);
     memset(&t.hires, 0, sizeof t.hires);
     memset(&t.freeinit, 0, sizeof t.freeinit);
+    memset(&t.previous, 0, sizeof t.previous);
     memset(&t.vae, 0, sizeof t.vae);
     memset(&t.between, 0, sizeof t.between);
     return t;
@@ -435,7 +446,7 @@ uint32_t vka_work_steps(const struct vka_work *w)
 {
     uint32_t steps = 0;
     for (uint32_t i = 0; i < w->passes; i++)
-        steps += vka_sampler_steps(w->pass[i].sampler);
+        steps += vka_sampler_steps(vka_work_pass(w, i)->sampler);
     return steps;
 }
 

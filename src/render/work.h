@@ -54,9 +54,11 @@ struct vka_work {
     struct vka_vae_stage hires_decode, hires_encode; /* where pictures are enlarged for it */
     struct vka_freeinit freeinit; /* between passes, beside the UNet */
     uint64_t freeinit_need;       /* of need[VKA_AT_UNET] */
+    struct vka_vae_stage previous; /* beside the UNet too, where controls see the frame before: previous.h */
+    uint64_t previous_need;        /* of need[VKA_AT_UNET] */
     struct vka_init init; /* what the clip begins from, where that is not noise alone */
     struct vka_between_stage between; /* frames between two, --interpolate */
-    struct vka_pass pass[VKA_PASSES];
+    struct vka_pass pass[VKA_PASSES]; /* vka_work_pass */
     uint32_t passes;
     struct vka_texts texts;     /* what is encoded; empty with --embeds */
     struct vka_prompts prompts; /* rows come from --embeds, or after the text stage */
@@ -93,6 +95,11 @@ void vka_work_end_stages(struct vka_work *w);
 struct vka_work vka_work_alike(const struct vka_work *w);
 /* Whether frames are made between those that are rendered. */
 bool vka_work_between(const struct vka_work *w);
+/* Where frames are sampled one after the other every frame has a pass, and they are alike. */
+static inline const struct vka_pass *vka_work_pass(const struct vka_work *w, uint32_t i)
+{
+    return &w->pass[w->setup.by_frame ? 0 : i];
+}
 /* Steps of all passes. */
 uint32_t vka_work_steps(const struct vka_work *w);
 /* VKA_E_MEMORY for a plan that does not fit, naming the nearest settings that would: w->nearest.  What is planned stays. */

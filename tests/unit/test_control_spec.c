@@ -39,6 +39,8 @@ static void what_is_read(void **state)
         {"s,frames=0;8;-1,encode=sample,weight=-0.5", "s", NULL, "-0.5", "0;8;-1", 0, 1, VKA_CONTROL_BALANCED, VKA_PROCESS_NONE, true},
         {"sourced,sources=x", "sourced,sources=x", NULL, NULL, NULL, 0, 1, VKA_CONTROL_BALANCED, VKA_PROCESS_NONE, false},
         {"n,source=a,b=c,end=1", "n", "a,b=c", NULL, NULL, 0, 1, VKA_CONTROL_BALANCED, VKA_PROCESS_NONE, false},
+        {"n,source=./previous", "n", "./previous", NULL, NULL, 0, 1, VKA_CONTROL_BALANCED, VKA_PROCESS_NONE, false},
+        {"n,source=previous,end=1", "n", NULL, NULL, NULL, 0, 1, VKA_CONTROL_BALANCED, VKA_PROCESS_NONE, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct vka_control_spec s;
@@ -53,6 +55,7 @@ static void what_is_read(void **state)
         assert_int_equal(s.mode, cases[i].mode);
         assert_int_equal(s.process, cases[i].process);
         assert_int_equal(s.sample, cases[i].sample);
+        assert_int_equal(s.previous, strstr(cases[i].text, "=previous") != NULL);
         vka_control_spec_free(&s);
     }
 }
