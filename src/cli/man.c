@@ -377,6 +377,18 @@ static const char image_prompts[] =
     ".PP\n"
     "The branch without the prompt sees what the adapter makes of no picture, as in diffusers.\n";
 
+static const char frame_after_frame[] =
+    ".SH FRAME AFTER FRAME\n"
+    "\\fB\\-\\-control\\fR \\fIPATH\\fR,source=previous gives a ControlNet the frame before as its hint, as TemporalNet is used (TemporalNet2, of 6\n"
+    "channels, is refused). The frames are made one after the other: all steps of a frame, then it is decoded, and its picture is the\n"
+    "next one\\(aqs hint. The first frame sees the picture of \\fB\\-\\-init\\fR or the first one of \\fB\\-\\-init\\-video\\fR; without them the\n"
+    "control does not take part in it. Other controls take their own frames as ever.\n"
+    "A frame is made alone, so no motion module takes part and the model keeps its own schedule of noise; steps are counted over all\n"
+    "frames.\n"
+    "It does not go with \\fB\\-\\-freeinit\\fR, \\fB\\-\\-freenoise\\fR, \\fB\\-\\-hires\\fR, \\fB\\-\\-loop\\fR, options of context windows,\n"
+    "\\fB\\-\\-save\\-hints\\fR and \\fB\\-\\-trace\\fR, nor with SparseCtrl or process=.\n"
+    "A file of the name previous is ./previous.\n";
+
 static const char model_folders[] =
     ".SH MODEL FOLDERS\n"
     "Where an option takes a model, a motion module, a VAE, a LoRA or an embedding, its name will do in place of a path: with or\n"
@@ -559,6 +571,7 @@ void cli_print_man(FILE *to)
     fputs(formats, to);
     fputs(models, to);
     fputs(image_prompts, to);
+    fputs(frame_after_frame, to);
     fputs(model_folders, to);
     fputs(tensors, to);
     fputs(rest, to);
