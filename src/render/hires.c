@@ -14,15 +14,15 @@
 /* A clip whose first pass is done and whose second has not begun. */
 static bool waits(const struct vka_run *r, const struct vka_run_clip *c)
 {
-    const struct vka_setup *s = &r->w.setup;
-    return !c->sampled && !c->written && c->from.slots && !c->from.eval && c->from.pass + 1 == r->w.passes &&
-           c->from.height == s->height / s->factor && c->from.width == s->width / s->factor;
+    return !c->sampled && !c->written && !c->enlarged && c->from.slots && !c->from.eval && c->from.pass + 1 == r->w.passes;
 }
 
 /* Takes `latents` [F, channels, height, width], of the second size, as a clip's own. */
-static void take(struct vka_run *r, vka_checkpoint *at, float *latents)
+static void take(struct vka_run *r, struct vka_run_clip *c, float *latents)
 {
     const struct vka_setup *s = &r->w.setup;
+    vka_checkpoint *at = &c->from;
+    c->enlarged = true;
     free(at->slot[VKA_SLOT_X]);
     at->slot[VKA_SLOT_X] = latents;
     at->height = s->hires.height / s->factor;
@@ -36,17 +36,18 @@ static float *room_of(const struct vka_run *r)
                                                                      sizeof(float));
 }
 
-static vka_status by_latents(struct vka_run *r, vka_checkpoint *at, vka_error *err)
+static vka_status by_latents(struct vka_run *r, struct vka_run_clip *c, vka_error *err)
 {
     static const vka_latent_resize kinds[] = {VKA_LATENT_BILINEAR, VKA_LATENT_NEAREST, VKA_LATENT_BICUBIC};
     const struct vka_setup *s = &r->w.setup;
+    vka_checkpoint *at = &c->from;
     float *out = room_of(r);
     if (!out)
         return vka_fail(err, VKA_E_MEMORY, "out of memory");
     vka_status st = vka_latents_resize(kinds[s->hires.upscaler], at->slot[VKA_SLOT_X], (uint64_t)at->frames * at->channels, at->height,
                                        at->width, out, s->hires.height / s->factor, s->hires.width / s->factor, err);
     if (st == VKA_OK)
-        take(r, at, out);
+        take(r, c, out);
     else
         free(out);
     return st;
@@ -132,7 +133,7 @@ static vka_status by_pictures(struct vka_run *r, uint32_t clips, vka_error *err)
             st = out ? encode(r, &store, first, out, err) : vka_fail(err, VKA_E_MEMORY, "out of memory");
             first += s->frames;
             if (st == VKA_OK)
-                take(r, &r->clips[k].from, out);
+                take(r, &r->clips[k], out);
             else
                 free(out);
         }
@@ -151,6 +152,6 @@ vka_status vka_hires_enlarge(struct vka_run *r, vka_error *err)
         return by_pictures(r, clips, err);
     for (uint32_t k = 0; st == VKA_OK && k < r->count; k++)
         if (waits(r, &r->clips[k]))
-            st = by_latents(r, &r->clips[k].from, err);
+            st = by_latents(r, &r->clips[k], err);
     return st;
 }

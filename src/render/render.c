@@ -195,7 +195,7 @@ static bool begin_again(struct vka_run *r, vka_error *e)
     r->cx->cautious = true;
     if (!vka_run_keeps(r) && r->at < VKA_AT_VAE) /* a trace begins its clip again */
         vka_tensor_file_free(&r->trace);
-    else if (r->at == VKA_AT_UNET && !r->clips[r->cx->now.clip].from.slots &&
+    else if ((r->at == VKA_AT_UNET || r->at == VKA_AT_HIRES) && !r->clips[r->cx->now.clip].from.slots &&
              r->state->folder) /* lost between two slots */
         st = take_newest(r, &why);
     if (st == VKA_OK)

@@ -13,6 +13,7 @@ struct vka_run_clip {
     bool sampled, written;
     float *latents;      /* [F,4,h,w] once sampled; NULL while they lie in the folder alone */
     vka_checkpoint from; /* what an earlier run left, or this one's first try (without step_s); no slots: nothing */
+    bool enlarged;       /* `from` is what a second pass begins from; once only, whatever becomes of the pass */
     double *step_s;      /* [steps] seconds */
     uint32_t steps_done;
     struct vka_spool spool;   /* decoded frames, [F,H,W,3] */

@@ -439,7 +439,7 @@ static vka_status pictures_again(struct vka_run *r, struct sampling *p, vka_erro
     const struct vka_run_clip *c = &r->clips[p->at.clip];
     struct vka_init *in = &r->w.init;
     vka_noise_source again;
-    if (!in->any)
+    if (!in->any || r->w.pass[p->at.pass].hires) /* a second pass of another size has nothing of them */
         return VKA_OK;
     vka_status st = vka_noise_open_sub(&again, s->rng, s->layout, c->seed, (vka_subseed){c->subseed, s->sub.share}, s->frames,
                                        p->at.channels, p->at.height, p->at.width, err);
@@ -742,6 +742,7 @@ static void hand_on(struct vka_run *r, struct vka_run_clip *c, struct sampling *
     vka_checkpoint_free(&c->from);
     c->from = p->at;
     c->from.step_s = NULL; /* they are the clip's */
+    c->enlarged = false;
     p->at = (vka_checkpoint){0};
     sampling_end(p);
 }

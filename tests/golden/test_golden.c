@@ -247,7 +247,7 @@ static void run_set(const char *set, const char *models, const char *scratch, ch
 
 int main(int argc, char **argv)
 {
-    static const char *const sets[] = {"tiny", "guidance", "prompts", "text", "control", "free", "travel", "ip", "init"};
+    static const char *const sets[] = {"tiny", "guidance", "prompts", "text", "control", "free", "travel", "ip", "init", "hires"};
     const char *root = getenv("VKA_TEST_ROOT"); /* of a tree that has moved since it was built */
     char set[384], tokenizer[384];
     snprintf(set, sizeof set, "%s/tests/golden/tiny", root ? root : VKA_SOURCE_DIR);
