@@ -344,7 +344,12 @@ static void windows_are_the_network_apart(void **state)
                  {6, 2, VKA_SAMPLER_EULER, false, {.length = 1, .stride = 1, .overlap = 0}},
                  {6, 1, VKA_SAMPLER_EULER, false, {4, 3, 1, VKA_WINDOWS_UNIFORM, VKA_MERGE_PYRAMID, true, true, 0}},
                  {4, 1, VKA_SAMPLER_EULER, false, {4, 1, 1, VKA_WINDOWS_UNIFORM, VKA_MERGE_RELATIVE, true, false, 0}},
-                 {7, 1, VKA_SAMPLER_EULER, true, {3, 1, 0, VKA_WINDOWS_SHUFFLE, VKA_MERGE_LAST, false, false, 9}}};
+                 {7, 1, VKA_SAMPLER_EULER, true, {3, 1, 0, VKA_WINDOWS_SHUFFLE, VKA_MERGE_LAST, false, false, 9}},
+                 {9, 2, VKA_SAMPLER_EULER_A, false, {4, 1, 2, VKA_WINDOWS_STATIC, VKA_MERGE_OVERLAP_LINEAR, false, false, 0}},
+                 {7, 1, VKA_SAMPLER_DDIM, true, {3, 1, 0, VKA_WINDOWS_BATCHED, VKA_MERGE_PYRAMID, false, false, 0}},
+                 {8, 2, VKA_SAMPLER_DDIM, true, {4, 1, 2, VKA_WINDOWS_UNIFORM, VKA_MERGE_OVERLAP_LINEAR, true, false, 0}},
+                 {9, 1, VKA_SAMPLER_EULER, false, {4, 2, 1, VKA_WINDOWS_UNIFORM_STANDARD, VKA_MERGE_LAST, false, false, 0}},
+                 {8, 1, VKA_SAMPLER_EULER, true, {5, 1, 3, VKA_WINDOWS_STATIC, VKA_MERGE_RELATIVE, false, false, 0}}};
     static const uint32_t slices[] = {0, 1, 5, 100};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct clip c = clip_of(cases[i].frames, cases[i].branches, cases[i].sampler, true, cases[i].f16);
