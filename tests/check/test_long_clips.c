@@ -1,8 +1,8 @@
 /* test_long_clips.c - clips in context windows, and clips whose state is in host memory.
  *
- * Where the state is and how it is sliced changes no bit.  A clip in windows is held, to the bit, against the
- * network alone on each window, with guidance, merge and sampler done here.  Planned device memory does not depend
- * on the number of frames, and what was planned is what is taken. */
+ * Where the state is and how it is sliced changes no bit.  A clip in windows is compared, to the bit, with the network
+ * alone on each window, with guidance, merge and sampler done here.  Pictures that are held are where the clip ends.
+ * Planned device memory does not depend on the number of frames, and what was planned is what is taken. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +15,7 @@
 
 #include "render/stages.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@ struct clip {
     float *context, *noise, *step_noise;
     size_t frame, all; /* elements */
     uint32_t together; /* windows at once; 0: as they come */
+    const struct vka_hold *hold;
 };
 
 static struct clip clip_sized(uint32_t height, uint32_t width, uint32_t frames, uint32_t branches, vka_sampler_id sampler,
@@ -131,6 +133,8 @@ static bool render_in(const struct clip *c, const struct vka_unet_stage_params *
     check_ok(vka_unet_stage_start(&s, gpu, NULL, &err), &err);
     set_prompt(&s, c, p->frames, NULL);
     check_ok(vka_unet_stage_set(&s, VKA_SLOT_X, c->noise, &err), &err);
+    if (c->hold)
+        check_ok(vka_unet_stage_hold(&s, c->hold, &err), &err);
     for (uint32_t i = 0; i < STEPS; i++) {
         const vka_sampler_eval *e = vka_sampler_eval_at(c->sampler, i);
         if (e->draws_noise)
@@ -386,6 +390,93 @@ static void windows_without_motion_change_no_bit(void **state)
     release(&c);
 }
 
+/* Pictures of all frames, of which the first, the fourth and the left half of the second are held. */
+struct pictures {
+    const float *latents;
+    size_t frame;
+};
+
+static const float *picture_of(void *user, uint32_t frame)
+{
+    const struct pictures *p = user;
+    return p->latents + frame * p->frame;
+}
+
+static float held_at(uint32_t frame, uint32_t x) { return frame == 0 || frame == 3 || (frame == 1 && x < WIDTH / 2) ? 1 : 0; }
+
+static void held_share(void *user, uint32_t frame, float *out)
+{
+    (void)user;
+    for (uint32_t i = 0; i < HEIGHT * WIDTH; i++)
+        out[i] = held_at(frame, i % WIDTH);
+}
+
+static void check_held(const struct clip *c, const float *latents, const float *pictures)
+{
+    double apart = 0;
+    for (size_t i = 0; i < c->all; i++) {
+        double d = fabs((double)latents[i] - (double)pictures[i]);
+        if (held_at((uint32_t)(i / c->frame), (uint32_t)(i % WIDTH)) > 0) {
+            if (!(d <= 1e-4))
+                fail_msg("value %zu is %g from the picture that is held", i, d);
+        } else
+            apart = d > apart ? d : apart;
+    }
+    assert_true(apart > 0.1); /* what is not held is something else */
+}
+
+/* What is held to the last step ends as the picture; where the state is and how it is sliced changes no bit; what is held in no
+ * step is as if nothing were. */
+static void held_pictures_are_reached(void **state)
+{
+    (void)state;
+    static const vka_sampler_id samplers[] = {VKA_SAMPLER_DDIM, VKA_SAMPLER_EULER_A, VKA_SAMPLER_DPMPP_2M};
+    for (size_t i = 0; i < 3; i++) {
+        struct clip c = clip_of(6, 2, samplers[i], true, i == 1);
+        vka_sampler_params sp = vka_sampler_params_default();
+        vka_error err = {0};
+        sp.sampler = samplers[i];
+        sp.steps = STEPS;
+        sp.set_alpha_to_one = true; /* DDIM's last step leaves some noise without it */
+        vka_sampler_free(c.sampler);
+        c.p.sampler = c.sampler = vka_sampler_create(&sp, &err);
+        assert_non_null(c.sampler);
+        float *pictures = check_random(21 + i, c.all, 1.0f);
+        struct pictures of = {pictures, c.frame};
+        struct vka_hold hold = {&of, picture_of, held_share, STEPS};
+        struct vka_unet_stage_params p = params(&c);
+        struct results r = results_of(c.all);
+        c.hold = &hold;
+        p.holds = true;
+        render(&c, &p, UINT64_MAX, r.want_latents, r.want_eps);
+        check_held(&c, r.want_latents, pictures);
+        p.park = true;
+        for (uint32_t slice = 0; slice < 4; slice += 3) {
+            p.slice = slice;
+            render(&c, &p, slice ? 0 : UINT64_MAX, r.latents, r.eps);
+            same("held, parked", &r, c.all);
+        }
+        hold.steps = 0; /* changes over in the first step */
+        render(&c, &p, UINT64_MAX, r.want_latents, r.want_eps);
+        p.park = false;
+        render(&c, &p, UINT64_MAX, r.latents, r.eps);
+        same("held in no step", &r, c.all);
+        p.holds = false;
+        c.hold = NULL;
+        render(&c, &p, UINT64_MAX, r.latents, r.eps);
+        same("not held", &r, c.all);
+        hold.steps = STEPS;
+        p.holds = true;
+        c.hold = &hold;
+        p.window = (struct vka_window_params){.length = 4, .stride = 1, .overlap = 2};
+        render(&c, &p, UINT64_MAX, r.latents, r.eps);
+        check_held(&c, r.latents, pictures);
+        free(pictures);
+        forget(&r);
+        release(&c);
+    }
+}
+
 static void device_memory_does_not_grow(void **state)
 {
     (void)state;
@@ -493,6 +584,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parked_state_changes_no_bit),          cmocka_unit_test(the_planner_parks_where_it_must),
         cmocka_unit_test(windows_are_the_network_apart),        cmocka_unit_test(windows_without_motion_change_no_bit),
+        cmocka_unit_test(held_pictures_are_reached),
         cmocka_unit_test(device_memory_does_not_grow),          cmocka_unit_test(a_stopped_evaluation_can_be_repeated),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
