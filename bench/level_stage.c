@@ -250,7 +250,7 @@ static vka_status vae_stage(struct bench_run *r, vka_error *err)
         if (s == VKA_OK)
             s = vka_vae_stage_run(&v, latents, picture, &bad, &r->ticker, err);
         if (s == VKA_OK)
-            s = end_row(r, row, name, &v.run, need, &r->vae_check, v.block, v.out_at, v.out, &gpu, err);
+            s = end_row(r, row, name, &v.run, need, &r->vae_check, v.ends.block, v.ends.out_at, v.ends.out, &gpu, err);
         if (s == VKA_OK)
             json_object_set_new(row, "decode_s_per_frame", json_real(1e-3 * bench_spread_of(&gpu).median));
         free(latents);

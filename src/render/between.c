@@ -14,36 +14,24 @@ vka_status vka_between_stage_build(struct vka_between_stage *s, uint32_t frames,
     if (st != VKA_OK)
         return st;
     vka_build *b = &s->run.build;
-    s->in = vka_graph_tensor(b, "pictures", VKA_GLOBAL, VKA_INPUT, VKA_U8X4, 2, height, width, 1);
-    s->out = vka_net_between(b, s->in, frames);
-    vka_graph_output(b, s->out);
-    st = vka_netrun_finish(&s->run, &s->in, 1, err);
+    s->ends.in = vka_graph_tensor(b, "pictures", VKA_GLOBAL, VKA_INPUT, VKA_U8X4, 2, height, width, 1);
+    s->ends.out = vka_net_between(b, s->ends.in, frames);
+    vka_graph_output(b, s->ends.out);
+    st = vka_netrun_finish(&s->run, &s->ends.in, 1, err);
     if (st != VKA_OK)
         return st;
-    s->in_at = vka_io_add(&s->io, vka_tensor_bytes(vka_info(s->run.graph, s->in)));
-    s->out_at = vka_io_add(&s->io, vka_tensor_bytes(vka_info(s->run.graph, s->out)));
+    vka_ends_add(&s->ends, &s->run, &s->io);
     return VKA_OK;
 }
 
 vka_status vka_between_stage_ask(struct vka_between_stage *s, const struct vka_ask *ask, uint64_t *need, vka_error *err)
 {
-    uint64_t other = vka_block_footprint(s->io.bytes);
-    vka_status st = vka_netrun_ask(&s->run, ask, other, err);
-    *need = s->run.need + other;
-    return st;
+    return vka_netrun_ask_io(&s->run, &s->io, ask, need, err);
 }
 
 vka_status vka_between_stage_start(struct vka_between_stage *s, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err)
 {
-    s->gpu = gpu;
-    vka_status st = vka_block_create(gpu, s->io.bytes, VKA_MEMORY_DEVICE, false, &s->block, err);
-    if (st == VKA_OK)
-        st = vka_netrun_start(&s->run, gpu, ticker, err);
-    if (st != VKA_OK)
-        return st;
-    vka_exec_bind(s->run.exec, s->in, s->block->address + s->in_at);
-    vka_exec_bind(s->run.exec, s->out, s->block->address + s->out_at);
-    return vka_exec_record(s->run.exec, err);
+    return vka_ends_start(&s->ends, &s->run, &s->io, gpu, ticker, err);
 }
 
 vka_status vka_between_stage_run(struct vka_between_stage *s, const uint8_t *first, const uint8_t *second, uint8_t *out,
@@ -55,11 +43,7 @@ vka_status vka_between_stage_run(struct vka_between_stage *s, const uint8_t *fir
         return vka_fail(err, VKA_E_MEMORY, "out of memory");
     vka_rgb_to_pixels(first, one, raw);
     vka_rgb_to_pixels(second, one, raw + 4 * one);
-    vka_status st = vka_block_write(s->gpu, s->block, s->in_at, raw, 8 * one, err);
-    if (st == VKA_OK)
-        st = vka_exec_run(s->run.exec, true, ticker, err);
-    if (st == VKA_OK)
-        st = vka_block_read(s->gpu, s->block, s->out_at, raw, 4 * one * s->frames, err);
+    vka_status st = vka_ends_run(&s->ends, &s->run, raw, 8 * one, raw, 4 * one * s->frames, ticker, err);
     if (st == VKA_OK)
         vka_rgb_from_pixels(raw, one * s->frames, out);
     free(raw);
@@ -68,9 +52,7 @@ vka_status vka_between_stage_run(struct vka_between_stage *s, const uint8_t *fir
 
 void vka_between_stage_end(struct vka_between_stage *s)
 {
-    vka_netrun_end(&s->run);
-    if (s->gpu)
-        vka_block_destroy(s->gpu, &s->block);
+    vka_ends_end(&s->ends, &s->run);
     *s = (struct vka_between_stage){0};
 }
 

@@ -7,13 +7,10 @@
 
 struct vka_between_stage {
     struct vka_netrun run;
-    vka_tensor in, out;
+    struct vka_ends ends;
     uint32_t frames; /* between two: N - 1 */
     uint32_t height, width;
     struct vka_io io;
-    uint64_t in_at, out_at;
-    vka_gpu *gpu; /* set by the start */
-    vka_block *block;
 };
 
 /* `frames` >= 1 pictures of height x width between two. */

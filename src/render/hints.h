@@ -11,12 +11,9 @@ const char *vka_hint_name(enum vka_hint_kind kind);
 
 struct vka_hints_stage {
     struct vka_netrun run;
-    vka_tensor in, out;
+    struct vka_ends ends;
     uint32_t height, width;
     struct vka_io io;
-    uint64_t in_at, out_at;
-    vka_gpu *gpu; /* set by the start */
-    vka_block *block;
 };
 
 /* Pictures of height x width. */

@@ -161,6 +161,58 @@ uint64_t vka_io_add(struct vka_io *io, uint64_t bytes)
     return at;
 }
 
+vka_status vka_netrun_ask_io(struct vka_netrun *run, const struct vka_io *io, const struct vka_ask *ask, uint64_t *need,
+                             vka_error *err)
+{
+    uint64_t other = vka_block_footprint(io->bytes);
+    vka_status st = vka_netrun_ask(run, ask, other, err);
+    *need = run->need + other;
+    return st;
+}
+
+/* ---- one input, one output ------------------------------------------------------------------------------------ */
+
+void vka_ends_add(struct vka_ends *e, const struct vka_netrun *run, struct vka_io *io)
+{
+    e->in_at = vka_io_add(io, vka_tensor_bytes(vka_info(run->graph, e->in)));
+    e->out_at = vka_io_add(io, vka_tensor_bytes(vka_info(run->graph, e->out)));
+}
+
+vka_status vka_ends_start(struct vka_ends *e, struct vka_netrun *run, const struct vka_io *io, vka_gpu *gpu,
+                          const vka_ticker *ticker, vka_error *err)
+{
+    e->gpu = gpu;
+    vka_status st = vka_block_create(gpu, io->bytes, VKA_MEMORY_DEVICE, false, &e->block, err);
+    if (st == VKA_OK)
+        st = vka_netrun_start(run, gpu, ticker, err);
+    if (st != VKA_OK)
+        return st;
+    vka_exec_bind(run->exec, e->in, e->block->address + e->in_at);
+    vka_exec_bind(run->exec, e->out, e->block->address + e->out_at);
+    return vka_exec_record(run->exec, err);
+}
+
+vka_status vka_ends_run(struct vka_ends *e, struct vka_netrun *run, const void *in, size_t in_bytes, void *out,
+                        size_t out_bytes, const vka_ticker *ticker, vka_error *err)
+{
+    vka_status st = vka_block_write(e->gpu, e->block, e->in_at, in, in_bytes, err);
+    if (st == VKA_OK)
+        st = vka_exec_run(run->exec, true, ticker, err);
+    if (st == VKA_OK)
+        st = vka_block_read(e->gpu, e->block, e->out_at, out, out_bytes, err);
+    return st;
+}
+
+void vka_ends_end(struct vka_ends *e, struct vka_netrun *run)
+{
+    vka_netrun_end(run);
+    if (e->gpu)
+        vka_block_destroy(e->gpu, &e->block);
+    *e = (struct vka_ends){0};
+}
+
+/* ---- layouts -------------------------------------------------------------------------------------------------- */
+
 void vka_planes_to_pixels(float *dst, const float *src, uint32_t n, uint32_t c, uint32_t h, uint32_t w)
 {
     size_t pixels = (size_t)h * w, pitch = vka_pitch(c);

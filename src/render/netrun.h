@@ -56,6 +56,27 @@ struct vka_io {
     uint64_t bytes;
 };
 uint64_t vka_io_add(struct vka_io *io, uint64_t bytes);
+/* vka_netrun_ask for a stage of one network that holds the block itself; *need: device memory of both. */
+vka_status vka_netrun_ask_io(struct vka_netrun *run, const struct vka_io *io, const struct vka_ask *ask, uint64_t *need,
+                             vka_error *err);
+
+/* The ends of a network of one input and one output, in a block of their own. */
+struct vka_ends {
+    vka_tensor in, out;
+    uint64_t in_at, out_at; /* in the block */
+    vka_gpu *gpu;           /* set by the start */
+    vka_block *block;
+};
+/* After vka_netrun_finish: places for both in `io`. */
+void vka_ends_add(struct vka_ends *e, const struct vka_netrun *run, struct vka_io *io);
+/* Makes the block, starts the network, binds both and records. */
+vka_status vka_ends_start(struct vka_ends *e, struct vka_netrun *run, const struct vka_io *io, vka_gpu *gpu,
+                          const vka_ticker *ticker, vka_error *err);
+/* Writes the input's bytes, runs, reads `out_bytes` of the output; `in` and `out` may be the same memory. */
+vka_status vka_ends_run(struct vka_ends *e, struct vka_netrun *run, const void *in, size_t in_bytes, void *out,
+                        size_t out_bytes, const vka_ticker *ticker, vka_error *err);
+/* Ends the network and gives the block back; zeroed ones are fine. */
+void vka_ends_end(struct vka_ends *e, struct vka_netrun *run);
 
 /* Clip tensors between files, [n, c, h, w], and the device, [n, h, w, pitch(c)] (pads zero). */
 void vka_planes_to_pixels(float *dst, const float *src, uint32_t n, uint32_t c, uint32_t h, uint32_t w);

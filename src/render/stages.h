@@ -264,12 +264,9 @@ struct vka_vae_stage {
     struct vka_netrun run;
     enum vka_vae_mode mode;
     const vka_vae_config *config;
-    vka_tensor in, out;
+    struct vka_ends ends;
     uint32_t frames, in_c, in_h, in_w, out_c, out_h, out_w;
     struct vka_io io;
-    uint64_t in_at, out_at;
-    vka_gpu *gpu; /* set by the start */
-    vka_block *block;
 };
 /* height and width are those of the input: latent pixels, or picture pixels for VKA_VAE_ENCODE. */
 vka_status vka_vae_stage_build(struct vka_vae_stage *s, enum vka_vae_mode mode, vka_weights *weights,

@@ -82,10 +82,7 @@ vka_status vka_text_stage_plan(struct vka_text_stage *s, uint64_t budget, uint64
 
 vka_status vka_text_stage_ask(struct vka_text_stage *s, const struct vka_ask *ask, uint64_t *need, vka_error *err)
 {
-    uint64_t other = vka_block_footprint(s->io.bytes);
-    vka_status st = vka_netrun_ask(&s->run, ask, other, err);
-    *need = s->run.need + other;
-    return st;
+    return vka_netrun_ask_io(&s->run, &s->io, ask, need, err);
 }
 
 vka_status vka_text_stage_run(struct vka_text_stage *s, vka_gpu *gpu, const uint32_t *ids, float *out,

@@ -21,20 +21,19 @@ vka_status vka_vae_stage_build(struct vka_vae_stage *s, enum vka_vae_mode mode, 
     if (st != VKA_OK)
         return st;
     vka_build *b = &s->run.build;
-    s->in = vka_graph_tensor(b, encode ? "frames" : "latents", VKA_SAMPLE, VKA_INPUT, VKA_F32, 0, height, width, s->in_c);
-    s->out = encode ? vka_net_vae_encode(b, c, s->in) : vka_net_vae_decode(b, c, s->in);
+    s->ends.in = vka_graph_tensor(b, encode ? "frames" : "latents", VKA_SAMPLE, VKA_INPUT, VKA_F32, 0, height, width, s->in_c);
+    s->ends.out = encode ? vka_net_vae_encode(b, c, s->ends.in) : vka_net_vae_decode(b, c, s->ends.in);
     if (mode == VKA_VAE_PICTURES)
-        s->out = vka_picture(b, s->out);
-    vka_graph_output(b, s->out);
-    st = vka_netrun_finish(&s->run, &s->in, 1, err);
+        s->ends.out = vka_picture(b, s->ends.out);
+    vka_graph_output(b, s->ends.out);
+    st = vka_netrun_finish(&s->run, &s->ends.in, 1, err);
     if (st != VKA_OK)
         return st;
-    const struct vka_tensor_info *o = vka_info(s->run.graph, s->out);
+    const struct vka_tensor_info *o = vka_info(s->run.graph, s->ends.out);
     s->out_h = o->h;
     s->out_w = o->w;
     s->out_c = o->c;
-    s->in_at = vka_io_add(&s->io, vka_tensor_bytes(vka_info(s->run.graph, s->in)));
-    s->out_at = vka_io_add(&s->io, vka_tensor_bytes(o));
+    vka_ends_add(&s->ends, &s->run, &s->io);
     return VKA_OK;
 }
 
@@ -45,23 +44,12 @@ vka_status vka_vae_stage_plan(struct vka_vae_stage *s, uint64_t budget, uint64_t
 
 vka_status vka_vae_stage_ask(struct vka_vae_stage *s, const struct vka_ask *ask, uint64_t *need, vka_error *err)
 {
-    uint64_t other = vka_block_footprint(s->io.bytes);
-    vka_status st = vka_netrun_ask(&s->run, ask, other, err);
-    *need = s->run.need + other;
-    return st;
+    return vka_netrun_ask_io(&s->run, &s->io, ask, need, err);
 }
 
 vka_status vka_vae_stage_start(struct vka_vae_stage *s, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err)
 {
-    s->gpu = gpu;
-    vka_status st = vka_block_create(gpu, s->io.bytes, VKA_MEMORY_DEVICE, false, &s->block, err);
-    if (st == VKA_OK)
-        st = vka_netrun_start(&s->run, gpu, ticker, err);
-    if (st != VKA_OK)
-        return st;
-    vka_exec_bind(s->run.exec, s->in, s->block->address + s->in_at);
-    vka_exec_bind(s->run.exec, s->out, s->block->address + s->out_at);
-    return vka_exec_record(s->run.exec, err);
+    return vka_ends_start(&s->ends, &s->run, &s->io, gpu, ticker, err);
 }
 
 /* The input tensor's rows on the device: [n, h, w, pitch]. */
@@ -129,17 +117,13 @@ static void store_spread(const struct vka_vae_stage *s, const float *raw, float 
 static vka_status run(struct vka_vae_stage *s, const float *in, void *out, float *spread, bool *bad, const vka_ticker *ticker,
                       vka_error *err)
 {
-    size_t in_bytes = (size_t)vka_tensor_bytes(vka_info(s->run.graph, s->in));
-    size_t out_bytes = (size_t)vka_tensor_bytes(vka_info(s->run.graph, s->out));
+    size_t in_bytes = (size_t)vka_tensor_bytes(vka_info(s->run.graph, s->ends.in));
+    size_t out_bytes = (size_t)vka_tensor_bytes(vka_info(s->run.graph, s->ends.out));
     void *raw = malloc(in_bytes > out_bytes ? in_bytes : out_bytes);
     if (!raw)
         return vka_fail(err, VKA_E_MEMORY, "out of memory");
     load(s, in, raw);
-    vka_status st = vka_block_write(s->gpu, s->block, s->in_at, raw, in_bytes, err);
-    if (st == VKA_OK)
-        st = vka_exec_run(s->run.exec, true, ticker, err);
-    if (st == VKA_OK)
-        st = vka_block_read(s->gpu, s->block, s->out_at, raw, out_bytes, err);
+    vka_status st = vka_ends_run(&s->ends, &s->run, raw, in_bytes, raw, out_bytes, ticker, err);
     if (st == VKA_OK)
         *bad = store(s, raw, out);
     if (st == VKA_OK && spread)
@@ -162,8 +146,6 @@ vka_status vka_vae_stage_encode(struct vka_vae_stage *s, const float *frames, fl
 
 void vka_vae_stage_end(struct vka_vae_stage *s)
 {
-    vka_netrun_end(&s->run);
-    if (s->gpu)
-        vka_block_destroy(s->gpu, &s->block);
+    vka_ends_end(&s->ends, &s->run);
     *s = (struct vka_vae_stage){0};
 }
