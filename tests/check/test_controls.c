@@ -4,7 +4,6 @@
  *
  * Without a motion module frames know nothing of each other, so that a clip in windows has the bits of one in one piece, if every
  * frame gets its own hint and weight. */
-#define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,107 +11,40 @@
 /* cmocka needs the four above first */
 #include <cmocka.h>
 
-#include "golden/redraw.h"
 #include "harness.h"
+#include "tiny.h"
 
 #include "base/file.h"
 #include "media/media.h"
 #include "media/pictures.h"
-#include "weights/safetensors.h"
 
-#include <ftw.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <vkanim/vkanim.h>
 
-enum { FRAMES = 6, WIDTH = 12, HEIGHT = 8, FACTOR = 2, VALUES = FRAMES * 4 * (WIDTH / FACTOR) * (HEIGHT / FACTOR) };
+enum { FRAMES = TINY_FRAMES, WIDTH = TINY_WIDTH, HEIGHT = TINY_HEIGHT, VALUES = TINY_VALUES };
 
-static char folder[] = "/tmp/vkanim-controls-XXXXXX";
-static vka_context *cx;
+static struct tiny tiny;
+#define RENDER(...) tiny_must(&tiny, (const char *const[]){__VA_ARGS__, NULL})
 
-struct clip {
-    float latents[VALUES];
-    uint64_t planned; /* bytes of device memory */
-};
-
-/* Renders with the options, names and values in turn up to a NULL; "@x" in a value is x in the folder. */
-static vka_status render(const char *const *options, struct clip *out, vka_error *err)
-{
-    static const char *const always[] = {"model", "@models/model", "prompt", "x", "width",     "12",  "height", "8", "frames", "6",
-                                         "steps", "2",             "seed",   "1", "precision", "f32", NULL};
-    vka_job *job = vka_job_create();
-    const char *device = getenv("VKANIM_DEVICE");
-    char *report = NULL, trace[128], webp[128];
-    snprintf(trace, sizeof trace, "%s/trace.safetensors", folder);
-    snprintf(webp, sizeof webp, "%s/out.webp", folder);
-    vka_status st = VKA_OK;
-    for (int pass = 0; pass < 2; pass++) {
-        const char *const *o = pass ? options : always;
-        for (size_t i = 0; st == VKA_OK && o[i] && o[i + 1]; i += 2) {
-            char value[1024] = "";
-            size_t at = 0;
-            for (const char *s = o[i + 1]; *s; s++)
-                at += (size_t)(*s == '@' ? snprintf(value + at, sizeof value - at, "%s/", folder)
-                                         : snprintf(value + at, sizeof value - at, "%c", *s));
-            st = vka_job_set(job, o[i], value, err);
-        }
-    }
-    if (st == VKA_OK)
-        st = vka_job_set(job, "trace", trace, err);
-    if (st == VKA_OK)
-        st = vka_job_set(job, "output", webp, err);
-    if (st == VKA_OK && device)
-        st = vka_job_set(job, "device", device, err);
-    if (st == VKA_OK)
-        st = vka_job_set(job, "overwrite", "true", err);
-    remove(trace);
-    if (st == VKA_OK)
-        st = vka_render(cx, job, &report, err);
-    if (st == VKA_OK) {
-        vka_safetensors t;
-        json_t *r = json_loads(report, 0, NULL);
-        check_ok(vka_safetensors_open(&t, trace, err), err);
-        const vka_weight *w = vka_safetensors_find(&t, "latents");
-        assert_true(w && vka_weight_count(w) == VALUES);
-        vka_dtype_to_f32(out->latents, w->data, w->dtype, VALUES);
-        out->planned = (uint64_t)json_integer_value(json_object_get(json_object_get(r, "memory"), "planned_bytes"));
-        vka_safetensors_close(&t);
-        json_decref(r);
-    }
-    vka_free(report);
-    vka_job_destroy(&job);
-    return st;
-}
-
-static struct clip must(const char *const *options)
-{
-    struct clip c;
-    vka_error err = {0};
-    check_ok(render(options, &c, &err), &err);
-    check_finite("latents", c.latents, VALUES);
-    return c;
-}
-#define RENDER(...) must((const char *const[]){__VA_ARGS__, NULL})
-
-static bool differ(const struct clip *a, const struct clip *b) { return memcmp(a->latents, b->latents, sizeof a->latents) != 0; }
-
-static const char all[] = "@models/control-a,source=@pictures,weight=0:0.4, 5:1.2", some[] = "@models/sparse-rgb,source=@pictures,frames=0;-1";
+static const char all[] = "@models/control-a,source=@pictures,weight=0:0.4, 5:1.2",
+                  some[] = "@models/sparse-rgb,source=@pictures,frames=0;-1";
 
 static void windows_take_their_frames(void **state)
 {
     (void)state;
-    struct clip one = RENDER("motion", "none", "control", all),
-                windows = RENDER("motion", "none", "control", all, "context-length", "3", "context-overlap", "1");
+    struct tiny_clip one = RENDER("motion", "none", "control", all),
+                     windows = RENDER("motion", "none", "control", all, "context-length", "3", "context-overlap", "1");
     check_same("in windows", windows.latents, one.latents, VALUES);
-    struct clip plain = RENDER("motion", "none"), still = RENDER("motion", "none", "control", "@models/control-a,source=@pictures/0.png");
-    assert_true(differ(&one, &plain) && differ(&one, &still) && differ(&plain, &still));
+    struct tiny_clip plain = RENDER("motion", "none"),
+                     still = RENDER("motion", "none", "control", "@models/control-a,source=@pictures/0.png");
+    assert_true(tiny_differ(&one, &plain) && tiny_differ(&one, &still) && tiny_differ(&plain, &still));
     /* frame 0 has the same picture in both, but not the same weight; with weights of 1 it is the same, and all others are not */
-    struct clip each = RENDER("motion", "none", "control", "@models/control-a,source=@pictures");
+    struct tiny_clip each = RENDER("motion", "none", "control", "@models/control-a,source=@pictures");
     check_same("frame 0", each.latents, still.latents, VALUES / FRAMES);
     for (int f = 1; f < FRAMES; f++)
-        assert_true(memcmp(each.latents + f * VALUES / FRAMES, still.latents + f * VALUES / FRAMES, sizeof each.latents / FRAMES) != 0);
+        assert_true(
+            memcmp(each.latents + f * VALUES / FRAMES, still.latents + f * VALUES / FRAMES, sizeof each.latents / FRAMES) != 0);
 }
 
 /* A share of steps in which there is none, weights of nothing; the unguided branch where there is none. */
@@ -120,18 +52,21 @@ static void what_counts_nowhere(void **state)
 {
     (void)state;
     const char motion[] = "@models/motion-v2.safetensors";
-    struct clip plain = RENDER("motion", motion), none = RENDER("motion", motion, "control", "@models/control-a,source=@pictures,end=0"),
-                nothing = RENDER("motion", motion, "control", "@models/control-a,source=@pictures,weight=0");
+    struct tiny_clip plain = RENDER("motion", motion),
+                     none = RENDER("motion", motion, "control", "@models/control-a,source=@pictures,end=0"),
+                     nothing = RENDER("motion", motion, "control", "@models/control-a,source=@pictures,weight=0");
     check_same("in no step", none.latents, plain.latents, VALUES);
     check_same("with no weight", nothing.latents, plain.latents, VALUES);
-    struct clip half = RENDER("motion", motion, "control", "@models/control-a,source=@pictures,end=0.5"),
-                whole = RENDER("motion", motion, "control", "@models/control-a,source=@pictures");
-    assert_true(differ(&half, &plain) && differ(&half, &whole));
-    struct clip prompt = RENDER("motion", motion, "control", "@models/control-a,source=@pictures,mode=prompt"),
-                control = RENDER("motion", motion, "control", "@models/control-a,source=@pictures,mode=control");
-    assert_true(differ(&prompt, &whole) && differ(&prompt, &control));
-    struct clip prompt1 = RENDER("motion", motion, "cfg", "1", "control", "@models/control-a,source=@pictures,mode=prompt"),
-                control1 = RENDER("motion", motion, "cfg", "1", "control", "@models/control-a,source=@pictures,mode=control");
+    struct tiny_clip half = RENDER("motion", motion, "control", "@models/control-a,source=@pictures,end=0.5"),
+                     whole = RENDER("motion", motion, "control", "@models/control-a,source=@pictures");
+    assert_true(tiny_differ(&half, &plain) && tiny_differ(&half, &whole));
+    struct tiny_clip prompt = RENDER("motion", motion, "control", "@models/control-a,source=@pictures,mode=prompt"),
+                     control = RENDER("motion", motion, "control", "@models/control-a,source=@pictures,mode=control");
+    assert_true(tiny_differ(&prompt, &whole) && tiny_differ(&prompt, &control));
+    struct tiny_clip prompt1 =
+                         RENDER("motion", motion, "cfg", "1", "control", "@models/control-a,source=@pictures,mode=prompt"),
+                     control1 =
+                         RENDER("motion", motion, "cfg", "1", "control", "@models/control-a,source=@pictures,mode=control");
     check_same("without an unguided branch", control1.latents, prompt1.latents, VALUES);
 }
 
@@ -140,42 +75,44 @@ static void plans_change_no_bit(void **state)
 {
     (void)state;
     const char motion[] = "@models/motion-v2.safetensors";
-    struct clip free_plan = RENDER("motion", motion, "control", all, "control", some);
+    struct tiny_clip free_plan = RENDER("motion", motion, "control", all, "control", some);
     char vram[32];
     vka_error err = {0};
-    struct clip small;
+    struct tiny_clip small;
     vka_status st = VKA_E_MEMORY;
     for (uint64_t share = 4; st == VKA_E_MEMORY && share < 10; share++) {
         err = (vka_error){0};
         snprintf(vram, sizeof vram, "%lluK", (unsigned long long)(free_plan.planned * share / 10 / 1024));
-        st = render((const char *const[]){"motion", motion, "control", all, "control", some, "vram", vram, NULL}, &small, &err);
+        st = tiny_render(&tiny, (const char *const[]){"motion", motion, "control", all, "control", some, "vram", vram, NULL},
+                         &small, &err);
     }
     check_ok(st, &err);
     assert_true(small.planned < free_plan.planned);
     check_same("under a budget", small.latents, free_plan.latents, VALUES);
-    struct clip windows = RENDER("motion", motion, "control", some, "context-length", "4", "context-overlap", "2");
-    struct clip drawn = RENDER("motion", motion, "control", "@models/sparse-rgb,source=@pictures,frames=0;-1,encode=sample",
-                               "context-length", "4", "context-overlap", "2");
-    assert_true(differ(&windows, &drawn));
+    struct tiny_clip windows = RENDER("motion", motion, "control", some, "context-length", "4", "context-overlap", "2");
+    struct tiny_clip drawn =
+        RENDER("motion", motion, "control", "@models/sparse-rgb,source=@pictures,frames=0;-1,encode=sample", "context-length",
+               "4", "context-overlap", "2");
+    assert_true(tiny_differ(&windows, &drawn));
 }
 
 static void hints_are_shown(void **state)
 {
     (void)state;
-    RENDER("motion", "none", "control", all, "control", "@models/sparse-rgb,source=@pictures,frames=0;-1,process=invert", "save-hints",
-           "@hints");
+    RENDER("motion", "none", "control", all, "control", "@models/sparse-rgb,source=@pictures,frames=0;-1,process=invert",
+           "save-hints", "@hints");
     uint8_t given[HEIGHT * WIDTH * 3];
     for (int i = 0; i < FRAMES + 2; i++) {
         char path[160];
         uint32_t w = 0, h = 0, k = (uint32_t)(i < FRAMES ? i : i - FRAMES);
         uint8_t *rgb;
         vka_error err = {0};
-        snprintf(path, sizeof path, "%s/pictures/%u.png", folder, (unsigned)k);
+        snprintf(path, sizeof path, "%s/pictures/%u.png", tiny.folder, (unsigned)k);
         check_ok(vka_picture_read(path, VKA_RESIZE_CROP, &w, &h, &rgb, &err), &err);
         memcpy(given, rgb, sizeof given);
         free(rgb);
         w = h = 0;
-        snprintf(path, sizeof path, "%s/hints/control%d-%05u.png", folder, i >= FRAMES, (unsigned)k);
+        snprintf(path, sizeof path, "%s/hints/control%d-%05u.png", tiny.folder, i >= FRAMES, (unsigned)k);
         check_ok(vka_picture_read(path, VKA_RESIZE_CROP, &w, &h, &rgb, &err), &err);
         assert_int_equal(w, WIDTH);
         assert_int_equal(h, HEIGHT);
@@ -191,19 +128,19 @@ static void processes(void **state)
 {
     (void)state;
     static const char *const names[] = {"none", "canny", "lineart", "soft-edge", "tile", "invert"};
-    struct clip made[6];
+    struct tiny_clip made[6];
     for (int i = 0; i < 6; i++) {
         char control[128];
         snprintf(control, sizeof control, "@models/control-a,source=@pictures/2.png,process=%s", names[i]);
         made[i] = RENDER("motion", "none", "control", control, "save-hints", "@made", "overwrite", "true");
         for (int k = 0; k < i; k++)
-            if (!differ(&made[i], &made[k]))
+            if (!tiny_differ(&made[i], &made[k]))
                 fail_msg("%s and %s are the same", names[i], names[k]);
         char path[160];
         uint32_t w = 0, h = 0, least = 255, most = 0;
         uint8_t *rgb;
         vka_error err = {0};
-        snprintf(path, sizeof path, "%s/made/control0-00000.png", folder);
+        snprintf(path, sizeof path, "%s/made/control0-00000.png", tiny.folder);
         check_ok(vka_picture_read(path, VKA_RESIZE_CROP, &w, &h, &rgb, &err), &err);
         for (size_t n = 0; n < (size_t)w * h * 3; n++) {
             least = rgb[n] < least ? rgb[n] : least;
@@ -234,23 +171,16 @@ static void what_cannot_be(void **state)
         {"no-such-controlnet,source=@pictures", "no-such-controlnet", VKA_E_INPUT},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct clip c;
+        struct tiny_clip c;
         vka_error err = {0};
-        vka_status st = render((const char *const[]){"motion", "none", "control", cases[i].control, NULL}, &c, &err);
+        vka_status st =
+            tiny_render(&tiny, (const char *const[]){"motion", "none", "control", cases[i].control, NULL}, &c, &err);
         if (st != cases[i].status || !strstr(err.what, cases[i].sentence))
             fail_msg("%s: %d, %s", cases[i].control, (int)st, err.what);
     }
 }
 
 /* ---- what there is to begin with -------------------------------------------------------------------------------------- */
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
 
 static const uint8_t *picture(void *user, uint32_t index, vka_error *err)
 {
@@ -267,9 +197,9 @@ static void write_pictures(const char *name, uint32_t count)
     char path[160];
     vka_error err = {0};
     vka_media_result made = {0};
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(path, sizeof path, "%s/%s", tiny.folder, name);
     check_ok(vka_make_dirs(path, &err), &err);
-    snprintf(path, sizeof path, "%s/%s/%%d.png", folder, name);
+    snprintf(path, sizeof path, "%s/%s/%%d.png", tiny.folder, name);
     vka_clip clip = {.width = WIDTH, .height = HEIGHT, .frames = count, .fps = 8, .get = picture};
     check_ok(vka_media_write(path, &clip, &made, &err), &err);
     vka_media_result_free(&made);
@@ -278,38 +208,30 @@ static void write_pictures(const char *name, uint32_t count)
 static int begin(void **state)
 {
     (void)state;
-    const char *root = getenv("VKA_TEST_ROOT");
-    char set[512], tokenizer[512], models[64];
     vka_error err = {0};
-    snprintf(models, sizeof models, "%s/models", folder);
-    snprintf(tokenizer, sizeof tokenizer, "%s/models/miniature/tokenizer", root ? root : VKA_SOURCE_DIR);
-    for (int i = 0; i < 2; i++) {
-        snprintf(set, sizeof set, "%s/tests/golden/%s", root ? root : VKA_SOURCE_DIR, i ? "control" : "tiny");
-        check_ok(vka_test_redraw(set, tokenizer, models, &err), &err);
-    }
+    vka_gpu *gpu = check_open_gpu(); /* skipped where there is none */
+    check_close_gpu(&gpu);
+    tiny_begin(&tiny, "control");
     write_pictures("pictures", FRAMES);
     write_pictures("three", 3);
-    check_ok(vka_context_create(&cx, NULL, &err), &err);
+    check_ok(vka_context_create(&tiny.cx, NULL, &err), &err);
     return 0;
 }
 
 static int end(void **state)
 {
     (void)state;
-    vka_context_destroy(&cx);
+    tiny_end(&tiny);
     return 0;
 }
 
 int main(void)
 {
-    vka_gpu *gpu = check_open_gpu(); /* skipped where there is none */
-    check_close_gpu(&gpu);
-    if (!mkdtemp(folder))
-        return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(windows_take_their_frames), cmocka_unit_test(what_counts_nowhere),
-                                       cmocka_unit_test(plans_change_no_bit), cmocka_unit_test(hints_are_shown), cmocka_unit_test(processes),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(windows_take_their_frames),
+                                       cmocka_unit_test(what_counts_nowhere),
+                                       cmocka_unit_test(plans_change_no_bit),
+                                       cmocka_unit_test(hints_are_shown),
+                                       cmocka_unit_test(processes),
                                        cmocka_unit_test(what_cannot_be)};
-    int failed = cmocka_run_group_tests(tests, begin, end);
-    nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    return failed;
+    return cmocka_run_group_tests(tests, begin, end);
 }

@@ -4,7 +4,6 @@
  * The model is the golden tests', drawn anew.  The same weight in all frames gives what merging with it gives; without a motion
  * module every frame gives what merging with its own weight gives; weights of 0 give what no LoRA gives.  With a motion module
  * tests/reference/lora_frames.py compares with diffusers. */
-#define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,12 +11,11 @@
 /* cmocka needs the four above first */
 #include <cmocka.h>
 
-#include "golden/redraw.h"
 #include "harness.h"
+#include "tiny.h"
 
 #include "render/stages.h"
 
-#include <ftw.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +24,7 @@
 enum { FRAMES = 3, BRANCHES = 2, SAMPLES = FRAMES * BRANCHES, HEIGHT = 8, WIDTH = 8, TOKENS = 7, MOST = 3 };
 
 static vka_gpu *gpu;
-static char folder[] = "/tmp/vkanim-frames-XXXXXX";
+static struct tiny tiny;
 
 /* Some files with a weight for each frame; NULL: no more. */
 struct files {
@@ -65,10 +63,10 @@ static struct answer ask(const struct files *files, enum how how, uint32_t at, b
     vka_lora *lora[MOST] = {NULL};
     char path[600];
     uint64_t need;
-    snprintf(path, sizeof path, "%s/models/model", folder);
+    snprintf(path, sizeof path, "%s/models/model", tiny.folder);
     check_ok(vka_model_open(&model, path, &err), &err);
     const vka_unet_config *unet = vka_model_unet(model, &err);
-    snprintf(path, sizeof path, "%s/models/motion-v2.safetensors", folder);
+    snprintf(path, sizeof path, "%s/models/motion-v2.safetensors", tiny.folder);
     if (motion)
         check_ok(vka_motion_open(&module, path, &err), &err);
     vka_lora_mix *mix = vka_lora_mix_create();
@@ -222,7 +220,7 @@ static void refused(void **state)
     vka_error err = {0};
     vka_model *model;
     char path[600];
-    snprintf(path, sizeof path, "%s/models/model", folder);
+    snprintf(path, sizeof path, "%s/models/model", tiny.folder);
     check_ok(vka_model_open(&model, path, &err), &err);
     const struct vka_lora_tables tables = {.unet = vka_model_weights(model, VKA_PART_UNET, NULL)};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -241,33 +239,20 @@ static void refused(void **state)
     vka_model_close(model);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static int set_up(void **state)
 {
     (void)state;
-    char set[512], tokenizer[512], models[64];
-    vka_error err = {0};
     gpu = check_open_gpu();
-    if (!mkdtemp(folder))
-        return 1;
-    snprintf(set, sizeof set, "%s/golden/tiny", VKA_TEST_DATA);
-    snprintf(tokenizer, sizeof tokenizer, "%s/models/miniature/tokenizer", VKA_SOURCE_DIR);
-    snprintf(models, sizeof models, "%s/models", folder);
-    return vka_test_redraw(set, tokenizer, models, &err) != VKA_OK;
+    tiny_begin(&tiny, NULL);
+    return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
     vka_gpu_destroy(&gpu);
-    return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    tiny_end(&tiny);
+    return 0;
 }
 
 int main(void)

@@ -2,7 +2,6 @@
  *
  * The model is the golden tests', drawn anew, with files of tests/golden/lora: an ordinary LoRA, DoRA, families mixed, norms and
  * a MotionLoRA at once.  Twenty changes to and fro, weights on the device and streamed from the host, in both types. */
-#define _XOPEN_SOURCE 700
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,12 +9,11 @@
 /* cmocka needs the four above first */
 #include <cmocka.h>
 
-#include "golden/redraw.h"
 #include "harness.h"
+#include "tiny.h"
 
 #include "render/stages.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +24,7 @@ static const char *const files[FILES] = {"kohya-df", "dora", "mixed", "norms", "
 static const double weights[2][FILES] = {{0.8, 1.0, -0.3, 0.7, 1.1}, {-0.4, 0.0, 0.9, 0.2, 0.5}};
 
 static vka_gpu *gpu;
-static char folder[] = "/tmp/vkanim-weights-XXXXXX";
+static struct tiny tiny;
 
 /* A model with its LoRAs and a UNet of it. */
 struct loaded {
@@ -45,10 +43,10 @@ static struct loaded load(bool with, unsigned which, bool f16, bool streamed)
     vka_error err = {0};
     char path[600];
     uint64_t need;
-    snprintf(path, sizeof path, "%s/models/model", folder);
+    snprintf(path, sizeof path, "%s/models/model", tiny.folder);
     check_ok(vka_model_open(&l.model, path, &err), &err);
     const vka_unet_config *unet = vka_model_unet(l.model, &err);
-    snprintf(path, sizeof path, "%s/models/motion-v2.safetensors", folder);
+    snprintf(path, sizeof path, "%s/models/motion-v2.safetensors", tiny.folder);
     check_ok(vka_motion_open(&l.motion, path, &err), &err);
     l.mix = vka_lora_mix_create();
     assert_true(unet && l.mix);
@@ -168,33 +166,20 @@ static void weights_in_16_bits(void **state)
         skip();
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static int set_up(void **state)
 {
     (void)state;
-    char set[512], tokenizer[512], models[64];
-    vka_error err = {0};
     gpu = check_open_gpu();
-    if (!mkdtemp(folder))
-        return 1;
-    snprintf(set, sizeof set, "%s/golden/tiny", VKA_TEST_DATA);
-    snprintf(tokenizer, sizeof tokenizer, "%s/models/miniature/tokenizer", VKA_SOURCE_DIR);
-    snprintf(models, sizeof models, "%s/models", folder);
-    return vka_test_redraw(set, tokenizer, models, &err) != VKA_OK;
+    tiny_begin(&tiny, NULL);
+    return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
     vka_gpu_destroy(&gpu);
-    return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    tiny_end(&tiny);
+    return 0;
 }
 
 int main(void)

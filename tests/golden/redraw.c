@@ -4,13 +4,16 @@
  * starting where the one before ended.  Shapes: at most 4 axes, every product checked against LIMIT.
  * Element i of a tensor is mean + amplitude (2u - 1) with u the top 24 bits of splitmix64's i-th output for
  * its key, evaluated in binary64, rounded to binary32 and from there to the stored type. */
+#define _XOPEN_SOURCE 700
 #include "redraw.h"
 
 #include "base/file.h"
 #include "base/half.h"
 
+#include <ftw.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -367,3 +370,13 @@ vka_status vka_test_redraw(const char *set, const char *tokenizer, const char *o
     free(text);
     return s;
 }
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+int vka_test_remove(const char *folder) { return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS); }

@@ -17,5 +17,7 @@
  *   part PATH OF PREFIX L [NAMES]   OUT/PATH is the motion module OF without names that begin with PREFIX ("-": with all), its
  *                           tables L long (0: none); NAMES "diffusers": in that naming, other than "original": with NAMES in front */
 vka_status vka_test_redraw(const char *set, const char *tokenizer, const char *out, vka_error *err);
+/* Removes a folder with all that is in it; 0, or -1 where something stayed. */
+int vka_test_remove(const char *folder);
 
 #endif
