@@ -2,35 +2,16 @@
  * samplers that begin at a later step against diffusers, what is held, which files are refused; and where frames are kept. */
 #include "media_clip.h"
 
+#include "golden_json.h"
+
 #include "render/frame_store.h"
 #include "render/init.h"
 
-#include <jansson.h>
-
-static json_t *golden(const char *key)
-{
-    json_t *root = json_load_file(VKA_TEST_DATA "/golden/init.json", 0, NULL);
-    assert_non_null(root);
-    json_t *part = json_incref(json_object_get(root, key));
-    json_decref(root);
-    assert_non_null(part);
-    return part;
-}
-
-static double number(const json_t *object, const char *key)
-{
-    return json_number_value(json_object_get(object, key));
-}
+static json_t *golden(const char *key) { return golden_part(VKA_TEST_DATA "/golden/init.json", key); }
 
 static double item(const json_t *object, const char *key, size_t i)
 {
-    return json_number_value(json_array_get(json_object_get(object, key), i));
-}
-
-static void near(double a, double b, double tolerance, const char *what)
-{
-    if (!(fabs(a - b) <= tolerance))
-        fail_msg("%s: %.9g is not %.9g (tolerance %g)", what, a, b, tolerance);
+    return number(json_object_get(object, key), i);
 }
 
 /* ---- the rule ---------------------------------------------------------------------------------------------------- */
@@ -42,9 +23,9 @@ static void shares(void **state)
     assert_true(json_array_size(rules) >= 9);
     for (size_t r = 0; r < json_array_size(rules); r++) {
         const json_t *rule = json_array_get(rules, r);
-        uint32_t frames = (uint32_t)number(rule, "frames"), keys = json_object_get(rule, "last") ? 2 : 1;
-        struct vka_init_key key[2] = {{.frame = 0, .power = number(rule, "power"), .scale = number(rule, "scale")},
-                                      {.frame = frames - 1, .power = number(rule, "last_power"), .scale = number(rule, "last_scale")}};
+        uint32_t frames = (uint32_t)named(rule, "frames"), keys = json_object_get(rule, "last") ? 2 : 1;
+        struct vka_init_key key[2] = {{.frame = 0, .power = named(rule, "power"), .scale = named(rule, "scale")},
+                                      {.frame = frames - 1, .power = named(rule, "last_power"), .scale = named(rule, "last_scale")}};
         for (uint32_t f = 0; f < frames; f++) {
             double w[2];
             vka_init_weights(key, keys, f, w);
@@ -114,8 +95,8 @@ static void runs_from_a_picture(void **state)
         assert_int_equal(vka_sampler_from_name(sampler, &p.sampler, NULL), VKA_OK);
         const char *schedule = json_string_value(json_object_get(c, "schedule"));
         assert_int_equal(vka_schedule_from_name(schedule, &p.schedule, NULL), VKA_OK);
-        p.steps = (uint32_t)number(c, "steps");
-        p.begin = vka_init_first_step(p.steps, number(c, "strength"));
+        p.steps = (uint32_t)named(c, "steps");
+        p.begin = vka_init_first_step(p.steps, named(c, "strength"));
         vka_sampler *s = vka_sampler_create(&p, NULL);
         assert_non_null(s);
         double data[VKA_SLOTS][3], *slot[VKA_SLOTS], image, noise, most = 1, off = 0;

@@ -11,32 +11,13 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <jansson.h>
+
+#include "golden_json.h"
 
 /* torch itself differs by 2e-6 between its vector and its plain code. */
 static const double TOLERANCE = 3e-6;
 
-static json_t *golden(const char *key)
-{
-    json_error_t e;
-    json_t *root = json_load_file(VKA_TEST_DATA "/golden/samplers.json", 0, &e);
-    assert_non_null(root);
-    json_t *part = json_incref(json_object_get(root, key));
-    json_decref(root);
-    assert_non_null(part);
-    return part;
-}
-
-static double number(const json_t *array, size_t i)
-{
-    return json_number_value(json_array_get(array, i));
-}
-
-static void near(double a, double b, double tolerance)
-{
-    if (!(fabs(a - b) <= tolerance))
-        fail_msg("%.9g is not %.9g (tolerance %g)", a, b, tolerance);
-}
+static json_t *golden(const char *key) { return golden_part(VKA_TEST_DATA "/golden/samplers.json", key); }
 
 /* Every draw of a sequence, so that spare halves and positions carry over from draw to draw. */
 static void torch_draws(void **state)
@@ -59,8 +40,8 @@ static void torch_draws(void **state)
             for (size_t k = 0; k < n; k++)
                 sum += (double)v[k];
             for (size_t k = 0; k < json_array_size(values); k++)
-                near((double)v[json_array_size(at) ? (size_t)number(at, k) : k], number(values, k), TOLERANCE);
-            near(sum, json_number_value(json_object_get(draw, "sum")), 2e-7 * (double)n + TOLERANCE);
+                near((double)v[json_array_size(at) ? (size_t)number(at, k) : k], number(values, k), TOLERANCE, "draw");
+            near(sum, json_number_value(json_object_get(draw, "sum")), 2e-7 * (double)n + TOLERANCE, "sum");
         }
     }
     free(v);
@@ -78,11 +59,11 @@ static void published_values(void **state)
     vka_rng_init(&rng, VKA_RNG_NV, 0);
     vka_rng_normal(&rng, v, 12);
     for (int i = 0; i < 12; i++)
-        near((double)v[i], nv[i], 1.5e-7);
+        near((double)v[i], nv[i], 1.5e-7, "nv");
     vka_rng_init(&rng, VKA_RNG_TORCH_CPU, 0);
     vka_rng_normal(&rng, v, 64);
     for (int i = 0; i < 4; i++)
-        near((double)v[i], torch[i], 5e-5);
+        near((double)v[i], torch[i], 5e-5, "torch");
 }
 
 static void nv_rules(void **state)
@@ -131,9 +112,9 @@ static void moments(void **state)
             square += x * x;
             fourth += x * x * x * x;
         }
-        near(sum / (double)N, 0.0, 0.012);
-        near(square / (double)N, 1.0, 0.016);
-        near(fourth / (double)N, 3.0, 0.11);
+        near(sum / (double)N, 0.0, 0.012, "mean");
+        near(square / (double)N, 1.0, 0.016, "variance");
+        near(fourth / (double)N, 3.0, 0.11, "fourth moment");
     }
     free(v);
 }
@@ -163,7 +144,7 @@ static void layouts_against_torch(void **state)
             assert_int_equal(json_array_size(values), n);
             vka_noise_draw(&src, v);
             for (size_t k = 0; k < n; k++)
-                near((double)v[k], number(values, k), TOLERANCE);
+                near((double)v[k], number(values, k), TOLERANCE, "draw");
             if (d == 0)
                 assert_memory_equal(v, first, n * sizeof *v);
         }

@@ -13,34 +13,10 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <jansson.h>
 
-static json_t *golden(const char *key)
-{
-    json_error_t e;
-    json_t *root = json_load_file(VKA_TEST_DATA "/golden/samplers.json", 0, &e);
-    assert_non_null(root);
-    json_t *part = json_incref(json_object_get(root, key));
-    json_decref(root);
-    assert_non_null(part);
-    return part;
-}
+#include "golden_json.h"
 
-static double number(const json_t *array, size_t i)
-{
-    return json_number_value(json_array_get(array, i));
-}
-
-static const char *text(const json_t *object, const char *key)
-{
-    return json_string_value(json_object_get(object, key));
-}
-
-static void near(double a, double b, double tolerance, const char *what)
-{
-    if (!(fabs(a - b) <= tolerance))
-        fail_msg("%s: %.9g is not %.9g (tolerance %g)", what, a, b, tolerance);
-}
+static json_t *golden(const char *key) { return golden_part(VKA_TEST_DATA "/golden/samplers.json", key); }
 
 /* The weight of a slot in an evaluation of one operation; 0 where it is not named. */
 static double weight(const vka_sampler_eval *e, uint32_t slot)
