@@ -49,7 +49,9 @@ static inline void sd15_build(struct sd15_stage *n, const struct vka_kernel_tabl
                                             .f16 = true,
                                             .sampler = n->sampler,
                                             .table = *table,
-                                            .window = {shape->window, 1, shape->window / 4}};
+                                            .window = {.length = shape->window,
+                                                       .stride = 1,
+                                                       .overlap = shape->window / 4}};
     if (!n->weights || !n->more || !n->sampler || vka_unet_stage_build(&n->stage, &p, &err) != VKA_OK)
         fail_msg("%s: %s", err.what, err.why);
 }
