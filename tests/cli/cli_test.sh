@@ -138,6 +138,13 @@ fails 2 'from 0 to 1' plan --freeinit 1 --freeinit-cutoff 0.5:2 --device-memory 
 fails 2 'no further rounds' plan --freeinit-filter box --device-memory 4G
 fails 2 'begin from noise alone' plan --freeinit 2 --init clip.png --strength 1 --device-memory 4G
 fails 2 'that is drawn' plan --noise-kind constant --noise nowhere.safetensors --device-memory 4G
+for scale in 0 9 -1 nan 2:0 2:1.5 2: 2:0.5x nonsense ''; do
+    fails 2 'not a scale from 1 to 8' plan --hires "$scale" --device-memory 4G
+done
+fails 2 'there is no second pass' plan --hires-steps 4 --device-memory 4G
+fails 2 'there is no second pass' plan --hires-upscaler picture --device-memory 4G
+fails 2 'none of its 2 steps' plan --hires 2:0.4 --hires-steps 2 --device-memory 4G
+fails 2 'latent-nearest' plan --hires 2 --hires-upscaler lanczos --device-memory 4G
 fails 2 'there is no LoRA' plan --lora-frames nix=1 --device-memory 4G
 fails 2 'not NAME=VALUES' plan --lora-frames nix --device-memory 4G
 fails 2 'no windows that cross' plan --loop full --context-schedule static --device-memory 4G
