@@ -472,6 +472,26 @@ float *check_output(struct check *c, vka_tensor t)
     return out;
 }
 
+float *check_run_along(struct check *c, vka_tensor out, enum check_along along)
+{
+    enum { MOST = 32 };
+    const struct vka_tensor_info *o = vka_info(c->graph, out);
+    struct vka_cut cuts[MOST];
+    uint32_t pixels = o->h * o->w, count = 0;
+    for (uint32_t s = 0; along == CHECK_SAMPLES && s < c->graph->samples; s += 2, count++) {
+        assert_true(count < MOST);
+        cuts[count] = (struct vka_cut){.s0 = s, .sn = vka_min_u32(2, c->graph->samples - s)};
+    }
+    for (uint32_t p = 0; along == CHECK_PIXELS && p < pixels; p += 4, count++) {
+        assert_true(count < MOST);
+        cuts[count] = (struct vka_cut){.p0 = p, .pn = vka_min_u32(4, pixels - p)};
+    }
+    check_run(c, cuts, count);
+    float *got = check_output(c, out);
+    check_end(&c);
+    return got;
+}
+
 void check_close(const char *what, const float *got, const double *want, size_t count, double tolerance)
 {
     size_t worst = 0;

@@ -96,6 +96,10 @@ double check_time(struct check *c, uint32_t rounds);
 /* The values of a tensor as fp32 [n, h, w, channels] (VKA_U8X4: four per element), after a look at its pads. */
 float *check_output(struct check *c, vka_tensor t);
 
+/* check_run cut along samples, two by two, or along the pixels of `out`, four by four; returns the values of `out`, ends c. */
+enum check_along { CHECK_WHOLE, CHECK_SAMPLES, CHECK_PIXELS };
+float *check_run_along(struct check *c, vka_tensor out, enum check_along along);
+
 /* Asserts |got - want| <= tolerance * (1 + |want|) everywhere; `what` names the case. */
 void check_close(const char *what, const float *got, const double *want, size_t count, double tolerance);
 /* Asserts equal bits. */

@@ -42,14 +42,12 @@ static const struct blend_case cases[] = {
     {1, 7, 17, 3, 96, 64, 32, 0, false, false, 0}, {2, 3, 4, 5, 24, 0, 0, 0, false, true, 0}, {1, 5, 3, 7, 64, 0, 0, 1, true, true, 0},
     {2, 2, 5, 3, 40, 0, 0, 1, true, true, 0.37f},
 };
-enum { ALONG_SAMPLES = 1, ALONG_PIXELS };
 
 static float *run(const struct blend_case *k, const float *x, const float *y, const float *weights,
-                  enum vka_dtype storage, bool cpu, int cut)
+                  enum vka_dtype storage, bool cpu, enum check_along along)
 {
     struct check *c = check_begin(gpu, storage, VKA_F32, k->branches, k->frames);
-    struct vka_cut cuts[32];
-    uint32_t n = k->branches * k->frames, pixels = k->h * k->w, count = 0;
+    uint32_t n = k->branches * k->frames;
     c->table.cpu = cpu && c->table.cpu;
     vka_tensor a = check_input(c, "x", VKA_SAMPLE, storage, n, k->h, k->w, k->c, x);
     vka_tensor b = k->count ? (vka_tensor){0} : check_input(c, "y", VKA_SAMPLE, storage, n, k->h, k->w, k->c, y);
@@ -61,15 +59,7 @@ static float *run(const struct blend_case *k, const float *x, const float *y, co
                               : vka_blend(&c->build, a, b, w, k->channel, at);
     if (k->in_place)
         check_in_place(c, out, k->count || k->add ? a : b);
-    if (cut == ALONG_SAMPLES)
-        for (uint32_t s = 0; s < n; s += 2)
-            cuts[count++] = (struct vka_cut){.s0 = s, .sn = vka_min_u32(2, n - s)};
-    for (uint32_t p = 0; cut == ALONG_PIXELS && p < pixels; p += 4)
-        cuts[count++] = (struct vka_cut){.p0 = p, .pn = vka_min_u32(4, pixels - p)};
-    check_run(c, cuts, count);
-    float *got = check_output(c, out);
-    check_end(&c);
-    return got;
+    return check_run_along(c, out, along);
 }
 
 static void check_blend(const struct blend_case *k, enum vka_dtype storage, bool cpu)
@@ -95,7 +85,7 @@ static void check_blend(const struct blend_case *k, enum vka_dtype storage, bool
     if (!k->count && n > 1) /* what has no weight may be anything */
         for (size_t i = 0; i < one; i++)
             y[i] = NAN;
-    float *got = run(k, x, y, w, storage, cpu, 0);
+    float *got = run(k, x, y, w, storage, cpu, CHECK_WHOLE);
     check_close("blend", got, want, all, storage == VKA_F16 ? 5e-4 : 2e-6);
     if (!k->count) {
         if (n > 1)
@@ -103,9 +93,9 @@ static void check_blend(const struct blend_case *k, enum vka_dtype storage, bool
         if (!k->add)
             check_same("weight 1", got + (n - 1) * one, y + (n - 1) * one, one);
     }
-    for (int cut = ALONG_SAMPLES; cut <= ALONG_PIXELS; cut++) {
-        float *parts = run(k, x, y, w, storage, cpu, cut);
-        check_same(cut == ALONG_SAMPLES ? "cut along samples" : "cut along pixels", parts, got, all);
+    for (int along = CHECK_SAMPLES; along <= CHECK_PIXELS; along++) {
+        float *parts = run(k, x, y, w, storage, cpu, (enum check_along)along);
+        check_same(along == CHECK_SAMPLES ? "cut along samples" : "cut along pixels", parts, got, all);
         free(parts);
     }
     free(x), free(y), free(w), free(want), free(got);

@@ -11,8 +11,7 @@
 /* cmocka needs the four above first */
 #include <cmocka.h>
 
-#include "harness.h"
-#include "networks.h"
+#include "numbers.h"
 
 #include "render/stages.h"
 
@@ -21,11 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUDGETS = 10, NUMBERS = 1 << 19 };
-
-static vka_gpu *gpu;
-static uint16_t *halves;
-static struct networks_numbers numbers;
+enum { BUDGETS = 10 };
 
 static struct vka_kernel_table table(void)
 {
@@ -593,23 +588,6 @@ static void packing_can_be_stopped(void **state)
     assert_true(vka_gpu_device_bytes(gpu, NULL) == before);
     release(&u);
     vka_weights_free(weights);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    gpu = check_open_gpu();
-    halves = check_random_halves(11, NUMBERS, 0.25f);
-    numbers = (struct networks_numbers){halves, NUMBERS};
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    free(halves);
-    check_close_gpu(&gpu); /* the validation layers kept silent */
-    return 0;
 }
 
 /* [NAME]: only the tests of that name, which may have a * in it. */

@@ -10,8 +10,7 @@
 /* cmocka needs the four above first */
 #include <cmocka.h>
 
-#include "harness.h"
-#include "networks.h"
+#include "numbers.h"
 
 #include "render/stages.h"
 
@@ -20,12 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NUMBERS = 1 << 19, STEPS = 3, TOKENS = 12, HEIGHT = 6, WIDTH = 5 };
+enum { STEPS = 3, TOKENS = 12, HEIGHT = 6, WIDTH = 5 };
 static const double CFG = 3.5;
-
-static vka_gpu *gpu;
-static uint16_t *halves;
-static struct networks_numbers numbers;
 
 /* A clip: the network, the sampler, its noise, one prompt for uncond and one for every frame. */
 struct clip {
@@ -560,23 +555,6 @@ static void a_stopped_evaluation_can_be_repeated(void **state)
     vka_unet_stage_end(&s);
     forget(&r);
     release(&c);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    gpu = check_open_gpu();
-    halves = check_random_halves(11, NUMBERS, 0.25f);
-    numbers = (struct networks_numbers){halves, NUMBERS};
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    free(halves);
-    check_close_gpu(&gpu); /* the validation layers kept silent */
-    return 0;
 }
 
 int main(void)

@@ -23,14 +23,12 @@ struct mask_case {
     bool in_place;
 };
 static const struct mask_case cases[] = {{5, 3, 7, 4, false}, {3, 9, 5, 4, true}, {1, 1, 1, 4, false}, {2, 6, 3, 24, true}, {4, 5, 5, 9, false}};
-enum { ALONG_SAMPLES = 1, ALONG_PIXELS };
 
 static float *run(const struct mask_case *k, const float *x, const float *y, const float *mask, enum vka_dtype storage, bool cpu,
-                  int cut)
+                  enum check_along along)
 {
     struct check *c = check_begin(gpu, storage, VKA_F32, 1, k->frames);
-    struct vka_cut cuts[32];
-    uint32_t n = k->frames, pixels = k->h * k->w, count = 0;
+    uint32_t n = k->frames;
     c->table.cpu = cpu && c->table.cpu;
     vka_tensor a = check_input(c, "x", VKA_SAMPLE, storage, n, k->h, k->w, k->c, x);
     vka_tensor b = check_input(c, "y", VKA_SAMPLE, storage, n, k->h, k->w, k->c, y);
@@ -38,15 +36,7 @@ static float *run(const struct mask_case *k, const float *x, const float *y, con
     vka_tensor out = vka_mask_blend(&c->build, a, b, m, vka_scope_root("mask"));
     if (k->in_place)
         check_in_place(c, out, b);
-    if (cut == ALONG_SAMPLES)
-        for (uint32_t s = 0; s < n; s += 2)
-            cuts[count++] = (struct vka_cut){.s0 = s, .sn = vka_min_u32(2, n - s)};
-    for (uint32_t p = 0; cut == ALONG_PIXELS && p < pixels; p += 4)
-        cuts[count++] = (struct vka_cut){.p0 = p, .pn = vka_min_u32(4, pixels - p)};
-    check_run(c, cuts, count);
-    float *got = check_output(c, out);
-    check_end(&c);
-    return got;
+    return check_run_along(c, out, along);
 }
 
 static void check_mask(const struct mask_case *k, enum vka_dtype storage, bool cpu)
@@ -67,14 +57,14 @@ static void check_mask(const struct mask_case *k, enum vka_dtype storage, bool c
                 x[i * k->c + c] = NAN;
         }
     }
-    float *got = run(k, x, y, m, storage, cpu, 0);
+    float *got = run(k, x, y, m, storage, cpu, CHECK_WHOLE);
     check_close("mask", got, want, all, storage == VKA_F16 ? 5e-4 : 2e-6);
     for (size_t i = 0; i < rows; i++)
         if (i % 3 < 2)
             check_same("weights 0 and 1", got + i * k->c, (i % 3 ? y : x) + i * k->c, k->c);
-    for (int cut = ALONG_SAMPLES; cut <= ALONG_PIXELS; cut++) {
-        float *parts = run(k, x, y, m, storage, cpu, cut);
-        check_same(cut == ALONG_SAMPLES ? "cut along samples" : "cut along pixels", parts, got, all);
+    for (int along = CHECK_SAMPLES; along <= CHECK_PIXELS; along++) {
+        float *parts = run(k, x, y, m, storage, cpu, (enum check_along)along);
+        check_same(along == CHECK_SAMPLES ? "cut along samples" : "cut along pixels", parts, got, all);
         free(parts);
     }
     free(x), free(y), free(m), free(want), free(got);

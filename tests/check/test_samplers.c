@@ -10,8 +10,7 @@
 /* cmocka needs the four above first */
 #include <cmocka.h>
 
-#include "harness.h"
-#include "networks.h"
+#include "numbers.h"
 
 #include "render/run.h"
 #include "render/stages.h"
@@ -21,12 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NUMBERS = 1 << 19, STEPS = 6, FRAMES = 3, TOKENS = 12, HEIGHT = 6, WIDTH = 5 };
+enum { STEPS = 6, FRAMES = 3, TOKENS = 12, HEIGHT = 6, WIDTH = 5 };
 static const double CFG = 3.5;
-
-static vka_gpu *gpu;
-static uint16_t *halves;
-static struct networks_numbers numbers;
 
 struct clip {
     vka_unet_config config;
@@ -227,23 +222,6 @@ static void every_sampler(void **state)
         free(got);
         release(&c);
     }
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    gpu = check_open_gpu();
-    halves = check_random_halves(11, NUMBERS, 0.25f);
-    numbers = (struct networks_numbers){halves, NUMBERS};
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    free(halves);
-    check_close_gpu(&gpu); /* the validation layers kept silent */
-    return 0;
 }
 
 int main(void)
