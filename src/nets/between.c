@@ -1,9 +1,9 @@
 /* between.c - optical flow from coarse to fine in both directions, and the frames between two pictures.  See between.h.
  *
- * A pyramid down to a shorter side of LEAST pixels.  On each level: the flow of the coarser one, a search for patches (but on the
- * finest, where it would cost the most and find the least), then WARPS times the match linearised anew and STEPS steps.  All of
- * these numbers are the same for every size and plan.  They were tried on moving textures and shapes of known motion, see
- * tests/check/test_between.c: more steps gain little. */
+ * A pyramid down to a shorter side of LEAST pixels.  On each level: the flow of the coarser one, a search for patches (but on
+ * the finest, where it would cost the most and find the least), then WARPS times the match linearised anew and STEPS steps.
+ * All of these numbers are the same for every size and plan.  They were tried on moving textures and shapes of known motion,
+ * see tests/check/test_between.c: more steps gain little. */
 #include "nets/between.h"
 
 #include "ops/flow.h"

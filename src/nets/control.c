@@ -66,7 +66,8 @@ static vka_tensor fold(struct control *c, vka_tensor to, vka_tensor x, vka_scope
         vka_build_fail(b, VKA_E_INPUT, "'%s' does not fit what the UNet has there", at.path);
         return to;
     }
-    vka_tensor sum = vka_add_scaled_by(b, to, residual, c->table, a->channel, a->layers ? a->layers[output] : 1, vka_in(at, "added"));
+    vka_tensor sum =
+        vka_add_scaled_by(b, to, residual, c->table, a->channel, a->layers ? a->layers[output] : 1, vka_in(at, "added"));
     vka_graph_end_segment(b, sum); /* no motion module parts the blocks of a ControlNet */
     return sum;
 }
@@ -87,9 +88,14 @@ vka_tensor vka_net_control(struct vka_net_encoder *unet, const struct vka_unet_i
     char name[16];
     snprintf(name, sizeof name, "control%u", (unsigned)number);
     struct control c = {unet->b, a, in->amount.table, unet, vka_scope_root(name), 0};
-    struct vka_net_encoder e = {.b = unet->b, .root = c.root, .c = &a->info->unet, .take = take, .user = &c,
+    struct vka_net_encoder e = {.b = unet->b,
+                                .root = c.root,
+                                .c = &a->info->unet,
+                                .take = take,
+                                .user = &c,
                                 .motion = a->info->motion.slots ? &a->info->motion : NULL,
-                                .norms = {.motion_joint = unet->norms.motion_joint}, .text = {.context = in->context, .index = in->index}};
+                                .norms = {.motion_joint = unet->norms.motion_joint},
+                                .text = {.context = in->context, .index = in->index}};
     vka_graph_end_segment(unet->b, middle);
     vka_net_encoder_time(&e, in->timestep, false);
     vka_tensor x = vka_net_encoder_down(&e, input(unet->b, a, c.root, in->sample));

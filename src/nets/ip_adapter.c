@@ -1,5 +1,6 @@
-/* ip_adapter.c - tokens of a picture for an IP-Adapter's cross-attention: a linear layer cut in tokens (plain), an MLP over all of the
- * image encoder's tokens (full), or a resampler (plus): latents that attend to the encoder's tokens and to themselves. */
+/* ip_adapter.c - tokens of a picture for an IP-Adapter's cross-attention: a linear layer cut in tokens (plain), an MLP over all
+ * of the image encoder's tokens (full), or a resampler (plus): latents that attend to the encoder's tokens and to
+ * themselves. */
 #include "nets/parts.h"
 
 enum { HEAD = 64 };
@@ -29,12 +30,15 @@ static vka_tensor perceive(vka_build *b, const vka_ip_info *i, vka_tensor h, vka
     vka_tensor latents = vka_layer_norm(b, h, vka_in(at, "norm2"), eps);
     vka_tensor all = vka_rows(b, &(struct vka_rows_args){.x = vka_layer_norm(b, x, vka_in(at, "norm1"), eps), .y = latents,
                                                          .label = vka_in(at, "tokens")});
-    vka_tensor q = vka_linear(b, latents, &(struct vka_linear_args){.at = vka_in(at, "to_q"), .heads_out = i->heads, .no_bias = true});
-    vka_tensor kv = vka_linear(b, all, &(struct vka_linear_args){.at = vka_in(at, "to_kv"), .heads_out = 2 * i->heads, .no_bias = true});
+    vka_tensor q =
+        vka_linear(b, latents, &(struct vka_linear_args){.at = vka_in(at, "to_q"), .heads_out = i->heads, .no_bias = true});
+    vka_tensor kv =
+        vka_linear(b, all, &(struct vka_linear_args){.at = vka_in(at, "to_kv"), .heads_out = 2 * i->heads, .no_bias = true});
     vka_tensor o = vka_attention(b, &(struct vka_attention_args){.kind = VKA_ATTENTION_SPATIAL, .q = q, .k = kv, .v = kv,
                                                                  .v_channel = i->heads * vka_pitch(HEAD), .heads = i->heads,
                                                                  .head_dim = HEAD, .label = at});
-    h = vka_linear(b, o, &(struct vka_linear_args){.at = vka_in(at, "to_out"), .heads_in = i->heads, .no_bias = true, .add = h});
+    h = vka_linear(b, o,
+                   &(struct vka_linear_args){.at = vka_in(at, "to_out"), .heads_in = i->heads, .no_bias = true, .add = h});
     vka_tensor m = vka_layer_norm(b, h, vka_in(ff, "0"), eps);
     m = vka_linear(b, m, &(struct vka_linear_args){.at = vka_in(ff, "1"), .act = VKA_ACT_GELU, .no_bias = true});
     return vka_linear(b, m, &(struct vka_linear_args){.at = vka_in(ff, "3"), .no_bias = true, .add = h});

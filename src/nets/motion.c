@@ -52,7 +52,8 @@ vka_tensor vka_net_motion_windows(vka_build *b, const vka_motion_info *m, uint32
         if (vka_frame_windows_used(&windows, b->graph->frames))
             h = attentions_in_windows(b, h, t, m, &windows, amount);
         else
-            h = attentions(b, h, t, m, (struct vka_net_frames){.positions = vka_weight_rows(b, t, "pos_embed.pe")}, NULL, amount);
+            h = attentions(b, h, t, m, (struct vka_net_frames){.positions = vka_weight_rows(b, t, "pos_embed.pe")}, NULL,
+                           amount);
         h = vka_net_feed_forward(b, h, vka_in(t, "norm3"), vka_in(t, "ff"));
     }
     h = vka_linear(b, h, &(struct vka_linear_args){.at = vka_in(s, "proj_out"), .add = x});

@@ -24,8 +24,9 @@ struct vka_net_amount {
 };
 enum { VKA_AMOUNT_SCALE, VKA_AMOUNT_EFFECT, VKA_AMOUNT_PERTURBED, VKA_AMOUNTS };
 
-/* A ControlNet or SparseCtrl encoder beside the UNet.  Its tensors have names "control<number>.<name>".  Skip i of the UNet becomes
- * skip + (w layers[i]) residual_i, w being channel `channel` of vka_net_amount.table; the last of `layers` is the middle's. */
+/* A ControlNet or SparseCtrl encoder beside the UNet.  Its tensors have names "control<number>.<name>".  Skip i of the UNet
+ * becomes skip + (w layers[i]) residual_i, w being channel `channel` of vka_net_amount.table; the last of `layers` is the
+ * middle's. */
 enum { VKA_CONTROLS = 8, VKA_CONTROL_OUTPUTS = 32 };
 struct vka_net_control_args {
     const vka_control_info *info;
@@ -35,8 +36,8 @@ struct vka_net_control_args {
     const float *layers; /* [info->outputs], at most VKA_CONTROL_OUTPUTS; NULL: 1 throughout */
 };
 
-/* An image prompt (Ye et al. 2023): behind every cross-attention with the text one with a picture's tokens, through keys and values
- * of its own, "<prefix><block>...attn2.to_k_ip", times a weight for each sample, is added. */
+/* An image prompt (Ye et al. 2023): behind every cross-attention with the text one with a picture's tokens, through keys and
+ * values of its own, "<prefix><block>...attn2.to_k_ip", times a weight for each sample, is added. */
 enum { VKA_MAX_IPS = 8 };
 struct vka_net_ip {
     const char *prefix; /* of the names of its weights: "ip0." */
@@ -68,8 +69,8 @@ vka_tensor vka_net_unet(vka_build *b, const vka_unet_config *c, const vka_motion
  * UNet's (32 in every published model; diffusers too ignores what an adapter's config says). */
 vka_tensor vka_net_motion(vka_build *b, const vka_motion_info *motion, uint32_t groups, bool joint_norm,
                           struct vka_net_amount amount, vka_tensor x, vka_scope s);
-/* The same with its attention in windows of frames (FreeNoise, Qiu et al. 2023): positions are those inside the window, and what
- * the windows make of a frame is merged before the feed-forward. */
+/* The same with its attention in windows of frames (FreeNoise, Qiu et al. 2023): positions are those inside the window, and
+ * what the windows make of a frame is merged before the feed-forward. */
 vka_tensor vka_net_motion_windows(vka_build *b, const vka_motion_info *motion, uint32_t groups, bool joint_norm,
                                   struct vka_net_amount amount, struct vka_frame_windows windows, vka_tensor x, vka_scope s);
 
@@ -87,14 +88,15 @@ vka_tensor vka_net_resnet(vka_build *b, vka_tensor x, vka_tensor x2, struct vka_
  * the last layers are left out (0: all run); the final layer norm is always applied. */
 vka_tensor vka_net_text(vka_build *b, const vka_text_config *c, vka_tensor ids, uint32_t skip);
 
-/* CLIP's image encoder (Radford et al. 2021; Dosovitskiy et al. 2021): patches SAMPLE [n, 1, P, 3 p p], each a patch's colours plane
- * by plane -> out: `embeds` [n, 1, 1, projection], the class token behind the last layer, normed and projected; `hidden`
+/* CLIP's image encoder (Radford et al. 2021; Dosovitskiy et al. 2021): patches SAMPLE [n, 1, P, 3 p p], each a patch's colours
+ * plane by plane -> out: `embeds` [n, 1, 1, projection], the class token behind the last layer, normed and projected; `hidden`
  * [n, 1, P + 1, D], all tokens before the last layer.  What is not wanted stays the null tensor. */
 struct vka_vision_out {
     vka_tensor embeds, hidden;
 };
 struct vka_vision_out vka_net_vision(vka_build *b, const vka_vision_config *c, vka_tensor patches, bool embeds, bool hidden);
-/* An IP-Adapter's tokens of such outputs, x [n, 1, 1 or T, takes] -> [n, 1, tokens, width].  Names are asked for without a scope. */
+/* An IP-Adapter's tokens of such outputs, x [n, 1, 1 or T, takes] -> [n, 1, tokens, width].  Names are asked for without a
+ * scope. */
 vka_tensor vka_net_ip_tokens(vka_build *b, const vka_ip_info *info, vka_tensor x);
 
 /* AutoencoderKL: latents in the VAE's own scale, f32 [n, h, w, latent] -> f32 [n, H, W, out_channels], not clamped. */

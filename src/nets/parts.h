@@ -35,7 +35,7 @@ vka_tensor vka_net_clip_layer(vka_build *b, vka_tensor x, vka_scope at, const st
 
 struct vka_net_spatial {
     uint32_t groups, depth, heads;
-    vka_tensor perturbed; /* table whose channel VKA_AMOUNT_PERTURBED tells where self-attention is the identity; none: nowhere */
+    vka_tensor perturbed; /* table: channel VKA_AMOUNT_PERTURBED tells where self-attention is the identity; none: nowhere */
     struct vka_net_text_in text;
 };
 /* x [n, h, w, C] -> the same, residual included. */
@@ -67,8 +67,8 @@ vka_tensor vka_net_encoder_down(struct vka_net_encoder *e, vka_tensor x);
 vka_tensor vka_net_encoder_middle(struct vka_net_encoder *e, vka_tensor x);
 /* One of its ResNets; spatial transformer and motion module number j of a block, where they are. */
 vka_tensor vka_net_encoder_resnet(const struct vka_net_encoder *e, vka_tensor x, vka_tensor x2, vka_scope s);
-vka_tensor vka_net_encoder_transformers(const struct vka_net_encoder *e, vka_tensor x, vka_scope block, uint32_t j, uint32_t depth,
-                                        uint32_t heads, uint32_t modules);
+vka_tensor vka_net_encoder_transformers(const struct vka_net_encoder *e, vka_tensor x, vka_scope block, uint32_t j,
+                                        uint32_t depth, uint32_t heads, uint32_t modules);
 
 /* control.c: number `number` of a UNet's controls adds to its skips and to what left its middle, which is returned. */
 vka_tensor vka_net_control(struct vka_net_encoder *unet, const struct vka_unet_inputs *in, uint32_t number, vka_tensor middle);

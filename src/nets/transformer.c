@@ -22,10 +22,17 @@ vka_tensor vka_net_self_attention(vka_build *b, vka_tensor h, vka_scope norm, vk
                                                                .position_products = f->products});
     if (amount.scale)
         qkv = vka_scale_channels(b, qkv, inner, inner, amount.table, VKA_AMOUNT_SCALE, vka_in(at, "motion scale"));
-    vka_tensor o = vka_attention(b, &(struct vka_attention_args){.kind = frames ? VKA_ATTENTION_TEMPORAL : VKA_ATTENTION_SPATIAL,
-                                                                 .phase = f->phase, .q = qkv, .k = qkv, .v = qkv,
-                                                                 .k_channel = inner, .v_channel = 2 * inner,
-                                                                 .heads = heads, .head_dim = dim, .label = at});
+    vka_tensor o =
+        vka_attention(b, &(struct vka_attention_args){.kind = frames ? VKA_ATTENTION_TEMPORAL : VKA_ATTENTION_SPATIAL,
+                                                      .phase = f->phase,
+                                                      .q = qkv,
+                                                      .k = qkv,
+                                                      .v = qkv,
+                                                      .k_channel = inner,
+                                                      .v_channel = 2 * inner,
+                                                      .heads = heads,
+                                                      .head_dim = dim,
+                                                      .label = at});
     if (amount.perturbed) { /* every token sees itself alone: what comes out is its own value */
         vka_tensor v = vka_linear(b, n, &(struct vka_linear_args){.at = vka_in(at, "to_v"), .heads_out = heads});
         o = vka_blend(b, o, v, amount.table, VKA_AMOUNT_PERTURBED, vka_in(at, "perturbed attention"));
@@ -34,8 +41,8 @@ vka_tensor vka_net_self_attention(vka_build *b, vka_tensor h, vka_scope norm, vk
 }
 
 /* o + w attention(q, picture), for each image prompt; `at` is where the text's projections are. */
-static vka_tensor add_pictures(vka_build *b, const struct vka_net_text_in *in, vka_tensor o, vka_tensor q, vka_scope at, uint32_t heads,
-                               uint32_t dim)
+static vka_tensor add_pictures(vka_build *b, const struct vka_net_text_in *in, vka_tensor o, vka_tensor q, vka_scope at,
+                               uint32_t heads, uint32_t dim)
 {
     for (uint32_t i = 0; i < in->ip_count; i++) {
         const struct vka_net_ip *ip = &in->ips[i];

@@ -84,8 +84,8 @@ vka_tensor vka_net_encoder_resnet(const struct vka_net_encoder *e, vka_tensor x,
     return vka_net_resnet(e->b, x, x2, e->times[i], e->c->norm_num_groups, e->c->norm_eps, e->norms.resnet_joint, s);
 }
 
-vka_tensor vka_net_encoder_transformers(const struct vka_net_encoder *e, vka_tensor x, vka_scope block, uint32_t j, uint32_t depth,
-                                        uint32_t heads, uint32_t modules)
+vka_tensor vka_net_encoder_transformers(const struct vka_net_encoder *e, vka_tensor x, vka_scope block, uint32_t j,
+                                        uint32_t depth, uint32_t heads, uint32_t modules)
 {
     if (depth)
         x = vka_net_spatial_transformer(
@@ -117,7 +117,8 @@ vka_tensor vka_net_encoder_down(struct vka_net_encoder *e, vka_tensor x)
         vka_scope block = vka_in_index(e->root, "down_blocks", i);
         for (uint32_t j = 0; j < c->layers[i]; j++) {
             x = vka_net_encoder_resnet(e, x, (vka_tensor){0}, vka_in_index(block, "resnets", j));
-            x = vka_net_encoder_transformers(e, x, block, j, c->depth[i], c->heads[i], e->motion ? e->motion->down_modules[i] : 0);
+            x = vka_net_encoder_transformers(e, x, block, j, c->depth[i], c->heads[i],
+                                             e->motion ? e->motion->down_modules[i] : 0);
             push(e, x);
         }
         if (i + 1 < c->levels) {
@@ -147,8 +148,13 @@ vka_tensor vka_net_encoder_middle(struct vka_net_encoder *e, vka_tensor x)
 vka_tensor vka_net_unet(vka_build *b, const vka_unet_config *c, const vka_motion_info *motion,
                         const struct vka_net_norms *norms, const struct vka_unet_inputs *in)
 {
-    struct vka_net_encoder u = {.b = b, .c = c, .motion = motion, .norms = *norms, .text = {in->context, in->index, in->ips, in->ip_count},
-                                .amount = in->amount, .windows = in->windows};
+    struct vka_net_encoder u = {.b = b,
+                                .c = c,
+                                .motion = motion,
+                                .norms = *norms,
+                                .text = {in->context, in->index, in->ips, in->ip_count},
+                                .amount = in->amount,
+                                .windows = in->windows};
     vka_scope root = vka_scope_root("");
     vka_net_encoder_time(&u, in->timestep, true);
     vka_tensor x = vka_conv(b, in->sample, &(struct vka_conv_args){.at = vka_in(root, "conv_in"), .kernel = 3, .stride = 1,
@@ -161,7 +167,8 @@ vka_tensor vka_net_unet(vka_build *b, const vka_unet_config *c, const vka_motion
         vka_scope block = vka_in_index(root, "up_blocks", i);
         for (uint32_t j = 0; j < c->layers[level] + 1 && u.skip_count; j++) {
             x = vka_net_encoder_resnet(&u, x, u.skips[--u.skip_count], vka_in_index(block, "resnets", j));
-            x = vka_net_encoder_transformers(&u, x, block, j, c->up_depth[i], c->heads[level], motion ? motion->up_modules[i] : 0);
+            x = vka_net_encoder_transformers(&u, x, block, j, c->up_depth[i], c->heads[level],
+                                             motion ? motion->up_modules[i] : 0);
         }
         if (i + 1 < c->levels && u.skip_count) {
             const struct vka_tensor_info *next = vka_info(b->graph, u.skips[u.skip_count - 1]);

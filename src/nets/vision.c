@@ -6,8 +6,10 @@ struct vka_vision_out vka_net_vision(vka_build *b, const vka_vision_config *c, v
     struct vka_vision_out out = {{0}, {0}};
     vka_scope s = vka_scope_root("vision_model"), e = vka_in(s, "embeddings");
     vka_tensor x = vka_linear(b, patches, &(struct vka_linear_args){.at = vka_in(e, "patch_embedding"), .no_bias = true});
-    x = vka_rows(b, &(struct vka_rows_args){.x = vka_weight_table(b, e, "class_embedding"), .y = x,
-                                            .positions = vka_weight_table(b, vka_in(e, "position_embedding"), "weight"), .label = e});
+    x = vka_rows(b, &(struct vka_rows_args){.x = vka_weight_table(b, e, "class_embedding"),
+                                            .y = x,
+                                            .positions = vka_weight_table(b, vka_in(e, "position_embedding"), "weight"),
+                                            .label = e});
     x = vka_layer_norm(b, x, vka_in(s, "pre_layrnorm"), c->eps); /* transformers' spelling */
     const struct vka_net_clip_layer layer = {c->heads, c->act, c->eps, false};
     for (uint32_t i = 0; i < c->layers; i++) {

@@ -1,11 +1,12 @@
 /* flow.h - optical flow between two pictures, and frames between them, as operators.
  *
  * The method is TV-L1 flow (Zach, Pock and Bischof 2007, "A duality based approach for realtime TV-L1 optical flow"; median and
- * edges: Wedel et al. 2009, Werlberger et al. 2009) by the primal-dual steps of Chambolle and Pock (2011), coarse to fine, helped
- * by a search for patches; the frames between: see shaders/between_choose.comp.
+ * edges: Wedel et al. 2009, Werlberger et al. 2009) by the primal-dual steps of Chambolle and Pock (2011), coarse to fine,
+ * helped by a search for patches; the frames between: see shaders/between_choose.comp.
  *
- * All tensors are GLOBAL: pictures U8X4 (r, g, b and a byte that is not read), the others fp32 with dense rows, [n, h, 1, w * k]
- * with k numbers for each of w pixels.  Both directions at once: sample n is the view from picture n to the other.
+ * All tensors are GLOBAL: pictures U8X4 (r, g, b and a byte that is not read), the others fp32 with dense rows,
+ * [n, h, 1, w * k] with k numbers for each of w pixels.  Both directions at once: sample n is the view from picture n to the
+ * other.
  *
  *   picture   U8X4 [2, h, w, 1]
  *   plane     [2, h, 1, w]      brightness, 0 .. 1
@@ -34,8 +35,8 @@ vka_tensor vka_flow_relax(vka_build *b, vka_tensor match, vka_tensor state, floa
 vka_tensor vka_flow_fill(vka_build *b, vka_tensor pictures, vka_tensor state, vka_tensor coarse, uint32_t factor);
 /* Each motion becomes the one of those up to `reach` (0 .. 2) pixels around that is nearest to all of them: [n, h, 1, 4 w]. */
 vka_tensor vka_flow_usual(vka_build *b, vka_tensor motion, uint32_t reach);
-/* The motions that pass through the pixels of `frames` pictures at 1 / (frames + 1), 2 / (frames + 1) .. of the time between both:
- * paths [frames, h, 1, 4 w]: u, v, the share of pixels around that are confirmed, 0. */
+/* The motions that pass through the pixels of `frames` pictures at 1 / (frames + 1), 2 / (frames + 1) .. of the time between
+ * both: paths [frames, h, 1, 4 w]: u, v, the share of pixels around that are confirmed, 0. */
 vka_tensor vka_between_choose(vka_build *b, vka_tensor pictures, vka_tensor motion, vka_tensor coarse, uint32_t factor,
                               uint32_t frames);
 /* These pictures: U8X4 [frames, h, w, 1]. */

@@ -19,8 +19,8 @@ struct vka_spool {
     vka_sha256 sha; /* of these */
 };
 
-/* Opens the spool, empty, or with what earlier runs have put there where `keeps` and as far as it is that: at most `most` units of
- * `unit` bytes, looked at through `buffer` [unit]. */
+/* Opens the spool, empty, or with what earlier runs have put there where `keeps` and as far as it is that: at most `most` units
+ * of `unit` bytes, looked at through `buffer` [unit]. */
 vka_status vka_spool_open(struct vka_spool *s, struct vka_state *state, const struct vka_spool_names *names, uint32_t clip,
                           bool keeps, uint32_t most, size_t unit, uint8_t *buffer, const vka_log *log, vka_error *err);
 /* Puts one more unit behind the last. */
