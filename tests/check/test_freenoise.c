@@ -14,6 +14,7 @@
 #include "../reference_c/ref_attention.h"
 #include "harness.h"
 #include "networks.h"
+#include "temporal.h"
 
 #include "base/half.h"
 #include "nets/nets.h"
@@ -44,16 +45,7 @@ static float *attend(const struct attention_case *k, const float *qkv, enum vka_
     struct check *c = check_begin(gpu, storage, storage, k->branches, k->frames);
     c->table.cpu = cpu && c->table.cpu;
     vka_tensor x = check_input(c, "qkv", VKA_SAMPLE, storage, k->branches * k->frames, 1, PIXELS, 3 * C, qkv);
-    vka_tensor y = vka_attention(&c->build, &(struct vka_attention_args){.kind = VKA_ATTENTION_TEMPORAL,
-                                                                         .q = x,
-                                                                         .k = x,
-                                                                         .v = x,
-                                                                         .k_channel = C,
-                                                                         .v_channel = 2 * C,
-                                                                         .heads = HEADS,
-                                                                         .head_dim = DIM,
-                                                                         .phase = k->phase,
-                                                                         .label = vka_scope_root("attention")});
+    vka_tensor y = temporal_attention(&c->build, x, HEADS, DIM, k->phase);
     check_run(c, cuts, count);
     float *out = check_output(c, y);
     check_end(&c);

@@ -19,6 +19,7 @@
 #include "../reference_c/ref_matmul.h"
 #include "harness.h"
 #include "networks.h"
+#include "temporal.h"
 
 #include "nets/nets.h"
 #include "render/netrun.h"
@@ -129,15 +130,7 @@ static float *run(const struct values *v, enum vka_dtype storage, bool cpu, cons
                                                           .stack = {vka_scope_root(names[1]), vka_scope_root(names[2])},
                                                           .heads_out = HEADS,
                                                           .positions = positions});
-    vka_tensor y = vka_attention(&c->build, &(struct vka_attention_args){.kind = VKA_ATTENTION_TEMPORAL,
-                                                                         .q = qkv,
-                                                                         .k = qkv,
-                                                                         .v = qkv,
-                                                                         .k_channel = C,
-                                                                         .v_channel = 2 * C,
-                                                                         .heads = HEADS,
-                                                                         .head_dim = DIM,
-                                                                         .label = vka_scope_root("attention")});
+    vka_tensor y = temporal_attention(&c->build, qkv, HEADS, DIM, (struct vka_frame_phase){0});
     check_run(c, cuts, count);
     float *out = check_output(c, y);
     check_end(&c);
@@ -309,15 +302,7 @@ static struct timing timing_begin(uint32_t frames)
                        .each = 1e9 / ((double)pixels * frames * frames * (double)HEADS),
                        .best = HUGE_VAL};
     vka_tensor x = check_input(t.check, "qkv", VKA_SAMPLE, VKA_F16, frames, 1, pixels, 3 * C, qkv);
-    vka_attention(&t.check->build, &(struct vka_attention_args){.kind = VKA_ATTENTION_TEMPORAL,
-                                                                .q = x,
-                                                                .k = x,
-                                                                .v = x,
-                                                                .k_channel = C,
-                                                                .v_channel = 2 * C,
-                                                                .heads = HEADS,
-                                                                .head_dim = DIM,
-                                                                .label = vka_scope_root("attention")});
+    temporal_attention(&t.check->build, x, HEADS, DIM, (struct vka_frame_phase){0});
     check_run(t.check, NULL, 0);
     free(qkv);
     return t;
