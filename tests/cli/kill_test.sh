@@ -3,13 +3,9 @@
 #
 # First what a signal must leave: the exit code, the last line, a job that nobody else may touch, that refuses other models
 # and damage.  Then KILLS (5; 100 with VKANIM_TEST_ALL) kills with SIGKILL at random moments, of renders and of those that go
-# on: other samplers, context windows, several clips, video, frames between, a LoRA with perturbed
-# attention.  In the end there must be the
-# frames and files of a render that nobody disturbed.  Random moments come from SEED, as far as a machine that is busy with
-# other things allows.
-# on: other samplers, rounds of FreeInit, context windows, several clips, video, a LoRA with perturbed attention.  In the end
-# there must be the frames and files of a render that nobody disturbed.  Random moments come from SEED, as far as a machine
-# that is busy with other things allows.
+# on: other samplers, rounds of FreeInit, context windows, several clips, video, frames between, a LoRA with perturbed attention.
+# In the end there must be the frames and files of a render that nobody disturbed.  Random moments come from SEED, as far as a
+# machine that is busy with other things allows.
 vkanim=$1
 sources=$2
 shim=$(dirname "$vkanim")/tests/fault/libvkanim_fault_shim.so
@@ -214,8 +210,7 @@ fi
 # ---- killed at random ----
 # Each in a folder of its own, which must end up with the files of a render that nobody disturbed and no others.
 cp "$sources/models/miniature/lora/style.safetensors" .
-cases='euler-a unipc ddim windows sde count video mixed between'
-cases='euler-a rounds unipc ddim windows sde count video mixed'
+cases='euler-a rounds unipc ddim windows sde count video mixed between'
 words() {
     case $1 in
     euler-a) echo '--sampler euler-a --steps 4 -f 4 -o clip.webp' ;;
