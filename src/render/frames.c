@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_FPS = 1000 };
+static const double most_fps = 1000;
 
 /* ---- outputs -------------------------------------------------------------------------------------------- */
 
@@ -122,9 +122,9 @@ vka_status vka_run_check_outputs(const struct vka_run *r, vka_error *err)
     const struct vka_setup *s = &r->w.setup;
     uint32_t frames = file_frames(r);
     vka_status st = check_look(r, err);
-    if (st == VKA_OK && s->fps * order_of(r).each > MOST_FPS)
-        st = vka_fail(err, VKA_E_USAGE, "--interpolate %u makes %g frames per second of %g: %d are the most", order_of(r).each,
-                      s->fps * order_of(r).each, s->fps, MOST_FPS);
+    if (st == VKA_OK && s->fps * order_of(r).each > most_fps)
+        st = vka_fail(err, VKA_E_USAGE, "--interpolate %u makes %g frames per second of %g: %g are the most", order_of(r).each,
+                      s->fps * order_of(r).each, s->fps, most_fps);
     for (uint32_t k = 0; st == VKA_OK && k < r->count; k++)
         for (size_t i = 0; st == VKA_OK && i < vka_run_outputs(r); i++) {
             const struct vka_run_clip *c = &r->clips[k];

@@ -70,7 +70,7 @@ struct scene {
 
 static void draw_pixel(const struct scene *k, double t, double x, double y, double c[3])
 {
-    const double mx = W / 2.0, my = H / 2.0, turn = 0.12 * (t - 0.5), zoom = 1 - 0.12 * (t - 0.5);
+    const double mx = (double)W / 2, my = (double)H / 2, turn = 0.12 * (t - 0.5), zoom = 1 - 0.12 * (t - 0.5);
     double X = x - t * k->dx, Y = y - t * k->dy, a;
     if (k->kind == TURN) {
         X = mx + cos(turn) * (x - mx) + sin(turn) * (y - my);
@@ -95,7 +95,7 @@ static void draw_pixel(const struct scene *k, double t, double x, double y, doub
             c[i] += a * ((k->kind == PAN ? flat[i] : texture_at(i + 3, x - vx * t, y - vy * t)) - c[i]);
     }
     if (k->kind == CUT) {
-        const double other[3] = {0.2 + 0.5 * x / W, 0.4, 0.8 - 0.5 * y / H};
+        const double other[3] = {0.2 + 0.5 * x / (double)W, 0.4, 0.8 - 0.5 * y / (double)H};
         for (int i = 0; i < 3; i++)
             c[i] += t * (other[i] - c[i]);
     }

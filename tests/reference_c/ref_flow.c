@@ -455,7 +455,7 @@ void ref_flow_search(const double *plane, const double *state, struct ref_size s
                         if (cy < 0 || cx < 0 || cy > s.h - 1 || cx > s.w - 1)
                             continue;
                         double cost = patch_difference(here, there, s, (long)y, (long)x, cy, cx) +
-                                      SEARCH_FAR / SEARCH * sqrt(j * j + k * k);
+                                      SEARCH_FAR / (double)SEARCH * sqrt(j * j + k * k);
                         if (cost < best)
                             best = cost, ty = cy, tx = cx;
                     }

@@ -137,7 +137,7 @@ static void canny(const uint8_t *rgb, uint8_t *edge, size_t w, size_t h, double 
     for (size_t i = 0; i < w * h; i++) {
         const int *d = step[((int)lround(atan2(gy[i], gx[i]) / atan(1)) + 4) % 4];
         bool top = m[i] > beside(m, i % w, i / w, -d[0], -d[1], w, h) && m[i] >= beside(m, i % w, i / w, d[0], d[1], w, h);
-        edge[i] = !top || m[i] <= LOW ? 0 : m[i] > HIGH ? 1 : 2; /* 2: one that waits for a strong neighbour */
+        edge[i] = !top || m[i] <= (double)LOW ? 0 : m[i] > (double)HIGH ? 1 : 2; /* 2: one that waits for a strong neighbour */
     }
     for (bool grew = true; grew;) {
         grew = false;
