@@ -363,12 +363,13 @@ static void judge_outputs(const struct fault *f, struct fault_result *r)
 }
 
 /* Jansson's lexer (2.14) does not look at whether a character found room in its buffer, and then looks for the closing quote of
- * a text beyond the end of it.  Nothing of ours can stand between. */
+ * a text beyond the end of it, copying as it goes: that ends in a segmentation fault or, where the copy is longer than its room,
+ * in an abort of the C library's, which sees its heap spoilt.  Nothing of ours can stand between. */
 static bool is_the_lexer_of_jansson(const struct fault *f, const struct fault_result *r)
 {
     char path[1024], line[512];
     bool top = false, loads = false;
-    if (f->kind != FAULT_ALLOC || !f->other || r->code != -SIGSEGV)
+    if (f->kind != FAULT_ALLOC || !f->other || (r->code != -SIGSEGV && r->code != -SIGABRT))
         return false;
     FILE *file = fopen(join(path, r->folder, "shim.txt"), "r");
     for (int n = 0; file && n < 10 && fgets(line, sizeof line, file);) {
