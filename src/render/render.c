@@ -67,7 +67,7 @@ static vka_status take_newest(struct vka_run *r, vka_error *err)
     vka_status st = vka_state_newest(r->state, &at, err);
     if (st == VKA_OK && at.slots) {
         struct vka_run_clip *c = at.clip < r->count ? &r->clips[at.clip] : NULL;
-        if (!c || !fits_clip(r, c, &at) || at.slots != vka_run_slots(vka_work_pass(&r->w, at.pass)->sampler))
+        if (!c || !fits_clip(r, c, &at) || at.slots != vka_sampler_lasting(vka_work_pass(&r->w, at.pass)->sampler))
             st = wrong_checkpoint(err);
         else if (!c->sampled && !c->written && (!c->from.slots || at.pass > c->from.pass || (at.pass == c->from.pass && at.eval > c->from.eval))) {
             take_timings(c, &at);

@@ -71,8 +71,5 @@ static inline uint64_t vka_run_number(const struct vka_run *r, const struct vka_
 /* Outputs of a clip; whether the record says "begun" or "written" of one. */
 size_t vka_run_outputs(const struct vka_run *r);
 bool vka_run_output_is(const struct vka_run_clip *c, size_t i, const char *state);
-/* The sampler's slots that a step hands on to the next, as a mask: EPS and NOISE are filled anew
- * before they are read. */
-uint32_t vka_run_slots(const vka_sampler *s);
 
 #endif

@@ -291,11 +291,6 @@ vka_status vka_run_check_inputs(const struct vka_run *r, vka_error *err)
 
 /* ---- sampling ------------------------------------------------------------------------------------------- */
 
-uint32_t vka_run_slots(const vka_sampler *s)
-{
-    return (vka_sampler_slots(s) | 1u << VKA_SLOT_X) & ~(1u << VKA_SLOT_EPS | 1u << VKA_SLOT_NOISE);
-}
-
 /* A sampler at work: `at` is the state after the last whole step, in host memory, so that whatever stops the next one,
  * a signal or the loss of the device, finds it there. */
 struct sampling {
@@ -362,7 +357,7 @@ static vka_status sampling_begin(struct vka_run *r, uint32_t k, struct sampling 
                                   .height = height_of(r, r->pass),
                                   .width = width_of(r, r->pass),
                                   .pass = r->pass,
-                                  .slots = vka_run_slots(vka_work_pass(&r->w, r->pass)->sampler),
+                                  .slots = vka_sampler_lasting(vka_work_pass(&r->w, r->pass)->sampler),
                                   .seed = c->seed,
                                   .step_s = c->step_s}};
     vka_status st = vka_noise_open_sub(&p->source, s->rng, s->layout, c->seed, (vka_subseed){c->subseed, s->sub.share},
@@ -375,8 +370,7 @@ static vka_status sampling_begin(struct vka_run *r, uint32_t k, struct sampling 
     p->at.rng = vka_calloc(1, (size_t)p->at.rng_bytes);
     bool good = p->buffer && p->at.rng, shares = false;
     for (uint32_t pass = 0; pass < r->w.passes; pass++)
-        for (uint32_t i = 0; i < vka_sampler_evals(vka_work_pass(&r->w, pass)->sampler); i++)
-            shares = shares || vka_sampler_eval_at(vka_work_pass(&r->w, pass)->sampler, i)->carry > 0;
+        shares = shares || vka_sampler_shares_noise(vka_work_pass(&r->w, pass)->sampler);
     if (shares && !r->job->step_noise)
         good = (p->first = vka_calloc(p->values, sizeof *p->first)) && good;
     for (int i = 0; i < VKA_SLOTS; i++)

@@ -208,7 +208,8 @@ vka_status vka_unet_stage_together(struct vka_unet_stage *s, uint32_t together, 
 /* Puts the clip's state in host memory or on the device, as p.park does; what was planned is forgotten.  A stage that has not
  * started.  In windows the state stays in host memory. */
 vka_status vka_unet_stage_park(struct vka_unet_stage *s, bool park, vka_error *err);
-/* Bytes of host memory that the start takes for the clip's state; 0 where that is on the device. */
+/* Bytes of host memory for the clip's state; 0 where that is on the device.  Of the latents there are the network's input and
+ * output, the last whole step's, which a failure goes back to, and the next one's until it has been looked at. */
 uint64_t vka_unet_stage_host_bytes(const struct vka_unet_stage *s);
 /* Estimated seconds of an evaluation of the sampler as planned. */
 vka_status vka_unet_stage_seconds(const struct vka_unet_stage *s, const struct vka_rates *rates, double *seconds, vka_error *err);

@@ -22,9 +22,9 @@ uint64_t vka_unet_stage_host_bytes(const struct vka_unet_stage *s)
 {
     if (!s->parked)
         return 0;
-    uint64_t frame = vka_unet_stage_frame(s) * sizeof(float), slots = 0;
-    for (uint32_t i = 0; i < VKA_SLOTS; i++)
-        slots += vka_unet_stage_slots(s) >> i & 1;
+    uint64_t frame = vka_unet_stage_frame(s) * sizeof(float), slots = vka_sampler_shares_noise(s->p.sampler) ? 2 : 1;
+    for (uint32_t i = 0; i < VKA_SLOTS; i++) /* here, and in what samples (sampling.c), which has one or two more */
+        slots += (vka_unet_stage_slots(s) >> i & 1) + (vka_sampler_lasting(s->p.sampler) >> i & 1);
     return slots * s->p.frames * frame + s->pixels_bytes + (uint64_t)2 * s->batch * sizeof *s->frame_of +
            (uint64_t)s->p.frames * (s->p.branches * sizeof *s->prompt_of + sizeof *s->seen + sizeof *s->place_of);
 }

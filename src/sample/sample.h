@@ -167,6 +167,8 @@ uint32_t vka_sampler_evals(const vka_sampler *s);           /* model evaluations
 uint32_t vka_sampler_patterns(const vka_sampler *s);        /* patterns are 0 .. this - 1 */
 const vka_sampler_eval *vka_sampler_of_pattern(const vka_sampler *s, uint32_t k); /* some evaluation of it */
 uint32_t vka_sampler_slots(const vka_sampler *s);           /* bit 1 << slot for each slot that is used */
+uint32_t vka_sampler_lasting(const vka_sampler *s); /* those that a step hands on to the next; EPS and NOISE are filled anew */
+bool vka_sampler_shares_noise(const vka_sampler *s); /* whether a draw of a step takes part of the step's first one */
 bool vka_sampler_draws(const vka_sampler *s);               /* some evaluation draws noise */
 vka_schedule_id vka_sampler_schedule(const vka_sampler *s); /* what AUTO became; AUTO: the list of lcm and tcd */
 double vka_sampler_eta(const vka_sampler *s);               /* as used; below 0: the sampler has none */

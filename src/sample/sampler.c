@@ -411,6 +411,19 @@ uint32_t vka_sampler_slots(const vka_sampler *s)
     return s->slots;
 }
 
+uint32_t vka_sampler_lasting(const vka_sampler *s)
+{
+    return (s->slots | 1u << VKA_SLOT_X) & ~(1u << VKA_SLOT_EPS | 1u << VKA_SLOT_NOISE);
+}
+
+bool vka_sampler_shares_noise(const vka_sampler *s)
+{
+    bool shares = false;
+    for (uint32_t i = 0; i < vka_sampler_evals(s); i++)
+        shares = shares || vka_sampler_eval_at(s, i)->carry > 0;
+    return shares;
+}
+
 bool vka_sampler_draws(const vka_sampler *s)
 {
     return (s->slots >> VKA_SLOT_NOISE & 1u) != 0;

@@ -114,7 +114,7 @@ static double follow(struct vka_unet_stage *s, const struct clip *c, const char 
 {
     float *single[VKA_SLOTS], *got = calloc(c->all, sizeof *got);
     double *reference[VKA_SLOTS], worst = 0.0;
-    uint32_t lasting = vka_run_slots(c->sampler), written = 1u << VKA_SLOT_X;
+    uint32_t lasting = vka_sampler_lasting(c->sampler), written = 1u << VKA_SLOT_X;
     vka_error err = {0};
     assert_non_null(got);
     for (int k = 0; k < VKA_SLOTS; k++) {
@@ -172,7 +172,7 @@ static void go_on(struct vka_unet_stage *s, const struct clip *c, uint32_t step,
                   float *latents)
 {
     float *nothing = calloc(c->all, sizeof *nothing);
-    uint32_t lasting = vka_run_slots(c->sampler), all = vka_sampler_slots(c->sampler), i = 0;
+    uint32_t lasting = vka_sampler_lasting(c->sampler), all = vka_sampler_slots(c->sampler), i = 0;
     vka_error err = {0};
     assert_non_null(nothing);
     for (size_t j = 0; j < c->all; j++)

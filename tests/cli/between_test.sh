@@ -4,21 +4,10 @@
 # be had.
 vkanim=$1
 sources=$2
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-failures=0
-cd "$work" || exit 1
-export VKANIM_MODEL_PATH="$sources/models" VKANIM_CACHE_DIR="$work/cache"
-unset VKANIM_DEVICE
-"$vkanim" devices --json 2>/dev/null | grep -q '"usable": *true' || exit 77
+. "$sources/tests/cli/clip_test.sh"
 
-bad() {
-    echo "FAILED: $1" >&2
-    failures=$((failures + 1))
-}
 side=32
 clip() { "$vkanim" -q --json -p 'a red ball' -s 7 --steps 2 -f 4 -W $side -H $side "$@"; }
-value() { grep -o "\"$1\": *\"\{0,1\}[^,\"}]*" "$2" | head -n 1 | sed 's/.*: *"\{0,1\}//'; }
 # Frame $2 of a Y4M with three full planes
 frame() { tail -c +$(($(head -n 1 "$1" | wc -c) + $2 * (6 + 3 * side * side) + 1)) "$1" | head -c $((6 + 3 * side * side)); }
 frames() { echo $((($(wc -c <"$1") - $(head -n 1 "$1" | wc -c)) / (6 + 3 * side * side))); }

@@ -4,21 +4,9 @@
 # Exit code 77 where no device is to be had.
 vkanim=$1
 sources=$2
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-failures=0
-cd "$work" || exit 1
-export VKANIM_MODEL_PATH="$sources/models" VKANIM_CACHE_DIR="$work/cache"
-unset VKANIM_DEVICE
-"$vkanim" devices --json 2>/dev/null | grep -q '"usable": *true' || exit 77
+. "$sources/tests/cli/clip_test.sh"
 
-bad() {
-    echo "FAILED: $1" >&2
-    [ -f err ] && tail -n 3 err | sed 's/^/    err: /' >&2
-    failures=$((failures + 1))
-}
 clip() { "$vkanim" -q --json -p 'a red ball' -s 5 --steps 3 -f 3 -W 32 -H 48 --sampler euler-a --hires 1.5:0.7 "$@" 2>err; }
-value() { grep -o "\"$1\": *\"\{0,1\}[^,\"}]*" "$2" | head -n 1 | sed 's/.*: *"\{0,1\}//'; }
 hashes() { grep -o '"frames_sha256": *"[0-9a-f]*"' "$1" | sed 's/.*: *//' | tr '\n' ' '; }
 
 # ---- size, settings, memory; each way of enlarging is another ----

@@ -3,20 +3,8 @@
 # itself, and whether --from makes the same frames of that.  Exit code 77 where no device is to be had.
 vkanim=$1
 sources=$2
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-failures=0
-cd "$work" || exit 1
-export VKANIM_MODEL_PATH="$sources/models" VKANIM_CACHE_DIR="$work/cache"
-unset VKANIM_DEVICE
-"$vkanim" devices --json 2>/dev/null | grep -q '"usable": *true' || exit 77
+. "$sources/tests/cli/clip_test.sh"
 
-bad() {
-    echo "FAILED: $1" >&2
-    failures=$((failures + 1))
-}
-# The value of a plain member in a report, of the first of that name
-value() { grep -o "\"$1\": *\"\{0,1\}[^,\"}]*" "$2" | head -n 1 | sed 's/.*: *"\{0,1\}//'; }
 inspect() { "$vkanim" inspect --json "$1" | sed 's/": /":/g; s/, "/,"/g'; }
 clip() { "$vkanim" -q --json -p 'a red ball, (shining:1.2)' -n 'dull' -s 7 --steps 2 -f 5 -W 32 -H 32 "$@"; }
 
