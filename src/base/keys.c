@@ -20,8 +20,6 @@ bool vka_ease_from_name(const char *name, size_t size, enum vka_ease *out)
     return false;
 }
 
-const char *vka_ease_name(enum vka_ease ease) { return names[ease]; }
-
 double vka_ease_at(enum vka_ease ease, double s)
 {
     double r = 1 - s;

@@ -24,7 +24,6 @@ enum vka_ease {
 };
 /* "linear", "hold", "ease-in", "ease-out", "ease-in-out"; false for anything else. */
 bool vka_ease_from_name(const char *name, size_t size, enum vka_ease *out);
-const char *vka_ease_name(enum vka_ease ease);
 /* s from 0 to 1 -> 0 to 1; 0 and 1 stay what they are, to the bit. */
 double vka_ease_at(enum vka_ease ease, double s);
 

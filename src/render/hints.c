@@ -4,24 +4,6 @@
 #include "render/pixels.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-static const char *const names[VKA_HINT_KINDS] = {"canny", "lineart", "softedge", "tile", "invert"};
-
-bool vka_hint_from_name(const char *name, enum vka_hint_kind *out)
-{
-    for (int i = 0; i < VKA_HINT_KINDS; i++)
-        if (strcmp(name, names[i]) == 0) {
-            *out = (enum vka_hint_kind)i;
-            return true;
-        }
-    return false;
-}
-
-const char *vka_hint_name(enum vka_hint_kind kind)
-{
-    return kind < VKA_HINT_KINDS ? names[kind] : "none";
-}
 
 vka_status vka_hints_stage_build(struct vka_hints_stage *s, const struct vka_hint_params *p, uint32_t height, uint32_t width,
                                  const struct vka_kernel_table *table, vka_error *err)
@@ -70,24 +52,4 @@ void vka_hints_stage_end(struct vka_hints_stage *s)
 {
     vka_ends_end(&s->ends, &s->run);
     *s = (struct vka_hints_stage){0};
-}
-
-vka_status vka_hints_process(vka_gpu *gpu, const struct vka_kernel_table *table, uint64_t budget,
-                             const struct vka_hint_params *p, uint32_t height, uint32_t width, const uint8_t *rgb_in,
-                             uint8_t *rgb_out, const vka_ticker *ticker, vka_error *err)
-{
-    struct vka_hints_stage s;
-    uint64_t need = 0;
-    vka_status st = vka_hints_stage_build(&s, p, height, width, table, err);
-    if (st == VKA_OK)
-        st = vka_hints_stage_ask(&s, &(struct vka_ask){.room = {budget, UINT64_MAX}}, &need, err);
-    if (st == VKA_OK && need > budget)
-        st = vka_fail(err, VKA_E_MEMORY, "a hint of %u x %u needs %.1f MiB, the budget is %.1f MiB", width, height,
-                      (double)need / 1048576, (double)budget / 1048576);
-    if (st == VKA_OK)
-        st = vka_hints_stage_start(&s, gpu, ticker, err);
-    if (st == VKA_OK)
-        st = vka_hints_stage_run(&s, rgb_in, rgb_out, ticker, err);
-    vka_hints_stage_end(&s);
-    return st;
 }

@@ -5,10 +5,6 @@
 #include "nets/hints.h"
 #include "render/netrun.h"
 
-/* "canny lineart softedge tile invert", as in process= of --control; false: there is no such. */
-bool vka_hint_from_name(const char *name, enum vka_hint_kind *out);
-const char *vka_hint_name(enum vka_hint_kind kind);
-
 struct vka_hints_stage {
     struct vka_netrun run;
     struct vka_ends ends;
@@ -26,10 +22,5 @@ vka_status vka_hints_stage_start(struct vka_hints_stage *s, vka_gpu *gpu, const 
 vka_status vka_hints_stage_run(struct vka_hints_stage *s, const uint8_t *rgb_in, uint8_t *rgb_out, const vka_ticker *ticker,
                                vka_error *err);
 void vka_hints_stage_end(struct vka_hints_stage *s); /* zeroed ones are fine */
-
-/* All of that for one picture: plans within `budget` bytes of device memory, or VKA_E_MEMORY. */
-vka_status vka_hints_process(vka_gpu *gpu, const struct vka_kernel_table *table, uint64_t budget,
-                             const struct vka_hint_params *p, uint32_t height, uint32_t width, const uint8_t *rgb_in,
-                             uint8_t *rgb_out, const vka_ticker *ticker, vka_error *err);
 
 #endif

@@ -46,7 +46,7 @@ vka_status vka_netrun_ask(struct vka_netrun *run, const struct vka_ask *ask, uin
 /* Adds the estimated seconds of an evaluation as planned, without what runs once per prompt. */
 vka_status vka_netrun_seconds(const struct vka_netrun *run, const struct vka_rates *rates, double *seconds, vka_error *err);
 vka_status vka_netrun_start(struct vka_netrun *run, vka_gpu *gpu, const vka_ticker *ticker, vka_error *err);
-/* After LoRAs got other weights (vka_setup_lora_weigh): packs again what they change, and nothing else.  The next run must be a
+/* After LoRAs got other weights (vka_lora_mix_weigh): packs again what they change, and nothing else.  The next run must be a
  * first one.  Also before the start, when it does nothing. */
 vka_status vka_netrun_repack(struct vka_netrun *run, const vka_ticker *ticker, vka_error *err);
 void vka_netrun_end(struct vka_netrun *run); /* zeroed ones are fine */

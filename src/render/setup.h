@@ -175,8 +175,6 @@ vka_status vka_setup_lora_values(const struct vka_setup *s, size_t i, uint32_t f
 json_t *vka_setup_lora_frames_json(const struct vka_setup *s);
 /* VKA_E_USAGE where --lora-frames names a LoRA that is not there: when the prompts' are known. */
 vka_status vka_setup_lora_frames_check(const struct vka_setup *s, vka_error *err);
-/* Other weights for LoRA number `i`; the weights that networks have packed must be packed anew (vka_netrun_repack). */
-void vka_setup_lora_weigh(struct vka_setup *s, size_t i, double weight, double text_weight);
 /* What "PATH[:WEIGHT[:TEXT_WEIGHT]]" says: a weight is what reads as a number behind a colon at the end, so that a path may have
  * colons; a file of the whole name wins.  Without TEXT_WEIGHT it is WEIGHT, without that 1.  *path is malloc'ed. */
 vka_status vka_lora_spec_parse(const char *text, char **path, double *weight, double *text_weight, vka_error *err);

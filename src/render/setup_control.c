@@ -24,8 +24,6 @@ static const char *const processes[VKA_PROCESSES] = {"none", "canny", "lineart",
 static const char *const encodings[] = {"mean", "sample"};
 static const char previous[] = "previous";
 
-const char *vka_control_process_name(enum vka_control_process process) { return processes[process]; }
-
 /* The key that stands at `s` with its '=', or -1; *value is behind it. */
 static int key_at(const char *s, const char **value)
 {

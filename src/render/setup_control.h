@@ -29,7 +29,6 @@ enum vka_control_process {
     VKA_PROCESS_INVERT,
     VKA_PROCESSES
 };
-const char *vka_control_process_name(enum vka_control_process process);
 
 struct vka_control_spec {
     char *path;                     /* as given */

@@ -253,13 +253,6 @@ vka_status vka_setup_lora_add(struct vka_setup *s, const char *name, double weig
     return add(s, vka_strdup(name), weight, text_weight, false, true, err);
 }
 
-void vka_setup_lora_weigh(struct vka_setup *s, size_t i, double weight, double text_weight)
-{
-    s->loras[i].weight = weight;
-    s->loras[i].text_weight = text_weight;
-    vka_lora_mix_weigh(s->mix, i, weight, text_weight);
-}
-
 vka_status vka_setup_loras(struct vka_setup *s, vka_error *err)
 {
     const vka_text_list *lists[] = {&s->job->lora, &s->job->motion_lora};

@@ -87,7 +87,6 @@ vka_status vka_prediction_from_name(const char *name, vka_prediction *out, vka_e
 const char *vka_sampler_name(vka_sampler_id id);
 const char *vka_schedule_name(vka_schedule_id id);
 const char *vka_beta_name(vka_beta_kind kind);
-const char *vka_prediction_name(vka_prediction prediction);
 /* The i-th known name in the order of the manual, NULL past the end; *built says whether it can be used.
  * For help texts and completion. */
 const char *vka_sampler_list(uint32_t i, bool *built);

@@ -157,11 +157,6 @@ const char *vka_beta_name(vka_beta_kind kind)
     return name_of(betas, (int)kind);
 }
 
-const char *vka_prediction_name(vka_prediction prediction)
-{
-    return name_of(predictions, (int)prediction);
-}
-
 const char *vka_sampler_list(uint32_t i, bool *built)
 {
     return list_at(samplers, sizeof samplers / sizeof *samplers - 1, i, built);

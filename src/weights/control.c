@@ -313,10 +313,6 @@ void vka_control_close(vka_control *c)
     free(c);
 }
 
-const char *vka_control_path(const vka_control *c)
-{
-    return c->path;
-}
 const char *vka_control_file(const vka_control *c)
 {
     return c->file;

@@ -23,7 +23,6 @@ typedef struct vka_control vka_control;
  * sentence when it is something else, or a control that is not supported (of SDXL, a Control-LoRA, a T2I-Adapter, 6 channels ...). */
 vka_status vka_control_open(vka_control **out, const char *path, vka_error *err);
 void vka_control_close(vka_control *c); /* NULL is fine */
-const char *vka_control_path(const vka_control *c);
 /* The weights file itself, for its hash. */
 const char *vka_control_file(const vka_control *c);
 vka_weights *vka_control_weights(vka_control *c);

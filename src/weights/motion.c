@@ -434,10 +434,6 @@ void vka_motion_close(vka_motion *m)
     free(m);
 }
 
-const char *vka_motion_path(const vka_motion *m)
-{
-    return m->path;
-}
 const char *vka_motion_file(const vka_motion *m)
 {
     return m->file;

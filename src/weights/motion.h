@@ -32,7 +32,6 @@ typedef struct vka_motion vka_motion;
  * VKA_E_INPUT with a sentence when it is something else (a LoRA, a checkpoint ...). */
 vka_status vka_motion_open(vka_motion **out, const char *path, vka_error *err);
 void vka_motion_close(vka_motion *m); /* NULL is fine */
-const char *vka_motion_path(const vka_motion *m);
 /* The weights file itself, for its hash. */
 const char *vka_motion_file(const vka_motion *m);
 vka_weights *vka_motion_weights(vka_motion *m);
