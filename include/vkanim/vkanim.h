@@ -40,7 +40,7 @@ extern "C" {
 
 /* "0.1.0" */
 VKA_API const char *vka_version(void);
-VKA_API void vka_free(void *text);
+VKA_API void vka_free(void *text); /* or any other bytes that a call handed out */
 
 /* ---- context ----------------------------------------------------------------------------------------- */
 
@@ -57,12 +57,31 @@ typedef struct vka_progress {
     unsigned long long device_bytes, device_peak_bytes;
 } vka_progress;
 
+/* What the clip looks like after a step, in small: a picture of the noiseless clip that the step's model saw behind the noise,
+ * one pixel for each of the latents (an eighth of the clip's width and height in Stable Diffusion).  It is made by a linear map
+ * that is fitted to the job's VAE, once for each VAE (the map is kept in the cache folder), and is no decoded frame. */
+typedef struct vka_preview {
+    unsigned clip;        /* which of --count, from 0 */
+    unsigned step, steps; /* 1 .. steps, of all passes over the clip, as the progress of "steps" counts them */
+    /* Frames that are shown: those of the clip that have been begun, and of more than VKA_PREVIEW_FRAMES so many, evenly
+     * chosen: number i is frame i * n / VKA_PREVIEW_FRAMES of n. */
+    unsigned frames;
+    unsigned width, height;   /* pixels; they change between the passes of --hires */
+    double fps;               /* frames per second of these frames: they last as long as the clip's */
+    const unsigned char *rgb; /* [frames][height][width][3], sRGB; valid until the callback returns */
+} vka_preview;
+enum { VKA_PREVIEW_FRAMES = 64 };
+
 typedef struct vka_context_params {
     void (*log)(void *user, vka_level level, const char *text); /* NULL: silence */
     void (*progress)(void *user, const vka_progress *progress); /* NULL: none */
     void *user;
     vka_level level; /* messages above it are not made */
     int validation;  /* nonzero: Vulkan's validation layers, where they are installed */
+    /* NULL: none, and nothing is done for them.  After every step of a render, on the thread that made the call, which waits for
+     * it; of the library it may call vka_cancel and vka_preview_encode.  No bit of the clip depends on it.  Where there is no
+     * memory for the VAE's map (of the machine, or within --vram) a warning is logged, and the render goes on without previews. */
+    void (*preview)(void *user, const vka_preview *preview);
 } vka_context_params;
 
 typedef struct vka_context vka_context;
@@ -71,6 +90,13 @@ VKA_API vka_status vka_context_create(vka_context **out, const vka_context_param
 VKA_API void vka_context_destroy(vka_context **context);
 /* Asks the running call to end with VKA_E_STOPPED, within a step.  Safe in signal handlers. */
 VKA_API void vka_cancel(vka_context *context);
+
+/* A preview as a file: `type` "webp" (animated, lossy, played for ever) or "png" (frames in a row from left to right, at most
+ * VKA_PREVIEW_ROW, evenly chosen as above).  *data is the caller's, who returns it with vka_free; NULL on failure.  Needs no
+ * context; any thread.  VKA_E_USAGE for another type or a size that the type cannot hold, VKA_E_MEMORY. */
+enum { VKA_PREVIEW_ROW = 16 };
+VKA_API vka_status vka_preview_encode(const vka_preview *preview, const char *type, unsigned char **data, size_t *size,
+                                      vka_error *err);
 
 /* ---- jobs: one description of the work ----------------------------------------------------------------- */
 
@@ -99,7 +125,10 @@ enum { /* commands that an option belongs to */
 enum { /* what else there is to say about an option */
     VKA_MARK_COMMAND = 1, /* the command's own (--help, --json): no part of a job */
     VKA_MARK_LATER = 2,   /* a reserved name: using it is VKA_E_USAGE; help leaves it out */
-    VKA_MARK_LOCAL = 4    /* about this machine (paths, devices, budgets): never read from or written to animations */
+    VKA_MARK_LOCAL = 4,   /* about this machine (paths, devices, budgets): never read from or written to animations */
+    /* Its value, or a part of it, may be the name of a file or folder that is read or written.  --prompt and --negative are
+     * not marked, though <lora:NAME> in them names a file too, and may be its path; --lora-frames is, which repeats such names. */
+    VKA_MARK_FILES = 8
 };
 
 /* One row of the option table: the command line, --job files, metadata and the manual all come from it. */

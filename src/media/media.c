@@ -643,6 +643,33 @@ vka_status vka_media_write(const char *path, const vka_clip *clip, vka_media_res
     return format == VKA_MEDIA_FRAMES ? write_frames(path, &c, result, err) : write_one(path, format, &c, result, err);
 }
 
+vka_status vka_media_encode(vka_media_format format, const vka_clip *clip, uint8_t **data, size_t *size, vka_error *err)
+{
+    static const char name[] = "a file in memory";
+    vka_clip c = *clip;
+    vka_bytes out = {0};
+    const uint8_t *rgb;
+    *data = NULL;
+    *size = 0;
+    if (format != VKA_MEDIA_WEBP && (format != VKA_MEDIA_PNG || c.frames != 1))
+        return vka_fail(err, VKA_E_USAGE, "%u frames cannot be put into memory as %s", (unsigned)c.frames,
+                        vka_media_format_name(format));
+    vka_status s = check_size(format, name, c.width, c.height, c.frames, err);
+    if (c.fps == 0)
+        c.fps = 8;
+    if (s == VKA_OK && format == VKA_MEDIA_WEBP)
+        s = vka_webp_encode(name, &c, &out, err);
+    else if (s == VKA_OK && (s = vka_clip_frame(&c, 0, &rgb, err)) == VKA_OK)
+        s = vka_png_encode(rgb, c.width, c.height, c.metadata, c.infotext, &out, err);
+    if (s != VKA_OK) {
+        vka_bytes_free(&out);
+        return s;
+    }
+    *data = out.data;
+    *size = out.size;
+    return VKA_OK;
+}
+
 vka_status vka_frames_sha256(const vka_clip *clip, char hex[65], vka_error *err)
 {
     vka_sha256 sha;

@@ -125,6 +125,10 @@ bool vka_media_would_overwrite(const char *path, uint32_t frames);
  * `get` reported. */
 vka_status vka_media_write(const char *path, const vka_clip *clip, vka_media_result *result, vka_error *err);
 
+/* A clip as a file in memory, malloc'ed: WEBP, or PNG of one frame.  VKA_E_USAGE for another format and for a size that it
+ * cannot hold. */
+vka_status vka_media_encode(vka_media_format format, const vka_clip *clip, uint8_t **data, size_t *size, vka_error *err);
+
 /* SHA-256 of the raw frames, F*H*W*3 bytes in order: what --verify compares. */
 vka_status vka_frames_sha256(const vka_clip *clip, char hex[65], vka_error *err);
 

@@ -29,6 +29,8 @@ typedef struct vka_bytes {
 void vka_bytes_add(vka_bytes *b, const void *data, size_t size);
 void vka_bytes_free(vka_bytes *b);
 
+/* A clip as a whole WebP file behind what is in `out`; `name` is for messages. */
+vka_status vka_webp_encode(const char *name, const vka_clip *clip, vka_bytes *out, vka_error *err);
 /* One RGB image as a whole PNG file, [H,W,3]; `metadata` and `infotext` may be NULL. */
 vka_status vka_png_encode(const uint8_t *rgb, uint32_t width, uint32_t height, const char *metadata, const char *infotext,
                           vka_bytes *out, vka_error *err);

@@ -11,6 +11,7 @@
 #define MODELS  VKA_FOR_MODELS
 #define EVERY   (RENDER | NET | VKA_FOR_DEVICES | VKA_FOR_INSPECT | RESUME | CONVERT | MODELS)
 #define LOCAL  VKA_MARK_LOCAL
+#define FILES  VKA_MARK_FILES
 
 static const char g_prompt[] = "What to draw", g_models[] = "Models", g_clip[] = "The clip", g_images[] = "Images and video in", g_sampling[] = "Sampling",
                   g_output[] = "Output", g_device[] = "Device", g_tensors[] = "Tensors in and out", g_job[] = "Jobs",
@@ -30,11 +31,11 @@ static const vka_option table[] = {
     {"comma-padding", 0, VKA_OPTION_INT, "N", "20", NULL, 0, 74, RENDER | NET, g_prompt,
      "Break a long prompt at a comma where one is among the last N tokens of a chunk (A1111's rule).", 0},
     {"wildcards", 0, VKA_OPTION_PATH, "DIR", NULL, NULL, 0, 0, RENDER, g_prompt,
-     "Folder of text files: __name__ in a prompt becomes a line of name.txt, drawn with the seed.", LOCAL},
+     "Folder of text files: __name__ in a prompt becomes a line of name.txt, drawn with the seed.", LOCAL | FILES},
     {"travel", 0, VKA_OPTION_TEXT, "FILE|TEXT", NULL, NULL, 0, 0, RENDER, g_prompt,
      "Prompts that change over the frames, of a file or as text: lines FRAME: TEXT, or JSON; see PROMPTS OVER THE FRAMES in the "
      "manual page. Such lines in --prompt and --negative travel too; with this option those are put in front of every text.",
-     0},
+     FILES},
     {"travel-blend", 0, VKA_OPTION_CHOICE, "NAME", "lerp", "lerp slerp", 0, 0, RENDER, g_prompt,
      "What frames between two prompts get: what lies on the line between them, or on the arc.", 0},
     {"travel-ease", 0, VKA_OPTION_CHOICE, "NAME", "linear", "linear hold ease-in ease-out ease-in-out", 0, 0, RENDER, g_prompt,
@@ -43,28 +44,28 @@ static const vka_option table[] = {
     {"model", 'm', VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "A diffusers folder or a checkpoint file of the Stable Diffusion 1.5 family, or its name in a model folder; "
      "without it the bundled miniature.",
-     LOCAL},
+     LOCAL | FILES},
     {"motion", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
-     "The AnimateDiff motion module, or none; without it the one that the model's folder names.", LOCAL},
+     "The AnimateDiff motion module, or none; without it the one that the model's folder names.", LOCAL | FILES},
     {"motion-family", 0, VKA_OPTION_CHOICE, "NAME", "auto", "auto v1 v2 v3 animatelcm lightning long", 0, 0, RENDER | NET,
      g_models, "Treat the motion module as one of this family: its betas, norm rule and defaults; auto is what the file tells.",
      0},
     {"vae", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models, "A VAE in place of the model's own.",
-     LOCAL},
+     LOCAL | FILES},
     {"lora", 0, VKA_OPTION_LIST, "PATH[:WEIGHT[:TEXT]]", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "A LoRA for the model, may be repeated: kohya's, diffusers', PEFT's, LyCORIS's; WEIGHT is 1 without it, TEXT another one "
      "for the text encoder.",
-     LOCAL},
+     LOCAL | FILES},
     {"motion-lora", 0, VKA_OPTION_LIST, "PATH[:WEIGHT]", NULL, NULL, 0, 0, RENDER | NET, g_models,
-     "A LoRA for the motion module, may be repeated.", LOCAL},
+     "A LoRA for the motion module, may be repeated.", LOCAL | FILES},
     {"lora-frames", 0, VKA_OPTION_LIST, "NAME=VALUES", NULL, NULL, 0, 0, RENDER, g_models,
      "Weights of a LoRA over the frames, numbers as for --motion-scale; NAME is its file's name without ending, or what --lora or "
      "the prompt calls it.  It is not merged then, and takes this in place of its weight; its part for the text encoder keeps "
      "that.  May be repeated.",
-     LOCAL},
+     LOCAL | FILES},
     {"embedding", 0, VKA_OPTION_LIST, "PATH[:NAME]", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "A textual-inversion embedding; in the prompt it is NAME, or the file's name without its ending.  Those in the folder "
-     "embeddings of a model folder need not be given.", LOCAL},
+     "embeddings of a model folder need not be given.", LOCAL | FILES},
     {"motion-scale", 0, VKA_OPTION_TEXT, "VALUES", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "How strongly frames heed each other: multiplies the keys of the motion module's attention, 1 being as trained. A number "
      "from 0 to 10; or FRAME:NUMBER, ... with a line between the frames named, which are whole numbers from 0 on (or from the end "
@@ -75,7 +76,7 @@ static const vka_option table[] = {
      "How much of the motion module's change is taken: 0 is the picture model alone, 1 all of it. Numbers as for --motion-scale.",
      0},
     {"tokenizer", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
-     "A folder with vocab.json and merges.txt, for checkpoint files, which do not carry them.", LOCAL},
+     "A folder with vocab.json and merges.txt, for checkpoint files, which do not carry them.", LOCAL | FILES},
     {"kind", 0, VKA_OPTION_CHOICE, "KIND", NULL, "checkpoint vae motion-module lora motion-lora embedding controlnet unknown", 0, 0,
      MODELS, g_models, "List models of this kind only.", VKA_MARK_COMMAND},
     {"hash", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, MODELS, g_models,
@@ -148,13 +149,16 @@ static const vka_option table[] = {
      "Steps of the second pass, of which STRENGTH says how many are run; without it --steps.", 0},
 
     {"init", 0, VKA_OPTION_PATH, "IMAGE", NULL, NULL, 0, 0, RENDER, g_images,
-     "Begin from this picture: it is the first frame, and the frames behind it resemble it the less the further they are.", LOCAL},
+     "Begin from this picture: it is the first frame, and the frames behind it resemble it the less the further they are.",
+     LOCAL | FILES},
     {"init-last", 0, VKA_OPTION_PATH, "IMAGE", NULL, NULL, 0, 0, RENDER, g_images,
-     "The same of the last frame.", LOCAL},
+     "The same of the last frame.", LOCAL | FILES},
     {"keyframe", 0, VKA_OPTION_LIST, "N=IMAGE", NULL, NULL, 0, 0, RENDER, g_images,
-     "Frame N (from 0, or -1 for the last, -2 ...) is this picture, and its neighbours resemble it; may be repeated.", LOCAL},
+     "Frame N (from 0, or -1 for the last, -2 ...) is this picture, and its neighbours resemble it; may be repeated.",
+     LOCAL | FILES},
     {"init-video", 0, VKA_OPTION_PATH, "FILE|FOLDER|PATTERN", NULL, NULL, 0, 0, RENDER, g_images,
-     "Begin each frame from the picture of the same number in a video, an animation, a folder or a pattern like %05d.png.", LOCAL},
+     "Begin each frame from the picture of the same number in a video, an animation, a folder or a pattern like %05d.png.",
+     LOCAL | FILES},
     {"video-fps", 0, VKA_OPTION_REAL, "RATE", NULL, NULL, 0.01, 1000, RENDER, g_images,
      "Take so many pictures of a second of the video; without it every one.", 0},
     {"video-start", 0, VKA_OPTION_REAL, "SECONDS", "0", NULL, 0, 1000000, RENDER, g_images,
@@ -177,24 +181,25 @@ static const vka_option table[] = {
      "In this share of the steps, from the first on, frames with a picture of their own (and what a mask keeps) are kept as "
      "they are; 0 lets them change like the others.", 0},
     {"mask", 0, VKA_OPTION_PATH, "FILE|FOLDER|PATTERN", NULL, NULL, 0, 0, RENDER, g_images,
-     "Where pictures may change: white may, black is kept; one mask for all frames, or one for each.", LOCAL},
+     "Where pictures may change: white may, black is kept; one mask for all frames, or one for each.", LOCAL | FILES},
     {"control", 0, VKA_OPTION_LIST, "PATH[,KEY=VALUE]...", NULL, NULL, 0, 0, RENDER | NET, g_images,
      "A ControlNet or SparseCtrl encoder, may be repeated. Keys: source=FILE, FOLDER or PATTERN of its pictures (without it those of "
      "--init-video or --init) or previous, the frame before (TemporalNet; frame after frame, without a motion module), weight=VALUES over the frames as for --motion-scale, start= and end= for shares of the steps, "
      "mode=balanced, prompt or control (A1111's control modes), process=none, canny, lineart, soft-edge, tile or invert, which makes the "
      "hint of a picture; of SparseCtrl frames=N;N;... for the pictures in "
-     "their order, negative from the end, and encode=mean or sample.", LOCAL},
+     "their order, negative from the end, and encode=mean or sample.", LOCAL | FILES},
     {"save-hints", 0, VKA_OPTION_PATH, "FOLDER", NULL, NULL, 0, 0, RENDER, g_images,
-     "Write the pictures that controls are given, as the networks see them, as FOLDER/control0-00000.png and so on.", LOCAL},
+     "Write the pictures that controls are given, as the networks see them, as FOLDER/control0-00000.png and so on.",
+     LOCAL | FILES},
     {"ip-adapter", 0, VKA_OPTION_LIST, "PATH[,KEY=VALUE]...", NULL, NULL, 0, 0, RENDER | NET, g_images,
      "Image prompt: an IP-Adapter for SD1.5 (plain, plus, full face) with image=FILE[;FILE]... (or a folder, or numbered files), "
      "frames=N;N... (key frames, one for each picture: a frame takes that of the nearest key at or before it; without, pictures "
      "spread evenly), weight=VALUES over the frames (0:1;8:0.5), start= and end= (shares of the steps). Repeatable.",
-     LOCAL},
+     LOCAL | FILES},
     {"vision", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_images,
      "The image encoder of IP-Adapters, a file or a folder; without, the folder image_encoder beside the first adapter, or in the "
      "model's folder.",
-     LOCAL},
+     LOCAL | FILES},
 
     {"steps", 0, VKA_OPTION_INT, "N", "25", NULL, 1, 1000, RENDER, g_sampling, "Sampling steps.", 0},
     {"cfg", 0, VKA_OPTION_REAL, "SCALE", "7.5", NULL, 0, 1000, RENDER, g_sampling,
@@ -252,7 +257,7 @@ static const vka_option table[] = {
     {"output", 'o', VKA_OPTION_LIST, "FILE", NULL, NULL, 0, 0, RENDER, g_output,
      "Where the clip goes, may be repeated: .webp .gif .mp4 .webm .png .apng .y4m, a folder or a %05d pattern for "
      "frames; without it vkanim-SEED.webp.",
-     LOCAL},
+     LOCAL | FILES},
     {"interpolate", 0, VKA_OPTION_INT, "N", "1", NULL, 1, 16, RENDER, g_output,
      "Make N frames of each, so that 8 frames per second become 24 with 3: between two, N - 1 more along the motion that optical "
      "flow finds between them, on the device. A clip of F frames has (F - 1) N + 1 then, one with --loop F N; it is shown at N "
@@ -290,22 +295,23 @@ static const vka_option table[] = {
     {"device-memory", 0, VKA_OPTION_SIZE, "SIZE", NULL, NULL, 0, 0, VKA_FOR_PLAN, g_device,
      "Plan for a device with this much memory, without looking for one.", LOCAL},
 
-    {"in", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, NET, g_tensors, "Tensors that go in.", VKA_MARK_COMMAND},
+    {"in", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, NET, g_tensors, "Tensors that go in.", VKA_MARK_COMMAND | FILES},
     {"out", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, NET, g_tensors, "Where the tensors that come out go.",
-     VKA_MARK_COMMAND},
+     VKA_MARK_COMMAND | FILES},
     {"noise", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_tensors, "Initial noise, in place of the seed's.",
-     LOCAL},
+     LOCAL | FILES},
     {"step-noise", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_tensors,
-     "Noise of each step, in place of what the sampler draws.", LOCAL},
+     "Noise of each step, in place of what the sampler draws.", LOCAL | FILES},
     {"embeds", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_tensors,
-     "Text embeddings, in place of the text encoder's.", LOCAL},
+     "Text embeddings, in place of the text encoder's.", LOCAL | FILES},
     {"trace", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_tensors, "Write every step's tensors there.",
-     LOCAL},
+     LOCAL | FILES},
 
     {"job", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_job,
-     "Take options from a JSON object with long names as keys; '-' is standard input.", VKA_MARK_COMMAND},
+     "Take options from a JSON object with long names as keys; '-' is standard input.", VKA_MARK_COMMAND | FILES},
     {"from", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, RENDER, g_job,
-     "Take the settings from a rendered animation, or from a picture, animation or .txt of A1111's web UI.", VKA_MARK_COMMAND},
+     "Take the settings from a rendered animation, or from a picture, animation or .txt of A1111's web UI.",
+     VKA_MARK_COMMAND | FILES},
     {"dry-run", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER, g_job,
      "Print the plan and stop, like 'vkanim plan'.", VKA_MARK_COMMAND},
 

@@ -171,6 +171,29 @@ static void choices_are_what_the_rooms_know(void **state)
         assert_true(vka_noise_layout_from_name(words[i], &layout));
 }
 
+/* A program that lets strangers choose options (a server) goes by the mark: what is missing here would let them name any file of
+ * the machine.  Every path has it, and every other option whose value's name in --help tells of one. */
+static void files_are_marked(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"PATH", "FILE", "FOLDER", "DIR", "PATTERN", "IMAGE"};
+    static const char *const lists[] = {"lora", "motion-lora", "embedding", "keyframe", "control", "ip-adapter", "output", "travel"};
+    size_t count, marked = 0;
+    const vka_option *options = vka_options(&count);
+    for (size_t i = 0; i < count; i++) {
+        const vka_option *o = &options[i];
+        bool tells = o->kind == VKA_OPTION_PATH || strcmp(o->name, "lora-frames") == 0;
+        for (size_t w = 0; o->value && w < sizeof words / sizeof *words; w++)
+            tells = tells || strstr(o->value, words[w]);
+        if (tells != ((o->marks & VKA_MARK_FILES) != 0))
+            fail_msg("--%s: %s", o->name, tells ? "is not marked as one that may name files" : "is marked, and names no files");
+        marked += tells;
+    }
+    assert_in_range(marked, 28, count);
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        assert_true(vka_option_find(lists[i])->marks & VKA_MARK_FILES);
+}
+
 /* Setting each option must arrive in the job, and nowhere else; defaults must be what the table says. */
 static void every_option_has_a_field(void **state)
 {
@@ -670,6 +693,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table_is_the_contract),
+        cmocka_unit_test(files_are_marked),
         cmocka_unit_test(choices_are_what_the_rooms_know),
         cmocka_unit_test(every_option_has_a_field),
         cmocka_unit_test(defaults),
