@@ -27,6 +27,7 @@
 
 #include <stddef.h>
 #include <vkanim/status.h>
+#include <vkanim/version.h>
 
 #if defined(__GNUC__)
 #define VKA_API __attribute__((visibility("default")))
@@ -40,6 +41,8 @@ extern "C" {
 
 /* "0.1.0" */
 VKA_API const char *vka_version(void);
+/* VKA_API_VERSION (version.h) of the library that runs, which may be newer than that of the headers. */
+VKA_API unsigned vka_api_version(void);
 VKA_API void vka_free(void *text); /* or any other bytes that a call handed out */
 
 /* ---- context ----------------------------------------------------------------------------------------- */

@@ -9,6 +9,8 @@
 
 const char *vka_version(void) { return VKANIM_VERSION; }
 
+unsigned vka_api_version(void) { return VKA_API_VERSION; }
+
 void vka_free(void *text) { free(text); }
 
 static void write_log(void *user, int level, const char *text)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# headers.sh SOURCES CC [CXX] - each public header compiles alone, as C11 and as C++11, without a warning, and the
+# headers.sh SOURCES CC [CXX] - each public header compiles alone, as C11 and as C++11 and C++17, without a warning, and the
 # example on top of vkanim.h as C11.  Shown a broken header first, the compilers must object.
 set -eu
 sources=$1
@@ -10,8 +10,12 @@ trap 'rm -rf "$work"' EXIT
 failures=0
 
 as_c() { "$cc" -std=c11 -Wall -Wextra -Wpedantic -Wstrict-prototypes -Werror -fsyntax-only -I"$sources/include" -x c "$1"; }
-as_cxx() { "$cxx" -std=c++11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I"$sources/include" -x c++ "$1"; }
-works_as_cxx() { echo 'static_assert(true, "");' >"$work/probe.cc" && "$1" -std=c++11 -fsyntax-only -x c++ "$work/probe.cc" 2>/dev/null; }
+as_cxx() {
+    for standard in c++11 c++17; do
+        "$cxx" -std=$standard -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I"$sources/include" -x c++ "$1" || return 1
+    done
+}
+works_as_cxx() { echo 'static_assert(true, "");' >"$work/probe.cc" && "$1" -std=c++17 -fsyntax-only -x c++ "$work/probe.cc" 2>/dev/null; }
 
 for candidate in $cxx c++ g++ clang++ "$cc" clang; do
     if command -v "$candidate" >/dev/null && works_as_cxx "$candidate"; then

@@ -1,11 +1,12 @@
 #!/bin/sh
-# symbols.sh STATIC SHARED INCLUDE - what the libraries show.  Every global name of the static library starts with vka_; volk's
-# (vk..., volk...) must be hidden, so that another volk in the same process stays apart.  The shared library exports
-# exactly the functions that the public headers declare with VKA_API.
+# symbols.sh STATIC SHARED INCLUDE SOVERSION - what the libraries show.  Every global name of the static library starts with vka_;
+# volk's (vk..., volk...) must be hidden, so that another volk in the same process stays apart.  The shared library exports
+# exactly the functions that the public headers declare with VKA_API, all under the version node VKANIM_SOVERSION.
 set -eu
 static=$1
 shared=$2
 include=$3
+soversion=$4
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 LC_ALL=C
@@ -23,12 +24,16 @@ if [ -n "$bad" ]; then
     exit 1
 fi
 
-nm --dynamic --defined-only "$shared" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort -u >"$work/exported"
-cat "$include"/vkanim/*.h | sed -n 's/^VKA_API .*[ *]\(vka_[a-z0-9_]*\)(.*/\1/p' | sort -u >"$work/declared"
+nm --dynamic --defined-only "$shared" | awk '$2 != "A" { print $3 }' | sort -u >"$work/exported"
+cat "$include"/vkanim/*.h | sed -n "s/^VKA_API .*[ *]\(vka_[a-z0-9_]*\)(.*/\1@@VKANIM_$soversion/p" | sort -u >"$work/declared"
 [ "$(wc -l <"$work/declared")" -gt 10 ] || { echo "$include declares hardly anything"; exit 1; }
 if ! diff "$work/declared" "$work/exported" >"$work/diff"; then
     echo "declared in the public headers (<) against exported by $shared (>):"
     cat "$work/diff"
     exit 1
 fi
+readelf --dynamic --wide "$shared" | grep -q "(SONAME) .*\[libvkanim\.so\.$soversion\]" || {
+    echo "$shared: its SONAME is not libvkanim.so.$soversion"
+    exit 1
+}
 echo "$(wc -l <"$work/static") names in the static library, $(wc -l <"$work/exported") exported"
