@@ -20,8 +20,8 @@ struct srv_config {
 };
 
 struct srv;
-/* Starts every thread of the server; it serves when this returns.  VKA_E_USAGE: an address that needs a token; VKA_E_OUTPUT: the
- * port is taken, or a folder cannot be made. */
+/* Starts every thread of the server; it serves when this returns.  VKA_E_USAGE: an address that needs a token; VKA_E_OUTPUT:
+ * the port is taken, or a folder cannot be made. */
 vka_status srv_start(struct srv **out, const struct srv_config *config, vka_error *err);
 /* "http://127.0.0.1:7860/", with the port that was taken. */
 const char *srv_url(const struct srv *s);

@@ -61,6 +61,7 @@ struct srv_reply {
     char name[96];       /* download as this (Content-Disposition: attachment), or "" */
     const char *caching; /* Cache-Control, static; NULL: no-store, or no-cache where there is an etag */
     const char *basic;   /* not NULL: 401 asks for a password with this realm */
+    const char *stream;  /* an event stream instead: of this job (malloc'd, taken), or "" of all; NULL: no stream */
     struct srv_later *later; /* srv_reply_when's */
 };
 /* Takes `object`; NULL becomes 500 (out of memory). */
@@ -84,10 +85,11 @@ void srv_reply_when(struct srv_reply *reply, const char *id, srv_finish *finish,
 typedef void srv_handler(struct srv *s, const struct srv_request *request, struct srv_reply *reply);
 struct srv_route {
     const char *method; /* "GET" serves HEAD too; OPTIONS and 405 are http.c's matter */
-    const char *path;   /* may hold one '*', which stands for one or more characters but '/': "/api/v1/jobs/" "*" "/cancel" */
+    const char *path;   /* may hold one '*', for one or more characters but '/', as in "/api/v1/jobs/" "*" "/cancel" */
     srv_handler *run;
     size_t most_body; /* bytes; 0: none is taken.  SRV_BODY_UPLOAD: the limit of uploads */
     bool slow;        /* may take longer than a tenth of a second: runs one at a time */
+    bool raw;         /* the body is no JSON: any Content-Type will do (uploads have that anyway); else 415 */
 };
 #define SRV_BODY_UPLOAD ((size_t)-1)
 enum { SRV_BODY_JSON = 4 << 20 };
