@@ -85,6 +85,8 @@ typedef struct vka_context_params {
      * it; of the library it may call vka_cancel and vka_preview_encode.  No bit of the clip depends on it.  Where there is no
      * memory for the VAE's map (of the machine, or within --vram) a warning is logged, and the render goes on without previews. */
     void (*preview)(void *user, const vka_preview *preview);
+    /* Nonzero: what a prompt names (<lora:NAME>) is never taken for a path, so that anybody may write the prompts of jobs. */
+    int names_only;
 } vka_context_params;
 
 typedef struct vka_context vka_context;
@@ -195,6 +197,10 @@ typedef struct vka_models_query {
 /* The models in the folders of models, by their headers: damaged ones too, with what is wrong.  `query` may be NULL.
  * VKA_E_INPUT when names were given and nothing has one of them. */
 VKA_API vka_status vka_models(vka_context *cx, const vka_models_query *query, char **report, vka_error *err);
+/* Where a model lies, by a name as `models` lists it: with folder and extension or without, and with or without a hash
+ * behind it ("dreamshaper_8 [879db523c3]"), or by the hash alone.  `kind` is as `inspect` has it.  Unlike an option's value
+ * a name is never taken for a path, so that it may come from anybody.  VKA_E_INPUT: none or several have that name. */
+VKA_API vka_status vka_find(const char *kind, const char *name, char **path, vka_error *err);
 /* What a file is; the report is one object. */
 VKA_API vka_status vka_inspect_file(vka_context *cx, const char *path, char **report, vka_error *err);
 /* Writes any model file that is read (or the files that an index, *.index.json, lists) as one safetensors file: element types

@@ -188,7 +188,7 @@ static void apply_animatediff(struct apply *a, bool own)
     }
 }
 
-/* ---- models: by name, for the caller to give ------------------------------------------------------------------------------- */
+/* ---- models: by name, which is never taken for a path (files come from anybody), for the caller to give ------------------------------------------------------------------------------- */
 
 static void tell_model(struct apply *a, enum vka_library_kind kind, const char *option, const char *name, const char *hash)
 {
@@ -202,11 +202,11 @@ static void tell_model(struct apply *a, enum vka_library_kind kind, const char *
         a->failed = true;
     else {
         char *named = hash && stem ? vka_asprintf("%s [%s]", stem, hash) : NULL;
-        found = name ? vka_find_model(kind, hash ? both : name, NULL) : NULL;
+        found = name ? vka_find_named_model(kind, hash ? both : name, NULL) : NULL;
         if (!found && name)
-            found = vka_find_model(kind, named ? named : stem, NULL);
+            found = vka_find_named_model(kind, named ? named : stem, NULL);
         if (!found && alone)
-            found = vka_find_model(kind, alone, NULL);
+            found = vka_find_named_model(kind, alone, NULL);
         free(named);
     }
     char *made = vka_asprintf("the picture was made with the %s '%.80s'%s%.16s%s", vka_library_kind_title(kind), name ? name : "?",

@@ -72,6 +72,10 @@ bool vka_library_suits(enum vka_library_kind kind, enum vka_library_kind wanted)
  * known.  Of equal names an earlier folder's wins, and in one folder .safetensors.  malloc'ed; NULL with VKA_E_INPUT, the
  * error naming the candidates where there are several, and the nearest names where there is none. */
 char *vka_find_model(enum vka_library_kind kind, const char *name, vka_error *err);
+/* The same by name alone, for names that others have written: no path is taken or looked at, whatever the name says. */
+char *vka_find_named_model(enum vka_library_kind kind, const char *name, vka_error *err);
+/* Whether a text can be such a name: not empty, no '/' at an end or twice in a row, no part that begins with a dot. */
+bool vka_library_is_name(const char *name);
 
 /* ---- extra_model_paths.yaml (library_yaml.c) ------------------------------------------------------------------- */
 

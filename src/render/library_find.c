@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <vkanim/vkanim.h>
 
 enum { NO_FIT = 99, MOST_NAMED = 6, LEAST_HASH = 6, NEAREST = 3 };
 
@@ -377,21 +378,11 @@ static char *lies_there(const struct vka_library *lib, const char *name)
     return NULL;
 }
 
-char *vka_find_model(enum vka_library_kind kind, const char *name, vka_error *err)
+static char *find_by_name(enum vka_library_kind kind, const char *name, vka_error *err)
 {
     struct vka_library lib;
     struct wanted w;
     char *path = NULL;
-    bool given = vka_path_exists(name); /* a path that is there is what it says */
-    if (given || !*name || *name == '/' || strncmp(name, "./", 2) == 0 || strncmp(name, "../", 3) == 0) {
-        path = given ? vka_strdup(name) : NULL;
-        if (!given) {
-            vka_fail(err, VKA_E_INPUT, "there is no %s '%s'", vka_library_kind_title(kind), name);
-            vka_error_hint(err, "give a file or folder, or the name of one in the folders of VKANIM_MODEL_PATH");
-        } else if (!path)
-            vka_fail(err, VKA_E_MEMORY, "out of memory");
-        return path;
-    }
     read_wanted(&w, kind, name);
     vka_error e = {0};
     vka_status st = vka_library_scan(&lib, &e);
@@ -409,4 +400,61 @@ char *vka_find_model(enum vka_library_kind kind, const char *name, vka_error *er
     free(c.list);
     vka_library_free(&lib);
     return path;
+}
+
+bool vka_library_is_name(const char *name)
+{
+    for (const char *p = name;; p++) {
+        size_t n = strcspn(p, "/");
+        if (!n || *p == '.')
+            return false;
+        p += n;
+        if (!*p)
+            return true;
+    }
+}
+
+char *vka_find_named_model(enum vka_library_kind kind, const char *name, vka_error *err)
+{
+    if (vka_library_is_name(name))
+        return find_by_name(kind, name, err);
+    vka_fail(err, VKA_E_INPUT, "'%.200s' is not the name of a %s", name, vka_library_kind_title(kind));
+    vka_error_hint(err, "the name of one in the folders of models: a path is not taken here");
+    return NULL;
+}
+
+char *vka_find_model(enum vka_library_kind kind, const char *name, vka_error *err)
+{
+    bool given = vka_path_exists(name); /* a path that is there is what it says */
+    if (!given && *name && *name != '/' && strncmp(name, "./", 2) != 0 && strncmp(name, "../", 3) != 0)
+        return find_by_name(kind, name, err);
+    char *path = given ? vka_strdup(name) : NULL;
+    if (!given) {
+        vka_fail(err, VKA_E_INPUT, "there is no %s '%s'", vka_library_kind_title(kind), name);
+        vka_error_hint(err, "give a file or folder, or the name of one in the folders of VKANIM_MODEL_PATH");
+    } else if (!path)
+        vka_fail(err, VKA_E_MEMORY, "out of memory");
+    return path;
+}
+
+vka_status vka_find(const char *kind, const char *name, char **path, vka_error *err)
+{
+    static const struct {
+        const char *name;
+        enum vka_library_kind kind;
+    } kinds[] = {{"checkpoint", VKA_LIBRARY_CHECKPOINT}, {"vae", VKA_LIBRARY_VAE},
+                 {"lora", VKA_LIBRARY_LORA},             {"motion-module", VKA_LIBRARY_MOTION},
+                 {"motion-lora", VKA_LIBRARY_MOTION_LORA}, {"embedding", VKA_LIBRARY_EMBEDDING},
+                 {"controlnet", VKA_LIBRARY_CONTROLNET}, {"ip-adapter", VKA_LIBRARY_IP_ADAPTER},
+                 {"vision", VKA_LIBRARY_VISION}};
+    vka_error own = {0};
+    *path = NULL;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].name, kind) == 0 && (*path = vka_find_named_model(kinds[i].kind, name, &own)) != NULL)
+            return VKA_OK;
+    if (own.status == VKA_OK)
+        vka_fail(&own, VKA_E_USAGE, "no model is of the kind '%.60s'", kind);
+    if (err && err->status == VKA_OK)
+        *err = own;
+    return own.status;
 }

@@ -44,7 +44,10 @@ vka_status vka_setup_open(struct vka_setup *s, const vka_job *job, unsigned need
     for (size_t i = 0; clip && i < job->note_count; i++)
         if (!job->notes[i].unless || !vka_job_has(job, job->notes[i].unless))
             vka_logf(log, VKA_LOG_WARN, "%s", job->notes[i].text);
-    *s = (struct vka_setup){.job = job, .log = log, .by_frame = clip && vka_setup_sees_previous(job)};
+    *s = (struct vka_setup){.job = job,
+                            .log = log,
+                            .names_only = needs & VKA_NEED_NAMES,
+                            .by_frame = clip && vka_setup_sees_previous(job)};
     s->model_path = vka_find_model(VKA_LIBRARY_CHECKPOINT, job->model && *job->model ? job->model : "miniature", err);
     vka_status st = s->model_path ? vka_model_open(&s->model, s->model_path, err) : VKA_E_INPUT;
     if (st == VKA_OK && clip)

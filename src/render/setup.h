@@ -100,6 +100,7 @@ struct vka_setup {
     size_t lora_count, lora_capacity;
     struct vka_setup_control controls[VKA_CONTROLS]; /* of --control, in its order */
     uint32_t control_count;
+    bool names_only; /* VKA_NEED_NAMES */
     bool by_frame; /* one of them sees the frame before: the clip is sampled frame after frame, without a motion module */
     vka_lora_mix *mix; /* of the LoRAs; NULL: none */
     struct vka_setup_ip *ips; /* setup_ip.h */
@@ -116,7 +117,8 @@ enum { /* what a command needs of a setup */
     VKA_NEED_VAE = 2,
     VKA_NEED_TEXT = 4,
     VKA_NEED_CLIP = 8, /* size, frames, sampler: a render */
-    VKA_NEED_VISION = 16 /* the image encoder, whether there are image prompts or not */
+    VKA_NEED_VISION = 16, /* the image encoder, whether there are image prompts or not */
+    VKA_NEED_NAMES = 32   /* names in prompts are no paths: vka_context_params.names_only */
 };
 
 /* The guidance scale of a step; s->cfg_frames stands above it. */

@@ -90,12 +90,14 @@ static vka_status check_kind(const struct vka_setup *s, const struct vka_setup_l
 }
 
 /* Where it lies.  A prompt does not say what is for motion, so its names are looked up among both kinds. */
-static char *find(const struct vka_setup_lora *l, vka_error *err)
+static char *find(const struct vka_setup *s, const struct vka_setup_lora *l, vka_error *err)
 {
     vka_error first = {0};
-    char *path = vka_find_model(l->motion ? VKA_LIBRARY_MOTION_LORA : VKA_LIBRARY_LORA, l->name, &first);
+    char *(*look_up)(enum vka_library_kind, const char *, vka_error *) =
+        l->prompted && s->names_only ? vka_find_named_model : vka_find_model;
+    char *path = look_up(l->motion ? VKA_LIBRARY_MOTION_LORA : VKA_LIBRARY_LORA, l->name, &first);
     if (!path && l->prompted && first.status == VKA_E_INPUT)
-        path = vka_find_model(VKA_LIBRARY_MOTION_LORA, l->name, NULL);
+        path = look_up(VKA_LIBRARY_MOTION_LORA, l->name, NULL);
     if (!path && err && err->status == VKA_OK)
         *err = first;
     return path;
@@ -223,7 +225,7 @@ static vka_status add(struct vka_setup *s, char *name, double weight, double tex
         s->mix = vka_lora_mix_create();
     vka_status st = all && s->mix && name ? VKA_OK : vka_fail(err, VKA_E_MEMORY, "out of memory");
     if (st == VKA_OK)
-        st = (l.path = find(&l, err)) ? VKA_OK : err && err->status != VKA_OK ? err->status : VKA_E_INPUT;
+        st = (l.path = find(s, &l, err)) ? VKA_OK : err && err->status != VKA_OK ? err->status : VKA_E_INPUT;
     if (st == VKA_OK)
         st = vka_lora_open(&l.file, l.path, err);
     if (st == VKA_OK)

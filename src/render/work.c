@@ -122,7 +122,8 @@ vka_status vka_work_open(struct vka_work *w, vka_context *cx, const vka_job *job
 {
     *w = (struct vka_work){.cx = cx, .job = job};
     unsigned text = job->embeds ? 0 : VKA_NEED_TEXT; /* --embeds stands for the text encoder */
-    vka_status st = vka_setup_open(&w->setup, job, VKA_NEED_UNET | VKA_NEED_VAE | VKA_NEED_CLIP | text, &cx->log, err);
+    unsigned names = cx->params.names_only ? VKA_NEED_NAMES : 0;
+    vka_status st = vka_setup_open(&w->setup, job, VKA_NEED_UNET | VKA_NEED_VAE | VKA_NEED_CLIP | text | names, &cx->log, err);
     if (st != VKA_OK)
         return st;
     st = make_guide(w, 1, err);

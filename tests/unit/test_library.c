@@ -513,11 +513,88 @@ static void listing(void **state)
     json_decref(report);
 }
 
+/* ---- names from others ------------------------------------------------------------------------------------------- */
+
+/* vka_find takes no path, whether there is such a file or not, and nothing beside the program. */
+static void names_alone(void **state)
+{
+    (void)state;
+    char here[400], *path = NULL;
+    put_model("m/style/ink.safetensors", "lora_unet_x.lora_down.weight", NULL, 0);
+    put_model("cwd/beside.safetensors", "lora_unet_x.lora_down.weight", NULL, 0);
+    put_model("cwd/ink.safetensors", "lora_unet_x.lora_down.weight", NULL, 0);
+    search("m");
+    assert_non_null(getcwd(here, sizeof here));
+    assert_int_equal(chdir(in("cwd")), 0);
+    path = vka_find_model(LORA, "ink.safetensors", NULL); /* an option's value is a path first */
+    assert_non_null(path);
+    assert_string_equal(path, "ink.safetensors");
+    free(path);
+    const char *const good[] = {"ink", "INK.safetensors", "style/ink", "style/ink.safetensors"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        vka_error err = {0};
+        if (vka_find("lora", good[i], &path, &err) != VKA_OK || strcmp(path, in("m/style/ink.safetensors")) != 0)
+            fail_msg("'%s': %s (%s)", good[i], path ? path : "nothing", err.what);
+        vka_free(path);
+    }
+    const char *const bad[] = {"beside.safetensors", "beside", in("m/style/ink.safetensors"), "./ink.safetensors",
+                               "../cwd/ink.safetensors", "style/../../cwd/ink.safetensors", "style/./ink", "style//ink", "/", "", ".", "..",
+                               "ink/", "./",
+                               "style/.hidden", "../m/style/ink.safetensors"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        vka_error err = {0};
+        if (vka_find("lora", bad[i], &path, &err) != VKA_E_INPUT || path || !err.what[0])
+            fail_msg("'%s' is %s", bad[i], path ? path : err.what);
+    }
+    vka_error err = {0};
+    assert_int_equal(vka_find("vehicle", "ink", &path, &err), VKA_E_USAGE);
+    assert_int_equal(chdir(here), 0);
+}
+
+/* The first line of the error of a plan of this prompt or travel. */
+static const char *planned(int names_only, const char *option, const char *value, vka_error *err)
+{
+    vka_context *cx = NULL;
+    vka_job *job = vka_job_create();
+    char *report = NULL;
+    *err = (vka_error){0};
+    assert_int_equal(vka_context_create(&cx, &(vka_context_params){.names_only = names_only}, err), VKA_OK);
+    assert_int_equal(vka_job_set(job, "model", VKA_SOURCE_DIR "/models/miniature", err), VKA_OK);
+    assert_int_equal(vka_job_set(job, "device-memory", "4G", err), VKA_OK);
+    assert_int_equal(vka_job_set(job, option, value, err), VKA_OK);
+    (void)vka_plan(cx, job, &report, err);
+    vka_free(report);
+    vka_job_destroy(&job);
+    vka_context_destroy(&cx);
+    return err->what;
+}
+
+/* A prompt's <lora:...>, however it comes about, opens no file by its path where the context says so. */
+static void prompts_alone(void **state)
+{
+    (void)state;
+    char text[1200];
+    vka_error err;
+    put_text("secret.txt", "not a model");
+    const char *path = in("secret.txt");
+    snprintf(text, sizeof text, "a <lora:%s:1> b", path);
+    if (!strstr(planned(0, "prompt", text, &err), "secret.txt") || strstr(err.what, "not the name"))
+        fail_msg("a path in a prompt is not what it was: %s", err.what);
+    if (!strstr(planned(1, "prompt", text, &err), "is not the name of a LoRA"))
+        fail_msg("prompt: %s", err.what);
+    snprintf(text, sizeof text, "0: a <lora:%s:1>\n8: b <lora:%s:1>", path, path);
+    if (!strstr(planned(1, "travel", text, &err), "is not the name of a LoRA"))
+        fail_msg("lines: %s", err.what);
+    snprintf(text, sizeof text, "{\"0\": \"\\u003clora:%s:1>\", \"8\": \"\\u003clora:%s:1>\"}", path, path);
+    if (!strstr(planned(1, "travel", text, &err), "is not the name of a LoRA"))
+        fail_msg("escapes: %s", err.what);
+}
+
 #define IN(test) cmocka_unit_test_setup_teardown(test, open_folder, close_folder)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {IN(a1111),  IN(comfyui),          IN(flat),       IN(kinds), IN(yaml_in_a_folder),
-                                       IN(yaml_forms), IN(hashes), IN(listing)};
+                                       IN(yaml_forms), IN(hashes), IN(listing), IN(names_alone), IN(prompts_alone)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
