@@ -35,7 +35,8 @@ static struct shown show(const char *text)
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
-static void refuse(vka_error *err, vka_status status, const char *what, ...)
+static void
+refuse(vka_error *err, vka_status status, const char *what, ...)
 {
     va_list args;
     if (!err || err->status != VKA_OK)
@@ -61,7 +62,8 @@ static char *no_memory(vka_error *err)
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))
 #endif
-static char *text_of(vka_error *err, const char *format, ...)
+static char *
+text_of(vka_error *err, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -155,8 +157,8 @@ static struct rule rule_of(const vka_option *o)
 
 bool srv_option_allowed(const vka_option *o)
 {
-    return (o->commands & VKA_FOR_RENDER) && !(o->marks & (VKA_MARK_COMMAND | VKA_MARK_LATER)) && o->kind != VKA_OPTION_SIZE &&
-           rule_of(o).form != FORM_NEVER;
+    return (o->commands & VKA_FOR_RENDER) && !(o->marks & (VKA_MARK_COMMAND | VKA_MARK_LATER)) &&
+           o->kind != VKA_OPTION_SIZE && rule_of(o).form != FORM_NEVER;
 }
 
 static const vka_option *option_of(const char *name)
@@ -199,7 +201,8 @@ static char *file_path(const struct job *j, const char *value)
     enum { HEAD = 7 };
     bool upload = strncmp(value, "upload:", HEAD) == 0, result = strncmp(value, "result:", HEAD) == 0;
     if ((!upload || !srv_name_is_upload(value + HEAD)) && (!result || !srv_name_is_result(value + HEAD)))
-        return bad_value(j, value, "upload:NAME or result:NAME, with the name that the server has given; paths are not taken");
+        return bad_value(j, value,
+                         "upload:NAME or result:NAME, with the name that the server has given; paths are not taken");
     return j->rules->file(j->rules->user, upload ? SRV_UPLOAD : SRV_RESULT, value + HEAD, j->err);
 }
 
@@ -220,7 +223,8 @@ static bool fits_list(const struct job *j, const char *path)
     size_t size;
     bool good = !strchr(path, ';') && !next_setting(path, &size);
     if (!good) {
-        refuse(j->err, VKA_E_INPUT, "--%s cannot take a file in a folder whose name has ';' or ',...=' in it", j->o->name);
+        refuse(j->err, VKA_E_INPUT, "--%s cannot take a file in a folder whose name has ';' or ',...=' in it",
+               j->o->name);
         hint(j->err, "start the server with another folder of results, or rename the folder of models");
     }
     return good;
@@ -241,7 +245,8 @@ static bool prompt_is_good(const struct job *j, const char *text)
         char *name = slice(begin, n, j->err);
         bool good = name && srv_name_is_model(name);
         if (name && !good)
-            bad_value(j, p, "<lora:NAME:WEIGHT> takes the name of a LoRA as the list of models has it; paths are not taken");
+            bad_value(j, p,
+                      "<lora:NAME:WEIGHT> takes the name of a LoRA as the list of models has it; paths are not taken");
         free(name);
         if (!good)
             return false;
@@ -291,7 +296,7 @@ static char *lora_frames(const struct job *j, const char *text)
 {
     const char *sign = strrchr(text, '=');
     char *name = sign ? slice(text, (size_t)(sign - text), j->err) : NULL, *out = NULL;
-    if (!sign || (name && !srv_name_is_model(name)))
+    if (!sign || strpbrk(sign, "/\\") || (name && !srv_name_is_model(name)))
         bad_value(j, text, "NAME=VALUES, the name of a LoRA as the list of models has it");
     else if (name) {
         const char *slash = strrchr(name, '/');
@@ -364,14 +369,17 @@ static char *setting(const struct job *j, const char *key, const char *value)
     for (const char *const *k = is_control ? control : ip; *k; k++)
         if (strcmp(*k, key) == 0) /* numbers and words */
             return strpbrk(value, "/\\") ? bad_value(j, value, "no path is taken here") : text_of(j->err, "%s", value);
-    return bad_value(j, key, is_control ? "source weight start end mode process frames encode" : "image frames weight start end");
+    return bad_value(j, key,
+                     is_control ? "its settings: source weight start end mode process frames encode"
+                                : "its settings: image frames weight start end");
 }
 
 static char *spec(const struct job *j, const char *text)
 {
     size_t size = 0;
     const char *comma = next_setting(text, &size);
-    char *name = slice(text, comma ? (size_t)(comma - text) : strlen(text), j->err), *out = name ? model_path(j, name) : NULL;
+    char *name = slice(text, comma ? (size_t)(comma - text) : strlen(text), j->err),
+         *out = name ? model_path(j, name) : NULL;
     free(name);
     if (out && !fits_list(j, out)) {
         free(out);
@@ -402,7 +410,8 @@ static char *keyframe(const struct job *j, const char *text)
     size_t n = strspn(digits, "0123456789");
     if (!sign || n == 0 || n > 7 || digits + n != sign)
         return bad_value(j, text, "N=upload:NAME, N being the number of a frame");
-    char *path = file_path(j, sign + 1), *out = path ? text_of(j->err, "%.*s=%s", (int)(sign - text), text, path) : NULL;
+    char *path = file_path(j, sign + 1),
+         *out = path ? text_of(j->err, "%.*s=%s", (int)(sign - text), text, path) : NULL;
     free(path);
     return out;
 }
@@ -410,7 +419,8 @@ static char *keyframe(const struct job *j, const char *text)
 static char *output(const struct job *j, const char *text)
 {
     if (!srv_name_is_output(text))
-        return bad_value(j, text, "a plain name of letters, digits and ' ._+-' that ends in .webp .gif .mp4 .webm .png .apng or .y4m");
+        return bad_value(
+            j, text, "a plain name of letters, digits and ' ._+-', ending in .webp .gif .mp4 .webm .png .apng .y4m");
     return text_of(j->err, "%s/%s", j->rules->results, text);
 }
 
@@ -457,7 +467,9 @@ static void bad_type(const struct job *j)
     static const struct {
         vka_option_kind kind;
         const char *wants;
-    } forms[] = {{VKA_OPTION_FLAG, "true or false"}, {VKA_OPTION_INT, "a whole number"}, {VKA_OPTION_REAL, "a number"},
+    } forms[] = {{VKA_OPTION_FLAG, "true or false"},
+                 {VKA_OPTION_INT, "a whole number"},
+                 {VKA_OPTION_REAL, "a number"},
                  {VKA_OPTION_LIST, "an array of texts"}};
     const char *wants = "a text";
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
@@ -476,7 +488,8 @@ static json_t *text_value(const struct job *j, const json_t *value)
         return NULL;
     }
     if (strlen(text) != size || size > most || (!prompt && !srv_text_is_clean(text, most))) {
-        refuse(j->err, VKA_E_USAGE, "the job's \"%s\" is longer than %zu bytes or has control characters", j->o->name, most);
+        refuse(j->err, VKA_E_USAGE, "the job's \"%s\" is longer than %zu bytes or has control characters", j->o->name,
+               most);
         return NULL;
     }
     char *real = confined(j, text);
@@ -489,7 +502,8 @@ static json_t *text_value(const struct job *j, const json_t *value)
 
 static json_t *list_value(const struct job *j, const json_t *value)
 {
-    size_t most = j->rule.form == FORM_OUTPUT ? (size_t)SRV_JOB_OUTPUTS : (size_t)SRV_JOB_ITEMS, count = json_array_size(value);
+    size_t most = j->rule.form == FORM_OUTPUT ? (size_t)SRV_JOB_OUTPUTS : (size_t)SRV_JOB_ITEMS,
+           count = json_array_size(value);
     json_t *out = json_array();
     if (count > most)
         refuse(j->err, VKA_E_USAGE, "the job's \"%s\" has more than %zu values", j->o->name, most);

@@ -66,14 +66,34 @@ bool srv_name_is_result(const char *name)
 
 bool srv_name_is_output(const char *name)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ._+-=,()[]@#";
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ._+-,()[]@#";
     size_t n = strspn(name, allowed);
     return n && n <= 200 && !name[n] && srv_name_is_result(name);
 }
 
 /* ---- types -------------------------------------------------------------------------------------------------- */
 
-enum place { WEBP, WEBP_STILL, GIF, PNG, PNG_STILL, APNG, MP4, WEBM, Y4M, JPG, JPEG, BMP, TIF, PPM, MOV, MKV, AVI, TENSORS, TYPES };
+enum place {
+    WEBP,
+    WEBP_STILL,
+    GIF,
+    PNG,
+    PNG_STILL,
+    APNG,
+    MP4,
+    WEBM,
+    Y4M,
+    JPG,
+    JPEG,
+    BMP,
+    TIF,
+    PPM,
+    MOV,
+    MKV,
+    AVI,
+    TENSORS,
+    TYPES
+};
 static const struct srv_file_type types[TYPES] = {
     [WEBP] = {".webp", "image/webp", "animation", true},
     [WEBP_STILL] = {".webp", "image/webp", "image", true},
@@ -112,7 +132,10 @@ const struct srv_file_type *srv_type_of(const char *name)
     return NULL;
 }
 
-static uint32_t big32(const unsigned char *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
+static uint32_t big32(const unsigned char *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
 
 /* Whether a PNG has more than one picture: the chunk that says so comes before the first of pixels. */
 static bool png_moves(const unsigned char *d, size_t size)

@@ -10,15 +10,16 @@ enum { SRV_NAME = 256 }; /* bytes of a name of a file, its final 0 included */
 
 /* Whether a text can be shown: UTF-8 without control characters, at most `most` bytes. */
 bool srv_text_is_clean(const char *text, size_t most);
-/* Whether a name is that of one file in a folder and of nothing else: clean, shorter than SRV_NAME, no '/' or '\\', no leading dot. */
+/* Whether a name is that of one file in a folder and of nothing else: clean, shorter than SRV_NAME, no '/' or '\\', no
+ * leading dot. */
 bool srv_name_is_file(const char *name);
-/* A name in the folders of models, as `models` lists it: clean, parts between '/' of which none is empty or begins with a dot. */
+/* A name in the folders of models, as `models` lists it: clean, parts between '/', none empty or with a leading dot. */
 bool srv_name_is_model(const char *name);
 /* A name that this server gives to an upload: "upload-", 24 hexadecimal digits, the ending of a type below. */
 bool srv_name_is_upload(const char *name);
 /* A finished clip in the results folder: a file's name with the ending of an output. */
 bool srv_name_is_result(const char *name);
-/* The same for a clip that is to be made: ASCII letters, digits and " ._+-=,()[]@#" alone, at most 200 bytes; no '%', which
+/* The same for a clip that is to be made: ASCII letters, digits and " ._+-,()[]@#" alone, at most 200 bytes; no '%', which
  * would make a pattern of it, and no ':'. */
 bool srv_name_is_output(const char *name);
 
