@@ -286,7 +286,7 @@ static bool reaches_vulkan(const char *path, unsigned depth)
 
 static bool is_source(const char *path)
 {
-    static const char *const tails[] = {".c", ".h", ".comp", ".glsl", ".cmake", ".sh", ".py", ".md",
+    static const char *const tails[] = {".c", ".h", ".comp", ".glsl", ".cmake", ".sh", ".py", ".md", ".html", ".css", ".js",
                                         "CMakeLists.txt", "CMakePresets.json", "variants.txt", "vkanim.json"};
     static const char *const names[] = {"run", ".ci/run", ".clang-format", ".gitignore", "LICENSE"};
     for (size_t i = 0; i < sizeof tails / sizeof *tails; i++)
