@@ -124,7 +124,8 @@ enum { /* commands that an option belongs to */
     VKA_FOR_INSPECT = 16,
     VKA_FOR_RESUME = 32,
     VKA_FOR_CONVERT = 64,
-    VKA_FOR_MODELS = 128
+    VKA_FOR_MODELS = 128,
+    VKA_FOR_SERVE = 256
 };
 
 enum { /* what else there is to say about an option */

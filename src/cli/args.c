@@ -21,6 +21,8 @@ const struct cli_command_info cli_commands[CLI_COMMANDS] = {
      "Write any model file that is read as safetensors; IN may be the index of one in several files."},
     {"models", VKA_FOR_MODELS, "[OPTION]... [NAME]...",
      "List the models in the model folders; with names, those that have one of them in theirs."},
+    {"serve", VKA_FOR_SERVE, "[OPTION]...",
+     "Serve a page and two HTTP interfaces on this machine: a queue of renders with previews, A1111's API."},
     {"bench", 0, "[OPTION]...", "Measure operators, stages and clips on this device: see 'vkanim bench --help'."},
     {"help", 0, "[COMMAND]", "Print the options of a command."},
 };
@@ -85,6 +87,9 @@ static vka_status take_own(struct cli_args *a, const vka_option *o, const char *
             {"progress", offsetof(struct cli_args, progress)}, {"job", offsetof(struct cli_args, job)},
             {"from", offsetof(struct cli_args, from)},         {"in", offsetof(struct cli_args, in)},
             {"out", offsetof(struct cli_args, out)},           {"kind", offsetof(struct cli_args, kind)},
+            {"listen", offsetof(struct cli_args, listen)},     {"port", offsetof(struct cli_args, port)},
+            {"results", offsetof(struct cli_args, results)},   {"token-file", offsetof(struct cli_args, token_file)},
+            {"queue", offsetof(struct cli_args, queue)},       {"upload-limit", offsetof(struct cli_args, upload_limit)},
         },
       flags[] = {
           {"json", offsetof(struct cli_args, json)},       {"quiet", offsetof(struct cli_args, quiet)},
@@ -167,7 +172,7 @@ static vka_status take_command(struct cli_args *a, const char *word, vka_error *
     if (strchr(word, ' '))
         cli_hint(err, "vkanim -p '%.100s'", word);
     else
-        cli_hint(err, "one of: render plan devices inspect net resume convert models bench help");
+        cli_hint(err, "one of: render plan devices inspect net resume convert models serve bench help");
     return VKA_E_USAGE;
 }
 

@@ -12,7 +12,20 @@
 
 /* ---- commands (args.c) --------------------------------------------------------------------------------- */
 
-enum cli_command { CLI_RENDER, CLI_PLAN, CLI_DEVICES, CLI_INSPECT, CLI_NET, CLI_RESUME, CLI_CONVERT, CLI_MODELS, CLI_BENCH, CLI_HELP, CLI_COMMANDS };
+enum cli_command {
+    CLI_RENDER,
+    CLI_PLAN,
+    CLI_DEVICES,
+    CLI_INSPECT,
+    CLI_NET,
+    CLI_RESUME,
+    CLI_CONVERT,
+    CLI_MODELS,
+    CLI_SERVE,
+    CLI_BENCH,
+    CLI_HELP,
+    CLI_COMMANDS
+};
 
 struct cli_command_info {
     const char *name;
@@ -36,7 +49,8 @@ struct cli_args {
     size_t word_count;
     bool json, quiet, help, version, dry_run, hash, bare; /* bare: nothing at all was given */
     unsigned verbose;
-    const char *progress, *job, *from, *in, *out, *kind; /* NULL: not given */
+    const char *progress, *job, *from, *in, *out, *kind;                    /* NULL: not given */
+    const char *listen, *port, *token_file, *results, *queue, *upload_limit; /* of serve */
 };
 
 /* VKA_E_USAGE with `args` filled as far as it went. */
@@ -99,6 +113,10 @@ void cli_progress_end(struct cli_progress *p);
 void cli_signals_catch(void);
 void cli_signals_context(vka_context *context); /* NULL: none is running */
 int cli_signals_caught(void);                   /* the signal's number, or 0 */
+/* For a program that waits: the two signals come to cli_signals_wait alone.  Before any thread is started. */
+void cli_signals_hold(void);
+/* Waits for one of them and returns its number, as cli_signals_caught does from then on; the next one ends the process. */
+int cli_signals_wait(void);
 /* A reader of progress that goes away must not end a render. */
 void cli_signals_ignore_pipe(void);
 
@@ -112,6 +130,11 @@ bool cli_is_regular_file(const char *path);
 vka_status cli_become(const char *name, char **argv, vka_error *err);
 /* All of a file, or of standard input for "-"; free() it. */
 vka_status cli_read_file(const char *path, char **data, size_t *size, vka_error *err);
+
+/* ---- the server (serve.c) ---------------------------------------------------------------------------------- */
+
+/* Serves until a signal comes, which is VKA_E_STOPPED; `job` holds the defaults of jobs. */
+vka_status cli_serve(const struct cli_args *args, const vka_job *job, struct cli_progress *progress, vka_error *err);
 
 /* ---- texts made from the option table (help.c, man.c, complete.c) ------------------------------------------ */
 

@@ -178,7 +178,7 @@ static void fish(FILE *to)
     const vka_option *options = vka_options(&count);
     char list[256];
     fputs("# fish completion for vkanim\ncomplete -c vkanim -f\n", to);
-    fputs("set -l others plan devices inspect net resume convert models help\n", to);
+    fputs("set -l others plan devices inspect net resume convert models serve help\n", to);
     for (int i = 0; i < CLI_COMMANDS; i++) {
         fprintf(to, "complete -c vkanim -n __fish_use_subcommand -a %s -d ", cli_commands[i].name);
         fish_text(to, cli_commands[i].help);
@@ -206,7 +206,7 @@ static void fish(FILE *to)
         }
     fputs("complete -c vkanim -n '__fish_seen_subcommand_from inspect convert' -F\n", to);
     fprintf(to, "complete -c vkanim -n '__fish_seen_subcommand_from net' -a '%s'\n", networks);
-    fputs("complete -c vkanim -n '__fish_seen_subcommand_from help' -a 'render plan devices inspect net resume convert models'\n", to);
+    fputs("complete -c vkanim -n '__fish_seen_subcommand_from help' -a 'render plan devices inspect net resume convert models serve'\n", to);
 }
 
 bool cli_print_completion(FILE *to, const char *shell)

@@ -322,10 +322,21 @@ static vka_status run_inspect(struct run *r, vka_error *err)
     return status;
 }
 
+static vka_status run_serve(struct run *r, vka_error *err)
+{
+    vka_status status = make_job(r, err);
+    cli_progress_init(&r->progress, r->args.progress, r->args.quiet);
+    r->ready = true;
+    cli_signals_ignore_pipe();
+    return status == VKA_OK ? cli_serve(&r->args, r->job, &r->progress, err) : status;
+}
+
 static vka_status run_command(struct run *r, vka_error *err)
 {
     enum cli_command c = r->args.command;
     vka_status status = VKA_OK;
+    if (c == CLI_SERVE) /* which has contexts of its own */
+        return run_serve(r, err);
     if (c == CLI_RENDER || c == CLI_PLAN || c == CLI_NET || c == CLI_RESUME)
         status = make_job(r, err);
     if (status == VKA_OK)
@@ -349,6 +360,7 @@ static vka_status run_command(struct run *r, vka_error *err)
         return run_models(r, err);
     case CLI_CONVERT:
         return run_convert(r, err);
+    case CLI_SERVE:
     case CLI_BENCH:
     case CLI_HELP:
     case CLI_COMMANDS:
@@ -362,6 +374,8 @@ static bool has_printed(const struct run *r, vka_status status)
 {
     enum cli_command c = r->args.command;
     bool plan = c == CLI_PLAN || (c == CLI_RENDER && r->args.dry_run);
+    if (c == CLI_SERVE && status == VKA_E_STOPPED)
+        return true;
     return r->context && ((c == CLI_INSPECT && status != VKA_E_STOPPED) || (plan && status == VKA_E_MEMORY));
 }
 

@@ -216,6 +216,8 @@ static const char json_more[] =
     "the file was never hashed; with \\fB\\-\\-hash\\fR also \"legacy_hash\", and \"lora_hash\" of a LoRA.\n"
     "Triggers come from the file and from NAME.json and NAME.civitai.info beside it; tags are those that most pictures of a LoRA\\(aqs\n"
     "training had.\n"
+    ".TP\n.B serve\n"
+    "\"version\", \"url\": what is served at which address, as soon as it is.\n"
     ".TP\n.B inspect\n"
     "\"files\":[{\"path\", \"kind\", \"family\", \"variant\", \"tensors\", \"parameters\", \"dtypes\":[], "
     "\"notes\":[]}];\n"
@@ -402,6 +404,31 @@ static const char model_folders[] =
     ".B vkanim models\n"
     "lists them all. It reads headers only, and remembers them.\n";
 
+static const char serving[] =
+    ".SH SERVING\n"
+    ".B vkanim serve\n"
+    "renders for others on this machine: a page for people, an interface of its own below /api/v1, and A1111\\(aqs below /sdapi/v1.\n"
+    "Jobs wait in a queue and are rendered one after the other, each like\n"
+    ".B vkanim render\n"
+    "with the same settings, to the same bits.\n"
+    "Options of the device hold for all jobs (a request cannot change them); those of models and settings are what a job gets that\n"
+    "does not speak of them.\n"
+    "Finished clips lie in the results folder, ID\\-SEED.webp if a job gives no other name.\n"
+    "What was stopped, or was running when the server ended, can be resumed, by the server or with\n"
+    ".BR \"vkanim resume\" ;\n"
+    "what was only waiting is forgotten.\n"
+    ".PP\n"
+    "Without a token it serves this machine alone and takes requests only for its own names and from its own page, so that no page of\n"
+    "another site can use it; users of this machine can.\n"
+    "With \\fB\\-\\-token\\-file\\fR every request must bring the token: as \\fIAuthorization: Bearer TOKEN\\fR, as the password of any\n"
+    "user, or in a browser once as http://ADDRESS:PORT/?token=TOKEN.\n"
+    "It speaks HTTP without encryption: in a network that is not trusted, put a tunnel in front of it.\n"
+    "Requests name models as\n"
+    ".B vkanim models\n"
+    "does, and files that were uploaded to it or made by it; never paths.\n"
+    ".PP\n"
+    "The first SIGINT or SIGTERM ends it: the running job is stopped, clients get their last answers, the exit code is 130 or 143.\n";
+
 static const char tensors[] =
     ".SH TENSORS\n"
     "All files are safetensors, F32 unless said, row\\-major; F frames, h = height / factor, w = width / factor, T "
@@ -559,6 +586,10 @@ void cli_print_man(FILE *to)
     for (size_t i = 0; i < count; i++)
         if (options[i].commands == VKA_FOR_NET && !(options[i].marks & VKA_MARK_LATER))
             put_option(to, &options[i]);
+    fputs(".SS Of serve only\n", to);
+    for (size_t i = 0; i < count; i++)
+        if (options[i].commands == VKA_FOR_SERVE && !(options[i].marks & VKA_MARK_LATER))
+            put_option(to, &options[i]);
     fputs(prompts, to);
     fputs(travel, to);
     fputs(pictures_in, to);
@@ -573,6 +604,7 @@ void cli_print_man(FILE *to)
     fputs(image_prompts, to);
     fputs(frame_after_frame, to);
     fputs(model_folders, to);
+    fputs(serving, to);
     fputs(tensors, to);
     fputs(rest, to);
     fputs(files, to);

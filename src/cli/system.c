@@ -38,6 +38,38 @@ void cli_signals_context(vka_context *context)
     atomic_store(&active, context);
 }
 
+static void both_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+}
+
+void cli_signals_hold(void)
+{
+    sigset_t set;
+    both_signals(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+int cli_signals_wait(void)
+{
+    sigset_t set;
+    int number = 0;
+    both_signals(&set);
+    if (caught) /* before they were held */
+        return caught;
+    while (sigwait(&set, &number) != 0) {
+    }
+    caught = number;
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    return number;
+}
+
 int cli_signals_caught(void)
 {
     return caught;

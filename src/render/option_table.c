@@ -9,19 +9,21 @@
 #define RESUME VKA_FOR_RESUME
 #define CONVERT VKA_FOR_CONVERT
 #define MODELS  VKA_FOR_MODELS
-#define EVERY   (RENDER | NET | VKA_FOR_DEVICES | VKA_FOR_INSPECT | RESUME | CONVERT | MODELS)
+#define SERVE   VKA_FOR_SERVE
+#define JOB     (RENDER | SERVE) /* of a render, and may be said to a server for all of its jobs */
+#define EVERY   (RENDER | NET | VKA_FOR_DEVICES | VKA_FOR_INSPECT | RESUME | CONVERT | MODELS | SERVE)
 #define LOCAL  VKA_MARK_LOCAL
 #define FILES  VKA_MARK_FILES
 
 static const char g_prompt[] = "What to draw", g_models[] = "Models", g_clip[] = "The clip", g_images[] = "Images and video in", g_sampling[] = "Sampling",
                   g_output[] = "Output", g_device[] = "Device", g_tensors[] = "Tensors in and out", g_job[] = "Jobs",
-                  g_messages[] = "Messages";
+                  g_server[] = "Server", g_messages[] = "Messages";
 
 /* name, letter, kind, value, default, choices, least, most, commands, group, help, marks */
 static const vka_option table[] = {
     {"prompt", 'p', VKA_OPTION_TEXT, "TEXT", "", NULL, 0, 0, RENDER | NET, g_prompt, "What the animation shows.", 0},
-    {"negative", 'n', VKA_OPTION_TEXT, "TEXT", "", NULL, 0, 0, RENDER, g_prompt, "What it should not show.", 0},
-    {"prompt-syntax", 0, VKA_OPTION_CHOICE, "NAME", "a1111", "a1111 comfy plain", 0, 0, RENDER | NET, g_prompt,
+    {"negative", 'n', VKA_OPTION_TEXT, "TEXT", "", NULL, 0, 0, JOB, g_prompt, "What it should not show.", 0},
+    {"prompt-syntax", 0, VKA_OPTION_CHOICE, "NAME", "a1111", "a1111 comfy plain", 0, 0, JOB | NET, g_prompt,
      "How prompts are read: emphasis and the like as A1111 or as ComfyUI has them, or every character as it stands.",
      0},
     {"pad-prompt", 0, VKA_OPTION_CHOICE, "HOW", "empty", "empty repeat", 0, 0, RENDER | NET, g_prompt,
@@ -30,7 +32,7 @@ static const vka_option table[] = {
      0},
     {"comma-padding", 0, VKA_OPTION_INT, "N", "20", NULL, 0, 74, RENDER | NET, g_prompt,
      "Break a long prompt at a comma where one is among the last N tokens of a chunk (A1111's rule).", 0},
-    {"wildcards", 0, VKA_OPTION_PATH, "DIR", NULL, NULL, 0, 0, RENDER, g_prompt,
+    {"wildcards", 0, VKA_OPTION_PATH, "DIR", NULL, NULL, 0, 0, JOB, g_prompt,
      "Folder of text files: __name__ in a prompt becomes a line of name.txt, drawn with the seed.", LOCAL | FILES},
     {"travel", 0, VKA_OPTION_TEXT, "FILE|TEXT", NULL, NULL, 0, 0, RENDER, g_prompt,
      "Prompts that change over the frames, of a file or as text: lines FRAME: TEXT, or JSON; see PROMPTS OVER THE FRAMES in the "
@@ -41,29 +43,29 @@ static const vka_option table[] = {
     {"travel-ease", 0, VKA_OPTION_CHOICE, "NAME", "linear", "linear hold ease-in ease-out ease-in-out", 0, 0, RENDER, g_prompt,
      "How the way from one prompt to the next is gone, where the prompt does not say.", 0},
 
-    {"model", 'm', VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
+    {"model", 'm', VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, JOB | NET, g_models,
      "A diffusers folder or a checkpoint file of the Stable Diffusion 1.5 family, or its name in a model folder; "
      "without it the bundled miniature.",
      LOCAL | FILES},
-    {"motion", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
+    {"motion", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, JOB | NET, g_models,
      "The AnimateDiff motion module, or none; without it the one that the model's folder names.", LOCAL | FILES},
-    {"motion-family", 0, VKA_OPTION_CHOICE, "NAME", "auto", "auto v1 v2 v3 animatelcm lightning long", 0, 0, RENDER | NET,
+    {"motion-family", 0, VKA_OPTION_CHOICE, "NAME", "auto", "auto v1 v2 v3 animatelcm lightning long", 0, 0, JOB | NET,
      g_models, "Treat the motion module as one of this family: its betas, norm rule and defaults; auto is what the file tells.",
      0},
-    {"vae", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models, "A VAE in place of the model's own.",
+    {"vae", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, JOB | NET, g_models, "A VAE in place of the model's own.",
      LOCAL | FILES},
-    {"lora", 0, VKA_OPTION_LIST, "PATH[:WEIGHT[:TEXT]]", NULL, NULL, 0, 0, RENDER | NET, g_models,
+    {"lora", 0, VKA_OPTION_LIST, "PATH[:WEIGHT[:TEXT]]", NULL, NULL, 0, 0, JOB | NET, g_models,
      "A LoRA for the model, may be repeated: kohya's, diffusers', PEFT's, LyCORIS's; WEIGHT is 1 without it, TEXT another one "
      "for the text encoder.",
      LOCAL | FILES},
-    {"motion-lora", 0, VKA_OPTION_LIST, "PATH[:WEIGHT]", NULL, NULL, 0, 0, RENDER | NET, g_models,
+    {"motion-lora", 0, VKA_OPTION_LIST, "PATH[:WEIGHT]", NULL, NULL, 0, 0, JOB | NET, g_models,
      "A LoRA for the motion module, may be repeated.", LOCAL | FILES},
     {"lora-frames", 0, VKA_OPTION_LIST, "NAME=VALUES", NULL, NULL, 0, 0, RENDER, g_models,
      "Weights of a LoRA over the frames, numbers as for --motion-scale; NAME is its file's name without ending, or what --lora or "
      "the prompt calls it.  It is not merged then, and takes this in place of its weight; its part for the text encoder keeps "
      "that.  May be repeated.",
      LOCAL | FILES},
-    {"embedding", 0, VKA_OPTION_LIST, "PATH[:NAME]", NULL, NULL, 0, 0, RENDER | NET, g_models,
+    {"embedding", 0, VKA_OPTION_LIST, "PATH[:NAME]", NULL, NULL, 0, 0, JOB | NET, g_models,
      "A textual-inversion embedding; in the prompt it is NAME, or the file's name without its ending.  Those in the folder "
      "embeddings of a model folder need not be given.", LOCAL | FILES},
     {"motion-scale", 0, VKA_OPTION_TEXT, "VALUES", NULL, NULL, 0, 0, RENDER | NET, g_models,
@@ -75,19 +77,19 @@ static const vka_option table[] = {
     {"motion-effect", 0, VKA_OPTION_TEXT, "VALUES", NULL, NULL, 0, 0, RENDER | NET, g_models,
      "How much of the motion module's change is taken: 0 is the picture model alone, 1 all of it. Numbers as for --motion-scale.",
      0},
-    {"tokenizer", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, RENDER | NET, g_models,
+    {"tokenizer", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, JOB | NET, g_models,
      "A folder with vocab.json and merges.txt, for checkpoint files, which do not carry them.", LOCAL | FILES},
     {"kind", 0, VKA_OPTION_CHOICE, "KIND", NULL, "checkpoint vae motion-module lora motion-lora embedding controlnet unknown", 0, 0,
      MODELS, g_models, "List models of this kind only.", VKA_MARK_COMMAND},
     {"hash", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, MODELS, g_models,
      "Hash the files whose hash is not known yet, which reads all of them.", VKA_MARK_COMMAND},
 
-    {"width", 'W', VKA_OPTION_INT, "PIXELS", NULL, NULL, 1, 16384, RENDER, g_clip,
+    {"width", 'W', VKA_OPTION_INT, "PIXELS", NULL, NULL, 1, 16384, JOB, g_clip,
      "Width, a multiple of the VAE's factor (8 in Stable Diffusion); without it what the model was made for.", 0},
-    {"height", 'H', VKA_OPTION_INT, "PIXELS", NULL, NULL, 1, 16384, RENDER, g_clip, "Height, likewise.", 0},
-    {"frames", 'f', VKA_OPTION_INT, "N", "16", NULL, 1, 65535, RENDER, g_clip,
+    {"height", 'H', VKA_OPTION_INT, "PIXELS", NULL, NULL, 1, 16384, JOB, g_clip, "Height, likewise.", 0},
+    {"frames", 'f', VKA_OPTION_INT, "N", "16", NULL, 1, 65535, JOB, g_clip,
      "Frames of the clip; beyond what the motion module's table holds it is made in context windows.", 0},
-    {"fps", 0, VKA_OPTION_REAL, "RATE", "8", NULL, 0.01, 1000, RENDER, g_clip, "Frames per second of playback.", 0},
+    {"fps", 0, VKA_OPTION_REAL, "RATE", "8", NULL, 0.01, 1000, JOB, g_clip, "Frames per second of playback.", 0},
     {"seed", 's', VKA_OPTION_INT, "N", "-1", NULL, -1, 9223372036854775807.0, RENDER, g_clip,
      "Seed of the noise; -1 draws one and prints it.", 0},
     {"count", 0, VKA_OPTION_INT, "N", "1", NULL, 1, 1000000, RENDER, g_clip,
@@ -201,8 +203,8 @@ static const vka_option table[] = {
      "model's folder.",
      LOCAL | FILES},
 
-    {"steps", 0, VKA_OPTION_INT, "N", "25", NULL, 1, 1000, RENDER, g_sampling, "Sampling steps.", 0},
-    {"cfg", 0, VKA_OPTION_REAL, "SCALE", "7.5", NULL, 0, 1000, RENDER, g_sampling,
+    {"steps", 0, VKA_OPTION_INT, "N", "25", NULL, 1, 1000, JOB, g_sampling, "Sampling steps.", 0},
+    {"cfg", 0, VKA_OPTION_REAL, "SCALE", "7.5", NULL, 0, 1000, JOB, g_sampling,
      "Guidance scale; at 1 the negative prompt is not used and a step costs half.", 0},
     {"cfg-frames", 0, VKA_OPTION_TEXT, "VALUES", NULL, NULL, 0, 0, RENDER, g_sampling,
      "Guidance scales over the frames, in place of --cfg: numbers as for --motion-scale. Not with --cfg-schedule.", 0},
@@ -219,28 +221,28 @@ static const vka_option table[] = {
     {"sampler", 0, VKA_OPTION_CHOICE, "NAME", "ddim",
      "ddim euler euler-a heun lms dpm2 dpm2-a dpmpp-2m dpmpp-2m-sde dpmpp-2s-a dpmpp-sde dpmpp-3m-sde unipc pndm deis "
      "lcm tcd ddpm",
-     0, 0, RENDER, g_sampling,
+     0, 0, JOB, g_sampling,
      "Sampler, as diffusers and k-diffusion have it; but SDE samplers draw plain noise for each interval, so that seeds "
      "do not carry over from torchsde's Brownian trees.",
      0},
     {"schedule", 0, VKA_OPTION_CHOICE, "NAME", "auto",
      "auto leading linspace trailing karras exponential sgm-uniform simple normal ddim-uniform beta kl-optimal ays",
-     0, 0, RENDER, g_sampling,
+     0, 0, JOB, g_sampling,
      "Where the steps lie: auto is what the model names, else the sampler's own, and with lcm and tcd the steps that the "
      "model was distilled on; leading, linspace and trailing as in diffusers; the others as in A1111, over the range of "
      "noise that the model was trained on (ays is a fixed list made for Stable Diffusion alone).",
      0},
-    {"beta", 0, VKA_OPTION_TEXT, "NAME[:START:END]", "auto", NULL, 0, 0, RENDER, g_sampling,
+    {"beta", 0, VKA_OPTION_TEXT, "NAME[:START:END]", "auto", NULL, 0, 0, JOB, g_sampling,
      "Noise schedule: auto (what the motion module and the model name), linear, scaled_linear or squaredcos_cap_v2.", 0},
-    {"rng", 0, VKA_OPTION_CHOICE, "NAME", "torch-cpu", "torch-cpu nv", 0, 0, RENDER, g_sampling,
+    {"rng", 0, VKA_OPTION_CHOICE, "NAME", "torch-cpu", "torch-cpu nv", 0, 0, JOB, g_sampling,
      "Random numbers: those of torch on the CPU, or those of an NVIDIA card as A1111 makes them.", 0},
-    {"noise-layout", 0, VKA_OPTION_CHOICE, "NAME", "5d", "5d clip frame", 0, 0, RENDER, g_sampling,
+    {"noise-layout", 0, VKA_OPTION_CHOICE, "NAME", "5d", "5d clip frame", 0, 0, JOB, g_sampling,
      "How noise is drawn: for the clip as diffusers does, as ComfyUI does, or by frame as A1111 does.", 0},
-    {"norm", 0, VKA_OPTION_CHOICE, "NAME", "auto", "auto original diffusers", 0, 0, RENDER | NET, g_sampling,
+    {"norm", 0, VKA_OPTION_CHOICE, "NAME", "auto", "auto original diffusers", 0, 0, JOB | NET, g_sampling,
      "What GroupNorm covers in motion modules and ResNets: as the module was trained, or as diffusers has it.", 0},
-    {"precision", 0, VKA_OPTION_CHOICE, "TYPE", NULL, "f16 f32", 0, 0, RENDER | NET, g_sampling,
+    {"precision", 0, VKA_OPTION_CHOICE, "TYPE", NULL, "f16 f32", 0, 0, JOB | NET, g_sampling,
      "Type that the networks are stored in, sums being f32; without it f16 where the device can store that.", 0},
-    {"clip-skip", 0, VKA_OPTION_INT, "N", "1", NULL, 1, 100, RENDER | NET, g_sampling,
+    {"clip-skip", 0, VKA_OPTION_INT, "N", "1", NULL, 1, 100, JOB | NET, g_sampling,
      "Take the text encoder's N-th layer from the end, as in A1111; 1 is the last.", 0},
     {"eta", 0, VKA_OPTION_REAL, "ETA", NULL, NULL, 0, 10, RENDER, g_sampling,
      "How much fresh noise a step brings: of ddim (without it 0), of ancestral and SDE samplers (1), of tcd (0.3, its gamma).",
@@ -269,11 +271,11 @@ static const vka_option table[] = {
      "Play the clip forwards and then backwards: files have the frames between the last and the first once more, in reverse. "
      "--verify, the trace and the hash of the frames are of those that are rendered.",
      0},
-    {"quality", 0, VKA_OPTION_INT, "N", NULL, NULL, 0, 100, RENDER, g_output,
+    {"quality", 0, VKA_OPTION_INT, "N", NULL, NULL, 0, 100, JOB, g_output,
      "Quality of lossy files: of WebP as libwebp has it, without it 90; of MP4 and WebM 100 for the best rate factor to 0 for the "
      "worst, without it 68, which is CRF 17 and 20.",
      LOCAL},
-    {"lossless", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER, g_output,
+    {"lossless", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, JOB, g_output,
      "Lossless WebP or WebM (VP9 with RGB planes); PNG and APNG are lossless anyway, GIF, MP4 and y4m cannot be.", LOCAL},
     {"colors", 0, VKA_OPTION_INT, "N", "256", NULL, 4, 256, RENDER, g_output,
      "Colours of a GIF's palette, one of them for what does not change.", LOCAL},
@@ -286,11 +288,11 @@ static const vka_option table[] = {
     {"verify", 0, VKA_OPTION_TEXT, "SHA256", NULL, NULL, 0, 0, RENDER, g_output,
      "Fail unless the frames' bytes have this hash.", LOCAL},
 
-    {"device", 'd', VKA_OPTION_TEXT, "INDEX|NAME", NULL, NULL, 0, 0, RENDER | NET | RESUME, g_device,
+    {"device", 'd', VKA_OPTION_TEXT, "INDEX|NAME", NULL, NULL, 0, 0, JOB | NET | RESUME, g_device,
      "Device by its number or part of its name in 'vkanim devices'; without it the best GPU.", LOCAL},
-    {"path", 0, VKA_OPTION_CHOICE, "NAME", "auto", "auto fp32 fp16 khr nv2", 0, 0, RENDER | NET, g_device,
+    {"path", 0, VKA_OPTION_CHOICE, "NAME", "auto", "auto fp32 fp16 khr nv2", 0, 0, JOB | NET, g_device,
      "Kernels to use: fp32, fp16, or with matrix units khr (of a subgroup) or nv2 (of a workgroup).", LOCAL},
-    {"vram", 0, VKA_OPTION_SIZE, "SIZE", NULL, NULL, 0, 0, RENDER | NET | RESUME, g_device,
+    {"vram", 0, VKA_OPTION_SIZE, "SIZE", NULL, NULL, 0, 0, JOB | NET | RESUME, g_device,
      "Hard budget of device memory, such as 6G or 512M; the picture does not depend on it.", LOCAL},
     {"device-memory", 0, VKA_OPTION_SIZE, "SIZE", NULL, NULL, 0, 0, VKA_FOR_PLAN, g_device,
      "Plan for a device with this much memory, without looking for one.", LOCAL},
@@ -314,6 +316,20 @@ static const vka_option table[] = {
      VKA_MARK_COMMAND | FILES},
     {"dry-run", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER, g_job,
      "Print the plan and stop, like 'vkanim plan'.", VKA_MARK_COMMAND},
+
+    {"listen", 0, VKA_OPTION_TEXT, "ADDRESS", "127.0.0.1", NULL, 0, 0, SERVE, g_server,
+     "Address to serve at, in numbers; any but one of this machine's own (127.0.0.1, ::1) needs --token-file.",
+     VKA_MARK_COMMAND},
+    {"port", 0, VKA_OPTION_INT, "N", "7860", NULL, 0, 65535, SERVE, g_server,
+     "Port to serve at; 0 takes one that is free and prints it.", VKA_MARK_COMMAND},
+    {"token-file", 0, VKA_OPTION_PATH, "FILE", NULL, NULL, 0, 0, SERVE, g_server,
+     "File with a token in its first line, 16 characters or more: every request must bring it.", VKA_MARK_COMMAND | FILES},
+    {"results", 0, VKA_OPTION_PATH, "FOLDER", NULL, NULL, 0, 0, SERVE, g_server,
+     "Folder of finished clips; without it vkanim/results in the user's data folder.", VKA_MARK_COMMAND | FILES},
+    {"queue", 0, VKA_OPTION_INT, "N", "32", NULL, 1, 10000, SERVE, g_server,
+     "Jobs that may wait at most; more are refused.", VKA_MARK_COMMAND},
+    {"upload-limit", 0, VKA_OPTION_SIZE, "SIZE", "256M", NULL, 0, 0, SERVE, g_server,
+     "Bytes of an uploaded file at most.", VKA_MARK_COMMAND},
 
     {"json", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, EVERY, g_messages,
      "Print the result on standard output as one JSON object.", VKA_MARK_COMMAND},

@@ -6,9 +6,9 @@
  *
  * A job's object: {"id", "state", "made": unix seconds, "prompt", "job": {...}, "progress": {"stage", "clip", "clips", "done",
  * "total", "elapsed_s", "per_item_s", "eta_s" (null: not known), "device_bytes", "device_peak_bytes", "preview": step of the
- * newest preview or 0}, "place": how many go before it (queued), "resumable": bool, "report": the render object or null, "error": {"code",
- * "what", "why", "hint"} or null, "outputs": [{"name", "url", "bytes"}]}.  "job" is what the request said, names and all, never
- * what they became, with the seed that was drawn. */
+ * newest preview or 0}, "place": how many go before it (queued), "resumable": bool, "report": the render object or null,
+ * "error": {"code", "what", "why", "hint"} or null, "outputs": [{"name", "url", "bytes"}]}.  "job" is what the request said,
+ * names and all, never what they became, with the seed that was drawn. */
 #ifndef VKA_SERVER_QUEUE_H
 #define VKA_SERVER_QUEUE_H
 

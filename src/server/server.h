@@ -60,8 +60,11 @@ struct srv_reply {
     char etag[80];       /* with its quotes, or ""; a request that has it already gets 304 */
     char name[96];       /* download as this (Content-Disposition: attachment), or "" */
     const char *caching; /* Cache-Control, static; NULL: no-store, or no-cache where there is an etag */
-    const char *basic;   /* not NULL: 401 asks for a password with this realm */
-    const char *stream;  /* an event stream instead: of this job (malloc'd, taken), or "" of all; NULL: no stream */
+    /* for this file's owner alone */
+    char nonce[40];          /* of the page */
+    const char *basic;       /* not NULL: 401 asks for a password with this realm */
+    bool stream;             /* an event stream instead, of this job or "" of all */
+    char stream_of[SRV_ID];
     struct srv_later *later; /* srv_reply_when's */
 };
 /* Takes `object`; NULL becomes 500 (out of memory). */
@@ -100,7 +103,7 @@ extern const struct srv_route srv_a1111_routes[]; /* a1111.c */
 
 /* The page, one file; made by the build from src/server/page/.  Where "@NONCE@" stands in it (<script nonce="@NONCE@">,
  * <style nonce="@NONCE@">) every answer has fresh random text, and Content-Security-Policy lets only such elements run:
- * no inline handlers, no style attributes in markup (element.style from a script is fine), images from here, data: and blob:. */
+ * no inline handlers, no style attributes in markup (element.style from a script is fine); images from here, data:, blob:. */
 extern const unsigned char srv_page[];
 extern const size_t srv_page_size;
 
@@ -143,6 +146,8 @@ char *srv_clean_text(const char *text);
  * when memory is short. */
 bool srv_clean_json(json_t *value);
 void srv_clean_error(vka_error *err);
+/* {"code", "what", "why", "hint"}, cleaned; new, or NULL. */
+json_t *srv_error_json(const vka_error *err);
 void srv_log(struct srv *s, vka_level level, const char *format, ...) SRV_PRINTF(3, 4);
 /* Fills the error unless it is set; returns `status`. */
 vka_status srv_fail(vka_error *err, vka_status status, const char *what, ...) SRV_PRINTF(3, 4);
