@@ -154,6 +154,8 @@ typedef struct vka_option {
 VKA_API const vka_option *vka_options(size_t *count);
 /* The row whose name a misspelt one most likely means, or NULL. */
 VKA_API const vka_option *vka_option_nearest(const char *name);
+/* What A1111's web UI calls a value of the option sampler or schedule ("DPM++ 2M", "SGM Uniform"); NULL: nothing. */
+VKA_API const char *vka_option_webui_name(const char *option, const char *value);
 
 typedef struct vka_job vka_job;
 VKA_API vka_job *vka_job_create(void); /* NULL when memory is short */
@@ -170,6 +172,8 @@ VKA_API vka_status vka_job_read(vka_job *job, const char *json, size_t size, vka
  * have.  Of a file that A1111's web UI or its AnimateDiff extension made (or of a .txt of theirs, also one beside the file) what
  * has an equal here is taken; what has none is told in warnings when the job is rendered or planned. */
 VKA_API vka_status vka_job_read_animation(vka_job *job, const char *path, vka_error *err);
+/* The same of infotext by itself, the lines in which that web UI says how a picture was made: "Steps: 20, Sampler: Euler a, ..." */
+VKA_API vka_status vka_job_read_infotext(vka_job *job, const char *text, vka_error *err);
 /* What was set, as such an object; NULL when memory is short. */
 VKA_API char *vka_job_write(const vka_job *job);
 

@@ -3,6 +3,7 @@
 #include "render/library.h"
 
 #include <string.h>
+#include <vkanim/vkanim.h>
 
 static const struct {
     const char *ours, *theirs;
@@ -86,4 +87,13 @@ const char *vka_infotext_schedule_from(const char *name)
         if (vka_library_same(schedules[i].theirs, strlen(schedules[i].theirs), name, strlen(name), true))
             return schedules[i].ours;
     return NULL;
+}
+
+const char *vka_option_webui_name(const char *option, const char *value)
+{
+    if (!option || !value)
+        return NULL;
+    return strcmp(option, "sampler") == 0    ? vka_infotext_sampler(value)
+           : strcmp(option, "schedule") == 0 ? vka_infotext_schedule(value)
+                                             : NULL;
 }

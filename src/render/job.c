@@ -617,15 +617,18 @@ static vka_status read_metadata(vka_job *job, const char *text, const char *path
     return status;
 }
 
-/* What A1111 and its kin have written, all of it or nothing. */
+/* What A1111 and its kin have written, all of it or nothing; `path` NULL: it lies in no file. */
 static vka_status read_infotext(vka_job *job, const char *text, const char *path, vka_error *err)
 {
     struct vka_infotext info;
     vka_error inner = {0};
     vka_status status = vka_infotext_parse(&info, text, &inner);
     if (status != VKA_OK) {
-        vka_fail(err, status, "'%s' does not say how it was made", path);
-        vka_error_why(err, "%s: %s", inner.what, inner.why);
+        if (path)
+            vka_fail(err, status, "'%s' does not say how it was made", path);
+        else
+            vka_fail(err, status, "%s", inner.what);
+        vka_error_why(err, "%s%s%s", path ? inner.what : "", path ? ": " : "", inner.why);
         return status;
     }
     vka_job *copy = vka_job_copy(job);
@@ -638,6 +641,13 @@ static vka_status read_infotext(vka_job *job, const char *text, const char *path
     vka_job_destroy(&copy);
     vka_infotext_free(&info);
     return status;
+}
+
+vka_status vka_job_read_infotext(vka_job *job, const char *text, vka_error *err)
+{
+    if (!job || !text)
+        return vka_fail(err, VKA_E_USAGE, "there is no job, or no text");
+    return read_infotext(job, text, NULL, err);
 }
 
 /* Infotext in a file of its own, as A1111 writes it beside pictures. */

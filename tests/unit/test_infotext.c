@@ -429,13 +429,38 @@ static void written(void **state)
     vka_job_destroy(&job);
 }
 
+/* The two public calls: names both ways, and infotext by itself. */
+static void by_itself(void **state)
+{
+    (void)state;
+    assert_string_equal(vka_option_webui_name("sampler", "dpmpp-2m"), "DPM++ 2M");
+    assert_string_equal(vka_option_webui_name("schedule", "sgm-uniform"), "SGM Uniform");
+    assert_null(vka_option_webui_name("sampler", "karras"));
+    assert_null(vka_option_webui_name("steps", "20"));
+    assert_null(vka_option_webui_name("sampler", NULL));
+    vka_job *job = vka_job_create();
+    vka_error err = {0};
+    assert_int_equal(vka_job_set(job, "steps", "9", NULL), VKA_OK);
+    assert_int_equal(vka_job_read_infotext(job, "no settings", &err), VKA_E_INPUT);
+    assert_non_null(strstr(err.what, "does not say"));
+    assert_null(strstr(err.what, "(null)"));
+    assert_int_equal(job->steps, 9);
+    assert_int_equal(vka_job_read_infotext(job, "a fox\nSteps: 5, Sampler: DPM++ 2M, Schedule type: Automatic, RNG: NV", NULL), VKA_OK);
+    assert_string_equal(job->prompt, "a fox");
+    assert_int_equal(job->steps, 5);
+    assert_string_equal(job->sampler, "dpmpp-2m");
+    assert_string_equal(job->schedule, "karras");
+    assert_int_equal(vka_job_read_infotext(job, NULL, NULL), VKA_E_USAGE);
+    vka_job_destroy(&job);
+}
+
 int main(void)
 {
     unsetenv("VKANIM_MODEL_PATH");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files),   cmocka_unit_test(inspected), IN_FOLDER(formats),         cmocka_unit_test(exif),
         cmocka_unit_test(prompts), cmocka_unit_test(pairs),     cmocka_unit_test(absurd),   cmocka_unit_test(sampling),
-        cmocka_unit_test(names),   IN_FOLDER(models),           cmocka_unit_test(written),
+        cmocka_unit_test(names),   IN_FOLDER(models),           cmocka_unit_test(written), cmocka_unit_test(by_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
