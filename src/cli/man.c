@@ -173,6 +173,7 @@ static const char json_plan[] =
     ".TP\n.B plan\n"
     "\"fits\"; \"clip\":{\"width\", \"height\", \"frames\", \"steps\", \"count\", \"window_frames\"}, the last in context windows "
     "only;\n"
+    "\"settings\":{long option names, resolved} as the clip would carry them; a seed that is drawn is another one each time;\n"
     "\"memory\":{\"budget_bytes\", \"planned_bytes\", \"weights_bytes\", \"activations_bytes\", \"host_bytes\",\\:"
     "\"host_budget_bytes\"}, the middle two of the UNet;\n"
     "\"stages\":{\"text_bytes\", \"unet_bytes\", \"vae_bytes\"}, \"between_bytes\" with \\fB\\-\\-interpolate\\fR: device memory of each; they run in turn, so the largest is "

@@ -247,6 +247,7 @@ static vka_status tell(struct vka_work *w, const vka_gpu_info *info, char **repo
         bool fits = vka_work_fits(w);
         json_object_set_new(r, "fits", json_boolean(fits));
         json_object_set_new(r, "clip", clip(&w->setup));
+        json_object_set_new(r, "settings", vka_setup_settings_json(&w->setup, 0, w->f16));
         json_object_set_new(r, "memory",
                             json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "budget_bytes", (json_int_t)w->budget,
                                       "planned_bytes", (json_int_t)w->planned, "weights_bytes",

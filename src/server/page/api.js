@@ -85,5 +85,4 @@ export function listen(handlers, online) {
     };
     for (const [kind, handler] of Object.entries(handlers))
         source.addEventListener(kind, (event) => handler(readJson(event.data)));
-    addEventListener('pagehide', () => source.close(), {once: true});
 }

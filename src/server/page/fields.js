@@ -66,7 +66,7 @@ const common = (o, id) => ({id, 'aria-describedby': `${id}-help`, name: o.name, 
 /* What holds where nothing is set: the last plan knows what the model says. */
 const DRAWN = new Set(['seed', 'subseed']);
 const grey = (o) => (DRAWN.has(o.name) ? '' : String(state.resolved[o.name] ?? '')) || standard(o) ||
-                    (o.kind === 'size' || o.kind === 'text' ? '' : 'the model\'s');
+                    (o.kind === 'size' || o.kind === 'text' ? '' : 'auto');
 
 function numberControl(o, id) {
     const range = SLIDERS[o.name], shown = () => valueOf(o.name) ?? '';

@@ -171,8 +171,9 @@ function draw() {
     for (const lane of [parts.prompts, parts.pictures])
         lane.style.setProperty('--frames', frames);
     drawLane(parts.prompts, fit(state.blocks, frames), (node, place, next) => placeBlock(node, place, next, frames));
-    drawLane(parts.pictures, placedPictures(),
-             (node, place) => { node.style.left = `${((place.first + 0.5) / frames) * 100}%`; });
+    drawLane(
+        parts.pictures, placedPictures(),
+        (node, place) => { node.style.left = `clamp(20px, ${((place.first + 0.5) / frames) * 100}%, calc(100% - 20px))`; });
     parts.prompts.hidden = state.raw !== null;
     const text = state.raw ?? toLines(state.blocks, frames);
     if (document.activeElement !== parts.text)
