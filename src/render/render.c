@@ -423,6 +423,7 @@ vka_status vka_render_in(vka_context *cx, const struct vka_job *job, struct vka_
     }
     free(r.clips);
     free(r.picture);
+    vka_previews_end(&r.previews);
     json_decref(r.outputs);
     vka_tensor_file_free(&r.trace);
     vka_work_close(&r.w);

@@ -3,6 +3,7 @@
 #ifndef VKA_RENDER_RUN_H
 #define VKA_RENDER_RUN_H
 
+#include "render/preview.h"
 #include "render/resume.h"
 #include "render/spool.h"
 #include "render/tensors.h"
@@ -42,6 +43,7 @@ struct vka_run {
     vka_tensor_file trace;
     double load_s, text_s, decode_s, between_s, encode_s;
     uint8_t *picture; /* [H,W,3], the frame that is on its way */
+    struct vka_previews previews;
     json_t *outputs;
 };
 

@@ -642,6 +642,24 @@ static vka_status sampling_eval(struct vka_run *r, struct sampling *p, const vka
     return st;
 }
 
+/* What a step's first evaluation, just done, tells of the clip; p->buffer is free then. */
+static vka_status look(struct vka_run *r, struct sampling *p, const vka_sampler_eval *e, vka_error *err)
+{
+    const bool by_frame = r->w.setup.by_frame;
+    vka_status st = vka_unet_stage_get(r->stage, VKA_SLOT_EPS, p->buffer, err);
+    const struct vka_preview_state s = {.x = p->at.slot[VKA_SLOT_X],
+                                        .eps = p->buffer,
+                                        .e = e,
+                                        .channels = p->at.channels,
+                                        .height = p->at.height,
+                                        .width = p->at.width,
+                                        .done = by_frame ? p->at.pass : 0,
+                                        .begun = by_frame ? p->at.pass + 1 : p->at.frames};
+    if (st == VKA_OK && !vka_previews_take(&r->previews, &s))
+        vka_logf(&r->cx->log, VKA_LOG_WARN, "there are no more previews: out of memory");
+    return st;
+}
+
 /* The frame before the one at work, for controls. */
 static vka_status see_previous(struct vka_run *r, struct sampling *p, vka_error *err)
 {
@@ -667,6 +685,8 @@ static vka_status sampling_pass(struct vka_run *r, uint32_t k, struct sampling *
             st = set_prompt(r, k, meant, false, err);
         if (st == VKA_OK)
             st = sampling_eval(r, p, e, err);
+        if (st == VKA_OK && r->previews.on && !e->stage)
+            st = look(r, p, e, err);
         if (st != VKA_OK || !e->ends_step)
             continue;
         double now = vka_now(), took = now - began;
@@ -677,9 +697,11 @@ static vka_status sampling_pass(struct vka_run *r, uint32_t k, struct sampling *
         bool last = i + 1 == evals && p->at.pass + 1 == r->w.passes;
         if (st == VKA_OK && !last && vka_pace_due(&r->state->pace, now, took))
             sampling_keep(r, p);
-        began = vka_now();
-        if (st == VKA_OK)
+        if (st == VKA_OK) {
             vka_context_done(r->cx, before + e->step + 1);
+            vka_previews_show(&r->previews, &r->cx->params, k, before + e->step + 1, vka_work_steps(&r->w), r->w.setup.fps);
+        }
+        began = vka_now();
     }
     return st;
 }
@@ -841,6 +863,19 @@ static vka_status run_stage(struct vka_run *r, bool second, vka_error *err)
     return st;
 }
 
+/* Previews, where the program wants them; what they need to be made is planned for itself. */
+static vka_status run_previews(struct vka_run *r, vka_error *err)
+{
+    double began = vka_now();
+    if (!r->cx->params.preview || r->previews.tried)
+        return VKA_OK;
+    vka_context_stage(r->cx, "load", 1);
+    vka_status st = vka_previews_begin(&r->previews, &r->w, r->gpu, err);
+    r->planned = r->previews.planned > r->planned ? r->previews.planned : r->planned;
+    r->load_s += vka_now() - began;
+    return st;
+}
+
 vka_status vka_run_sample(struct vka_run *r, vka_error *err)
 {
     struct vka_work *w = &r->w;
@@ -854,6 +889,8 @@ vka_status vka_run_sample(struct vka_run *r, vka_error *err)
         r->at = VKA_AT_VISION;
         st = vka_work_vision_run(w, r->gpu, &r->cx->ticker, err);
     }
+    if (st == VKA_OK)
+        st = run_previews(r, err);
     if (st == VKA_OK)
         st = run_stage(r, false, err);
     vka_unet_stage_end(&w->unet);

@@ -1,6 +1,7 @@
-/* fuzz_state.c - what lies in a job folder.  The input's first byte chooses: 's' a checkpoint, 'S' a checkpoint whose
- * checksum is made right first, so that what is behind it is reached too, anything else a JSON file that checks
- * itself.  What is read must write back to the same. */
+/* fuzz_state.c - what lies in a job folder, and a map of previews in the cache folder.  The input's first byte chooses: 's' a
+ * checkpoint, 'S' a checkpoint whose checksum is made right first, so that what is behind it is reached too, 'p' a map of previews,
+ * anything else a JSON file that checks itself.  What is read must write back to the same. */
+#include "render/preview.h"
 #include "render/state.h"
 
 #include <stddef.h>
@@ -61,6 +62,22 @@ static void read_json(const char *text, size_t size)
     json_decref(object);
 }
 
+static void read_map(const char *text, size_t size)
+{
+    struct vka_latent_map m, back;
+    if (!vka_preview_map_read(&m, text, size, "x", 4))
+        return;
+    char *again = vka_preview_map_write(&m, "x");
+    if (!again || !vka_preview_map_read(&back, again, strlen(again), "x", 4))
+        abort();
+    for (int k = 0; k < 3; k++)
+        for (int c = 0; c < 4; c++)
+            for (int t = 0; t < VKA_LATENT_TAPS; t++)
+                if (m.weight[k][c][t] < back.weight[k][c][t] || m.weight[k][c][t] > back.weight[k][c][t])
+                    abort();
+    free(again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!size)
@@ -71,6 +88,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(copy, data + 1, size - 1);
     if (data[0] == 's' || data[0] == 'S')
         read_checkpoint(copy, size - 1, data[0] == 'S');
+    else if (data[0] == 'p')
+        read_map((const char *)copy, size - 1);
     else
         read_json((const char *)copy, size - 1);
     free(copy);
