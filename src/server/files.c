@@ -135,7 +135,7 @@ static bool list_uploads(struct srv_files *f, bool start, struct upload **out, s
         }
         struct upload *u = &(*out)[(*count)++];
         *u = (struct upload){.bytes = st.st_size > 0 ? (unsigned long long)st.st_size : 0, .used = st.st_mtime};
-        snprintf(u->name, sizeof u->name, "%s", e->d_name);
+        snprintf(u->name, sizeof u->name, "%.63s", e->d_name);
     }
     if (dir)
         closedir(dir);
