@@ -348,7 +348,8 @@ vka_status vka_library_scan(struct vka_library *library, vka_error *err)
     free(own);
     read_list(&s, dirs && *dirs ? dirs : "/usr/local/share:/usr/share", "/vkanim/models");
     char *program = vka_program_dir();
-    static const char *const beside[] = {"../share/vkanim/models", "../models"}; /* installed; a build folder in the sources */
+    /* Installed; an archive where it was unpacked; a build folder in the sources. */
+    static const char *const beside[] = {"../share/vkanim/models", "models", "../models"};
     for (size_t i = 0; program && i < sizeof beside / sizeof *beside; i++) {
         char *path = vka_path_join(program, beside[i]);
         if (path)

@@ -59,7 +59,14 @@ vkanim() {
 }
 [ "$(vkanim --version)" = "vkanim $version" ] || bad "the installed command does not run"
 vkanim models --json >"$work/models" || bad "the installed command lists no models"
-grep -q "$root/share/vkanim/models" "$work/models" || bad "the installed command does not find the bundled model"
+grep -q "$root/bin/../share/vkanim/models/miniature" "$work/models" || bad "the installed command does not find the bundled model"
+# And beside it, as in an archive that is unpacked anywhere.
+mkdir "$work/flat"
+cp "$root/bin/vkanim" "$work/flat"
+cp -r "$root/share/vkanim/models" "$work/flat"
+env -i HOME=/nonexistent XDG_DATA_DIRS=/nonexistent VKANIM_CACHE_DIR="$work/cache" LD_LIBRARY_PATH="$lib" "$work/flat/vkanim" \
+    models --json >"$work/models" || bad "the command alone lists no models"
+grep -q "$work/flat/models/miniature" "$work/models" || bad "the command does not find a model in a folder beside it"
 [ -s "$root/share/man/man1/vkanim.1" ] || bad "the manual page was not installed"
 
 echo "installed $(find "$root" -type f | wc -l) files: $failures objections"

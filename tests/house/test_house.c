@@ -296,7 +296,7 @@ static bool is_source(const char *path)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(path, names[i]) == 0)
             return true;
-    return starts_with(path, "scripts/");
+    return starts_with(path, "scripts/") || (starts_with(path, "packaging/") && !starts_with(path, "packaging/debian/"));
 }
 
 static void load(const char *path, const char *full, size_t size)
@@ -312,6 +312,15 @@ static void load(const char *path, const char *full, size_t size)
     f->text[f->size] = '\0';
     fclose(in);
     assert_int_equal(f->size, size);
+}
+
+/* A build folder, whatever packagers call theirs. */
+static bool is_build(const char *folder)
+{
+    char path[2 * PATH_SIZE + 32];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/CMakeCache.txt", folder);
+    return lstat(path, &st) == 0;
 }
 
 static void walk(const char *folder)
@@ -332,6 +341,8 @@ static void walk(const char *folder)
         snprintf(full, sizeof full, "%s/%s", VKA_SOURCE_DIR, path);
         if (lstat(full, &st) != 0)
             continue; /* an editor's file that went away meanwhile */
+        if (S_ISDIR(st.st_mode) && is_build(full))
+            continue;
         if (S_ISDIR(st.st_mode))
             walk(path);
         else if (S_ISREG(st.st_mode) && is_source(path))
