@@ -290,6 +290,10 @@ static vka_status run_bench(struct bench_run *r, struct bench_options *o, vka_er
 
 int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "--print") == 0 && strcmp(argv[2], "man") == 0) { /* for the build, like vkanim's */
+        bench_options_man(stdout);
+        return fflush(stdout) == 0 ? 0 : VKA_E_OUTPUT;
+    }
     struct bench_options o;
     vka_error err = {0};
     vka_status s = bench_options_parse(&o, argc, argv, &err);

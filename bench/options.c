@@ -1,4 +1,4 @@
-/* options.c - see options.h.  One static table makes the parsing and --help; conventions are vkanim's own:
+/* options.c - see options.h.  One static table makes the parsing, --help and the manual page; conventions are vkanim's own:
  * --name VALUE, --name=VALUE, -x VALUE. */
 #include "options.h"
 
@@ -27,8 +27,8 @@ static const struct option options[] = {
     {"model", 0, CHOICE, "sd15|miniature", AT(model),
      "networks of these sizes, random weights (sd15; miniature on a software device)"},
     {"width", 'W', COUNT, "PIXELS", AT(width), "of the clip whose operators are measured"},
-    {"height", 'H', COUNT, "PIXELS", AT(height), ""},
-    {"frames", 'f', COUNT, "COUNT", AT(frames), ""},
+    {"height", 'H', COUNT, "PIXELS", AT(height), "its height"},
+    {"frames", 'f', COUNT, "COUNT", AT(frames), "how many frames it has"},
     {"grid", 0, TEXT, "LIST", 0, "clips of the clip level, as 256x256x16,512x512x16"},
     {"precision", 0, CHOICE, "f16|f32", AT(precision), "what networks store"},
     {"device", 'd', TEXT, "DEVICE", AT(device), "by number or name, as vkanim devices prints them"},
@@ -54,7 +54,7 @@ static const struct option options[] = {
     {"quiet", 'q', FLAG, NULL, AT(quiet), "no progress"},
     {"verbose", 'v', FLAG, NULL, 0, "more on standard error"},
     {"help", 'h', FLAG, NULL, AT(help), "this text"},
-    {"version", 0, FLAG, NULL, AT(version), ""},
+    {"version", 0, FLAG, NULL, AT(version), "the version and what it was built from"},
 };
 enum { OPTIONS = sizeof options / sizeof *options };
 
@@ -75,6 +75,52 @@ void bench_options_help(FILE *to)
     }
     fprintf(to, "\nStandard output carries results only.  Exit codes are vkanim's; 8: an operator check failed,\n"
                 "9: --baseline found a regression.\n");
+}
+
+/* Text with roff's own characters made harmless; a dot at the start of a line would begin a request. */
+static void put_roff(FILE *to, const char *text)
+{
+    if (*text == '.')
+        fputs("\\&", to);
+    for (; *text; text++) {
+        if (*text == '-' || *text == '\\')
+            fputs(*text == '-' ? "\\-" : "\\e", to);
+        else
+            fputc(*text, to);
+    }
+}
+
+void bench_options_man(FILE *to)
+{
+    fputs(".TH VKANIM\\-BENCH 1\n.SH NAME\nvkanim\\-bench \\- measure AnimateDiff in Vulkan compute shaders\n"
+          ".SH SYNOPSIS\n.B vkanim bench\n.RI [ OPTION ]...\n.br\n.B vkanim bench \\-\\-compare\n"
+          ".IR FILE ...\n.RB [ \\-\\-html\n.IR FILE ]\n"
+          ".SH DESCRIPTION\nMeasures single operators, networks and whole clips on a device, with random weights: no model\n"
+          "files are needed. Each is held against the highest rate that any probe reached on the same device in the same run.\n"
+          ".PP\n.B vkanim bench\nruns this program; its name alone does the same.\nStandard output carries results only.\n"
+          ".SH OPTIONS\n", to);
+    for (size_t i = 0; i < OPTIONS; i++) {
+        const struct option *o = &options[i];
+        fputs(".TP\n", to);
+        if (o->letter)
+            fprintf(to, "\\fB\\-%c\\fR, ", o->letter);
+        fputs("\\fB\\-\\-", to);
+        put_roff(to, o->name);
+        fputs("\\fR", to);
+        if (o->value) {
+            fputs(" \\fI", to);
+            put_roff(to, o->value);
+            fputs("\\fR", to);
+        }
+        fputc('\n', to);
+        put_roff(to, o->help);
+        fputc('\n', to);
+    }
+    fputs(".SH EXIT STATUS\nThose of\n.BR vkanim (1);\n8 when an operator check failed, 9 when "
+          "\\fB\\-\\-baseline\\fR found a regression.\n"
+          ".SH EXAMPLES\nIs a change slower?  Both on the same machine, within the hour:\n.PP\n.EX\n"
+          "vkanim bench \\-o before.json\nvkanim bench \\-o after.json \\-\\-baseline before.json\n.EE\n"
+          ".SH SEE ALSO\n.BR vkanim (1)\n", to);
 }
 
 const char *bench_format_of(const char *path)

@@ -40,6 +40,7 @@ struct bench_options {
 /* argv[1..]; texts are borrowed.  VKA_E_USAGE names what is wrong. */
 vka_status bench_options_parse(struct bench_options *o, int argc, char **argv, vka_error *err);
 void bench_options_help(FILE *to);
+void bench_options_man(FILE *to); /* the manual page, man(7) */
 /* "512x512x16,..." into o->grid. */
 vka_status bench_grid_parse(struct bench_options *o, const char *text, vka_error *err);
 /* "md", "csv", "json", "jsonl" by a path's suffix, or NULL. */
