@@ -71,6 +71,8 @@ static const struct {
     {"latent-scale-last", 0, true, false}, {"hold", 0, true, false}, {"mask", 0, true, false},
     {"control", 0, true, true}, {"save-hints", 0, true, false}, {"ip-adapter", 0, true, true},
     {"vision", 0, true, false}, {"cfg-frames", 0, true, false}, {"interpolate", 0, true, false},
+    {"listen", 0, true, false}, {"port", 0, true, false}, {"token-file", 0, true, false},
+    {"results", 0, true, false}, {"queue", 0, true, false}, {"upload-limit", 0, true, false},
 };
 
 static void table_is_the_contract(void **state)
