@@ -1,6 +1,6 @@
 /* a1111_job.c - a request of /sdapi/v1/txt2img or img2img into a job object.  See a1111.h.
  *
- * Without AnimateDiff a request is one picture, or several with seeds that count up: --frames 1 without a motion module. 
+ * Without AnimateDiff a request is one picture, or several with seeds that count up: --frames 1 without a motion module.
  * With it a request is a clip, n_iter of them with as many seeds between them as a clip has frames, which is how A1111
  * counts. Members that are missing have A1111's own first values (steps 50, cfg_scale 7, sampler Euler), but for width and
  * height, which are then what the model was made for. */

@@ -1,6 +1,6 @@
 /* a1111_make.c - txt2img and img2img: a request into jobs of the queue, and their ends into its answer.
  *
- * What a request needs until its jobs have ended lies in `waiting`, found by a number, so that a server that ends frees it. 
+ * What a request needs until its jobs have ended lies in `waiting`, found by a number, so that a server that ends frees it.
  * Several jobs (n_iter of an animation) are queued together, all of them or none, and one behind the other. */
 #define _POSIX_C_SOURCE 200809L /* unlink */
 #include "server/a1111_state.h"

@@ -108,11 +108,16 @@ static bool is_invisible(unsigned c)
 /* Spelt so that this file does not break its own rule.  Marks are upper case, words are not read by their case. */
 static const char *const unfinished[] = {"TO" "DO", "FIX" "ME", "X" "XX", "st" "ub", "st" "ubs", "place" "holder",
                                          "for" " now", "not" " implemented", "not" " yet implemented"};
-enum { MARKS = 3 };
+enum { MARKS = 3, OF_FIELDS = 5 };
+
+/* HTML calls the grey text in an empty field so. */
+static bool is_of_page(const char *path) { return ends_with(path, ".html") || ends_with(path, ".css") || ends_with(path, ".js"); }
 
 static void check_words(const char *path, unsigned number, const char *line, size_t length)
 {
     for (size_t w = 0; w < sizeof unfinished / sizeof *unfinished; w++) {
+        if (w == OF_FIELDS && is_of_page(path))
+            continue;
         size_t n = strlen(unfinished[w]);
         for (size_t i = 0; i + n <= length; i++)
             if ((w < MARKS ? strncmp : strncasecmp)(line + i, unfinished[w], n) == 0 && (i == 0 || !is_word(line[i - 1])) &&
