@@ -56,6 +56,19 @@ json_t *srv_a1111_body(const struct srv_request *request, struct srv_reply *repl
     return body;
 }
 
+/* What FastAPI says where there is nothing to say. */
+static void answer_null(struct srv_reply *reply)
+{
+    static const char text[] = "null";
+    reply->body = malloc(sizeof text - 1);
+    reply->status = reply->body ? 200 : 500;
+    if (!reply->body)
+        return;
+    memcpy(reply->body, text, sizeof text - 1);
+    reply->size = sizeof text - 1;
+    reply->type = "application/json";
+}
+
 /* ---- settings ---------------------------------------------------------------------------------------------------- */
 
 /* The title of the checkpoint that is set, and its hash. */
@@ -139,7 +152,7 @@ static void set_options(struct srv *s, const struct srv_request *request, struct
     if (!given)
         return;
     if (srv_a1111_keep(s, given, &err))
-        srv_reply_json(reply, 200, json_null());
+        answer_null(reply);
     else
         srv_a1111_answer(reply, &err);
     json_decref(given);
@@ -198,7 +211,10 @@ static void progress(struct srv *s, const struct srv_request *request, struct sr
            *now = json_object_get(job, "progress"), *image = NULL;
     const char *stage = json_string_value(json_object_get(now, "stage"));
     char stamp[32];
-    srv_a1111_stamp(json_number_value(json_object_get(job, "made")), stamp);
+    if (job)
+        srv_a1111_stamp(json_number_value(json_object_get(job, "made")), stamp);
+    else
+        memcpy(stamp, "0", 2);
     bool steps = stage && strcmp(stage, "steps") == 0;
     double eta = json_number_value(json_object_get(now, "eta_s"));
     json_int_t clips = json_integer_value(json_object_get(now, "clips"));
@@ -396,13 +412,18 @@ LIST(latent_modes, srv_a1111_list_upscalers(true))
 LIST(scripts, srv_a1111_list_scripts())
 LIST(script_info, srv_a1111_list_script_info())
 LIST(nothing, json_array())
-LIST(done, json_null())
 LIST(cmd_flags, json_pack("{s:b, s:b, s:b, s:s}", "api", 1, "nowebui", 0, "listen", 0, "vkanim", vka_version()))
 LIST(control_version, json_pack("{s:i}", "version", 2))
 MODELS(checkpoints, "checkpoint", A1111_CHECKPOINTS, NULL)
 MODELS(vaes, "vae", A1111_VAES, NULL)
 MODELS(loras, "lora", A1111_LORAS, NULL)
 MODELS(control_models, "controlnet", A1111_TITLES, "model_list")
+
+static void done(struct srv *s, const struct srv_request *request, struct srv_reply *reply)
+{
+    (void)s, (void)request;
+    answer_null(reply);
+}
 
 static void embeddings(struct srv *s, const struct srv_request *request, struct srv_reply *reply)
 {

@@ -53,6 +53,19 @@ const json_t *srv_a1111_model(const json_t *models, const char *kind, const char
     return NULL;
 }
 
+/* Whether a model of that name and kind stands before it: names mean the first one. */
+static bool is_again(const json_t *list, size_t i)
+{
+    const json_t *m = json_array_get(list, i);
+    for (size_t k = 0; k < i; k++) {
+        const json_t *before = json_array_get(list, k);
+        if (is_of(before, text_of(m, "kind")) && strcmp(text_of(before, "name"), text_of(m, "name")) == 0 &&
+            strcmp(text_of(before, "path"), text_of(m, "path")) == 0)
+            return true;
+    }
+    return false;
+}
+
 static json_t *hash_json(const json_t *model, const char *key)
 {
     const char *text = text_of(model, key);
@@ -68,7 +81,7 @@ json_t *srv_a1111_list_models(const json_t *models, const char *kind, enum srv_a
         char title[400], bare[400];
         srv_a1111_title(m, true, title);
         srv_a1111_title(m, false, bare);
-        if (*text_of(m, "problem") || !is_of(m, kind))
+        if (*text_of(m, "problem") || !is_of(m, kind) || is_again(list, i))
             continue;
         if (form == A1111_CHECKPOINTS)
             add(&out, json_pack("{s:s, s:s, s:o, s:o, s:s, s:n}", "title", title, "model_name", text_of(m, "name"), "hash",

@@ -485,11 +485,14 @@ static void lists(void **state)
 static void models(void **state)
 {
     (void)state;
-    json_t *all = json_pack("{s:[{s:s,s:s,s:s,s:i,s:s,s:s,s:n},{s:s,s:s,s:s,s:n,s:n,s:n,s:n},{s:s,s:s,s:s,s:i,s:n,s:n,s:s}]}",
-                            "models", "name", "sub/dream", "kind", "checkpoint", "path", "dream.safetensors", "bytes", 5,
-                            "hash", "0123456789", "sha256", "0123456789abcdef", "problem", "name", "miniature", "kind",
-                            "checkpoint", "path", "miniature", "bytes", "hash", "sha256", "problem", "name", "broken", "kind",
-                            "checkpoint", "path", "broken.ckpt", "bytes", 5, "hash", "sha256", "problem", "cut off");
+    static const char text[] =
+        "{\"models\": [{\"name\": \"sub/dream\", \"kind\": \"checkpoint\", \"path\": \"dream.safetensors\", \"bytes\": 5,"
+        " \"hash\": \"0123456789\", \"sha256\": \"0123456789abcdef\"},"
+        " {\"name\": \"miniature\", \"kind\": \"checkpoint\", \"path\": \"miniature\", \"bytes\": null},"
+        " {\"name\": \"miniature\", \"kind\": \"checkpoint\", \"path\": \"miniature\", \"bytes\": null},"
+        " {\"name\": \"broken\", \"kind\": \"checkpoint\", \"path\": \"broken.ckpt\", \"bytes\": 5, \"problem\": \"cut "
+        "off\"}]}";
+    json_t *all = json_loads(text, 0, NULL);
     json_t *list = srv_a1111_list_models(all, "checkpoint", A1111_CHECKPOINTS);
     assert_int_equal(json_array_size(list), 2);
     assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "title")),
