@@ -31,20 +31,9 @@ static struct http_request *take_over(struct srv *s)
     return NULL;
 }
 
-static void finish(struct srv *s, struct http_request *r)
+/* The handler or finish has returned: its reply goes out, or waits for a job. */
+static void settle(struct srv *s, struct http_request *r)
 {
-    struct srv_reply *reply = http_reply(r);
-    struct srv_later *later = reply->later;
-    reply->later = NULL;
-    later->finish(s, later->user, reply);
-    free(later->user);
-    free(later);
-    http_done(r);
-}
-
-static void run(struct srv *s, struct http_request *r)
-{
-    http_run(r);
     if (!http_reply(r)->later) {
         http_done(r);
         return;
@@ -61,6 +50,23 @@ static void run(struct srv *s, struct http_request *r)
     pthread_mutex_unlock(&s->pool.lock);
     if (r)
         http_done(r);
+}
+
+static void finish(struct srv *s, struct http_request *r)
+{
+    struct srv_reply *reply = http_reply(r);
+    struct srv_later *later = reply->later;
+    reply->later = NULL;
+    later->finish(s, later->user, reply);
+    free(later->user);
+    free(later);
+    settle(s, r);
+}
+
+static void run(struct srv *s, struct http_request *r)
+{
+    http_run(r);
+    settle(s, r);
 }
 
 static void *quick(void *server)

@@ -78,7 +78,8 @@ unsigned srv_http_status(vka_status status);
 
 /* The reply is made when job `id` is done, failed or stopped, or no longer known: `finish` is called then on a handler's
  * thread with the zeroed reply to fill; `user` is malloc'd or NULL and is freed (free) by the server afterwards, also when the
- * server ends first: the client gets 503 then and `finish` is not called.  To be the handler's last act.  A client that goes
+ * server ends first: the client gets 503 then and `finish` is not called.  To be the handler's last act, or that of `finish`,
+ * which waits for another job so.  A client that goes
  * away meanwhile is noticed only at the end; its job goes on. */
 typedef void srv_finish(struct srv *s, void *user, struct srv_reply *reply);
 void srv_reply_when(struct srv_reply *reply, const char *id, srv_finish *finish, void *user);
