@@ -218,7 +218,13 @@ static void progress(struct srv *s, const struct srv_request *request, struct sr
     bool steps = stage && strcmp(stage, "steps") == 0;
     double eta = json_number_value(json_object_get(now, "eta_s"));
     json_int_t clips = json_integer_value(json_object_get(now, "clips"));
+    double share = job ? share_of(now) : 0;
     pthread_mutex_lock(&a->lock);
+    if (strcmp(a->shown, id) != 0) {
+        memcpy(a->shown, id, SRV_ID);
+        a->share = 0;
+    }
+    a->share = share = job && a->share > share ? a->share : share; /* a second pass begins its steps anew */
     bool interrupted = *id && strcmp(id, a->interrupted) == 0;
     pthread_mutex_unlock(&a->lock);
     bool wanted = !(skip && (srv_a1111_same(skip, "true") || strcmp(skip, "1") == 0)) &&
@@ -231,9 +237,8 @@ static void progress(struct srv *s, const struct srv_request *request, struct sr
                                    steps ? json_integer_value(json_object_get(now, "done")) : 0, "sampling_steps",
                                    steps ? json_integer_value(json_object_get(now, "total")) : 0);
     srv_reply_json(reply, 200,
-                   json_pack("{s:f, s:f, s:o, s:o, s:s?, s:s?}", "progress", job ? share_of(now) : 0.0, "eta_relative",
-                             job && eta > 0 ? eta : 0.0, "state", state_json, "current_image", image, "textinfo", stage,
-                             "current_task", job ? id : NULL));
+                   json_pack("{s:f, s:f, s:o, s:o, s:s?, s:s?}", "progress", share, "eta_relative", job && eta > 0 ? eta : 0.0,
+                             "state", state_json, "current_image", image, "textinfo", stage, "current_task", job ? id : NULL));
     json_decref(job);
     json_decref(options);
 }

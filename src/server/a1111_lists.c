@@ -150,9 +150,12 @@ json_t *srv_a1111_list_upscalers(bool latent)
     return list;
 }
 
+/* The last one is none of ours: it is how clients see that ControlNet is there, and webuiapi sends the units of an earlier
+ * request again where it does not. */
 json_t *srv_a1111_list_scripts(void)
 {
-    return json_pack("{s:[s, s], s:[s, s]}", "txt2img", "animatediff", "controlnet", "img2img", "animatediff", "controlnet");
+    return json_pack("{s:[s, s, s], s:[s, s, s]}", "txt2img", "animatediff", "controlnet", "controlnet m2m", "img2img",
+                     "animatediff", "controlnet", "controlnet m2m");
 }
 
 json_t *srv_a1111_list_script_info(void)

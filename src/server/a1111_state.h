@@ -23,6 +23,8 @@ struct srv_a1111 {
     unsigned long long numbers;
     char model[300]; /* the server's own, or empty */
     char interrupted[SRV_ID];
+    char shown[SRV_ID]; /* the job of the share below, the most that has been told of it */
+    double share;
     char seen[SRV_ID]; /* the job of the preview below */
     unsigned char *preview;
     size_t preview_size;
