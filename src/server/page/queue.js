@@ -1,7 +1,8 @@
 /* queue.js - jobs: those that wait, run and have ended; the live preview of the one that is watched. */
 import {$, announce, button, bytes, clock, el, errorBox, fill, known, seconds, toast} from './dom.js';
 import {get, listen, post, remove} from './api.js';
-import {setStage} from './stage.js';
+import {state} from './state.js';
+import {pictureFrame, setStage} from './stage.js';
 import {isStill} from './player.js';
 
 const jobs = new Map();  /* id -> the job object of the server */
@@ -156,7 +157,7 @@ function buildLive(job) {
         seen: 0,
         told: '',
         shown: '',
-        picture: el('div', {class: 'picture waiting'}),
+        picture: pictureFrame(state.resolved),
         stage: el('p', {class: 'live-stage'}),
         numbers: el('dl', {class: 'numbers'}),
         bar: el('progress', {max: 1, 'aria-label': 'How much of the render is done'}),
@@ -168,6 +169,7 @@ function buildLive(job) {
         }),
         trouble: el('div', {}),
     });
+    live.picture.classList.add('waiting');
     setStage('Preview', el('div', {class: 'live'}, live.picture,
                            el('div', {class: 'live-side'}, live.stage, live.bar, live.numbers,
                               el('p', {class: 'prompt-line', text: nameOf(job)}), live.trouble,
@@ -184,6 +186,8 @@ function drawPicture(job) {
     next.onload = () => live.seen === n && fill(live.picture, next).classList.remove('waiting');
     next.src = `api/v1/jobs/${encodeURIComponent(job.id)}/${kind}?n=${n}`;
     live.picture.classList.toggle('strip', isStill());
+    if (isStill())
+        live.picture.style.aspectRatio = '';
 }
 
 function drawNumbers(p) {

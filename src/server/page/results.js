@@ -3,7 +3,7 @@ import {$, button, bytes, clock, copy, el, errorBox, fill, iconButton, toast} fr
 import {get, remove} from './api.js';
 import {fromJob, option, setValue, state} from './state.js';
 import {clipView, setStill, isStill} from './player.js';
-import {setStage} from './stage.js';
+import {pictureFrame, setStage} from './stage.js';
 import {hasFiles, toCommand, toJobText} from './command.js';
 import {compareTwo} from './compare.js';
 import {unwatch} from './queue.js';
@@ -67,16 +67,18 @@ function tools(r, job) {
               }), el('a', {class: 'quiet small', href: r.url, download: r.name, text: 'Download'}));
 }
 
+const wide = matchMedia('(min-width: 1081px)'); /* where there is room beside the clip */
+
 export async function showResult(r) {
     const side = el('div', {class: 'live-side'}, el('p', {class: 'live-stage', text: r.name}),
                     el('p', {class: 'muted', text: facts(r)}));
     unwatch();
-    setStage('Result',
-             el('div', {class: 'live'}, el('div', {class: 'picture'}, clipView(r.name, r.url, `The clip ${r.name}`)), side));
+    setStage('Result', el('div', {class: 'live'}, pictureFrame(r, clipView(r.name, r.url, `The clip ${r.name}`)), side));
     try {
         const job = await settingsOf(r.name);
-        side.append(el('p', {class: 'prompt-line', text: job.prompt ?? ''}), tools(r, job),
-                    el('details', {class: 'as-text'}, el('summary', {text: 'Its settings'}), settingsList(job)));
+        side.append(
+            el('p', {class: 'prompt-line', text: job.prompt ?? ''}), tools(r, job),
+            el('details', {class: 'as-text', open: wide.matches}, el('summary', {text: 'Its settings'}), settingsList(job)));
     } catch (e) {
         side.append(tools(r, null), errorBox(e));
     }

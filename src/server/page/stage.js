@@ -9,6 +9,14 @@ export function setStage(title, node) {
     fill($('stage-body'), node);
 }
 
+/* The place of a clip has its shape before the clip is there: what stands below does not jump. */
+export function pictureFrame({width, height}, ...children) {
+    const frame = el('div', {class: 'picture'}, ...children);
+    if (width > 0 && height > 0)
+        frame.style.aspectRatio = `${width} / ${height}`;
+    return frame;
+}
+
 export function emptyStage() {
     setStage('Preview',
              el('div', {class: 'hello'}, el('p', {class: 'lead', text: 'Say what the animation shows, then press Render.'}),
