@@ -139,6 +139,7 @@ class Page:
                 self.browser.send("Page.handleJavaScriptDialog", self.session, accept=True)
 
     def size(self, width, height, touch=False):
+        self.width = width
         self.do("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch)
         self.do("Emulation.setTouchEmulationEnabled", enabled=touch)
 

@@ -65,8 +65,12 @@ const common = (o, id) => ({id, 'aria-describedby': `${id}-help`, name: o.name, 
 
 /* What holds where nothing is set: the last plan knows what the model says. */
 const DRAWN = new Set(['seed', 'subseed']);
-const grey = (o) => (DRAWN.has(o.name) ? '' : String(state.resolved[o.name] ?? '')) || standard(o) ||
-                    (o.kind === 'size' || o.kind === 'text' ? '' : 'auto');
+function grey(o) {
+    if (DRAWN.has(o.name) && standard(o) === '-1')
+        return 'drawn anew';
+    const there = String((!DRAWN.has(o.name) && state.resolved[o.name]) || '') || standard(o);
+    return there || o.kind === 'size' || o.kind === 'text' ? there : 'auto';
+}
 
 function numberControl(o, id) {
     const range = SLIDERS[o.name], shown = () => valueOf(o.name) ?? '';

@@ -195,9 +195,9 @@ function drawNumbers(p) {
         ['left in this stage', known(p?.eta_s) ? `about ${seconds(p.eta_s)}` : ''],
         ['a step', p?.stage === 'steps' && p.per_item_s > 0 ? seconds(p.per_item_s) : ''],
         ['running for', p?.elapsed_s > 0 ? seconds(p.elapsed_s) : ''],
-        ['device memory', p?.device_bytes > 0 ? `${bytes(p.device_bytes)} now, ${bytes(p.device_peak_bytes)} at most` : '']
+        ['device memory', p?.device_bytes > 0 ? `${bytes(p.device_bytes)}, ${bytes(p.device_peak_bytes)} at most` : '']
     ];
-    fill(live.numbers, ...pairs.filter(([, v]) => v).flatMap(([k, v]) => [el('dt', {text: k}), el('dd', {text: v})]));
+    fill(live.numbers, ...pairs.filter(([, v]) => v).map(([k, v]) => el('div', {}, el('dt', {text: k}), el('dd', {text: v}))));
 }
 
 /* Aloud: each stage once, steps by quarters. */
