@@ -157,9 +157,8 @@ static void one_after_each_step(void **state)
     static const char *const cases[][6] = {{"sampler", "ddim", "count", "2", "frames", "6"},
                                            {"sampler", "heun", "cfg", "1", "frames", "3"},
                                            {"sampler", "dpmpp-2m-sde", "context-length", "4", "frames", "7"},
-                                           {"init", "@first.png", "strength", "0.5", "frames", "4"},
-                                           {"freeinit", "1", "cfg-rescale", "0.5", "frames", "5"}};
-    static const uint32_t calls[] = {8, 4, 4, 2, 8};
+                                           {"init", "@first.png", "strength", "0.5", "frames", "4"}};
+    static const uint32_t calls[] = {8, 4, 4, 2};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *const *c = cases[i];
         struct told *none = RENDER(false, SMALL, "steps", "4", c[0], c[1], c[2], c[3], c[4], c[5]);
@@ -362,9 +361,11 @@ static void they_show_the_clip(void **state)
     struct told *t = RENDER(true, "model", model, "prompt", "a red ball bouncing on a beach at sunset", "frames", "4", "steps", "6", "cfg",
                             "1", "seed", "1", "output", "@clip/%05d.png", "overwrite", "true");
     assert_int_equal(t->calls, 6);
-    double first = like(t, 0, pattern), last = like(t, 5, pattern);
-    print_message("first %.1f dB, last %.1f dB; %s\n", first, last, t->fitted);
-    assert_true(last > 24 && first < last);
+    double first = like(t, 0, pattern), half = like(t, 2, pattern), last = like(t, 5, pattern);
+    print_message("first %.1f dB, third %.1f dB, last %.1f dB; %s\n", first, half, last, t->fitted);
+    /* 20.2, 24.8 and 26.3 on lavapipe.  With the latents themselves 12.3, 14.2 and 26.2; with a map of one latent pixel the last
+     * has about 21; with the maps of too large a penalty all have 12.7 */
+    assert_true(first > 17 && half > 23 && last > 25 && first < last - 3);
     free(t);
 }
 
@@ -398,8 +399,10 @@ static int end(void **state)
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     vka_gpu *gpu = check_open_gpu(); /* skipped where there is none */
     check_close_gpu(&gpu);
     const struct CMUnitTest tests[] = {cmocka_unit_test(one_after_each_step),  cmocka_unit_test(larger_in_a_second_pass),

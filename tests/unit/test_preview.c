@@ -138,6 +138,11 @@ static void file_holds_the_map(void **state)
                                         "{\"format\":1,\"vae\":\"abc\",\"channels\":4,\"bias\":3,\"weight\":[]}"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_false(vka_preview_map_read(&got, wrong[i], strlen(wrong[i]), "abc", C));
+    struct vka_latent_map wild = m; /* numbers that no picture has */
+    wild.weight[2][3][8] = 2e5f;
+    char *other = vka_preview_map_write(&wild, "abc");
+    assert_false(vka_preview_map_read(&got, other, strlen(other), "abc", C));
+    free(other);
     /* a byte changed anywhere: refused, or a map of sensible numbers all the same */
     uint32_t refused = 0;
     for (size_t at = 0; at < n; at++)
