@@ -7,10 +7,13 @@
  * vkanim_lab.h promises nothing and is not counted.
  *
  *   1  contexts, jobs and their options; render, resume, jobs, plan, devices, models, inspect, convert; this number
- */
+ *   2  previews of a render and their encoder; options of serve, and which options name files; models by name;
+ *      infotext by itself and A1111's names for options
+ *
+ * With number 2 there are 26 functions. */
 #ifndef VKANIM_VERSION_H
 #define VKANIM_VERSION_H
 
-#define VKA_API_VERSION 1
+#define VKA_API_VERSION 2
 
 #endif

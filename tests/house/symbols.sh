@@ -1,7 +1,8 @@
 #!/bin/sh
 # symbols.sh STATIC SHARED INCLUDE SOVERSION - what the libraries show.  Every global name of the static library starts with vka_;
 # volk's (vk..., volk...) must be hidden, so that another volk in the same process stays apart.  The shared library exports
-# exactly the functions that the public headers declare with VKA_API, all under the version node VKANIM_SOVERSION.
+# exactly the functions that the public headers declare with VKA_API, all under the version node VKANIM_SOVERSION, and the
+# list in version.h knows how many they are.
 set -eu
 static=$1
 shared=$2
@@ -32,6 +33,13 @@ if ! diff "$work/declared" "$work/exported" >"$work/diff"; then
     cat "$work/diff"
     exit 1
 fi
+# The list of changes cannot be forgotten: it ends with the number of functions that a program may call.
+number=$(sed -n 's/^#define VKA_API_VERSION //p' "$include/vkanim/version.h")
+functions=$(grep -c '^VKA_API ' "$include/vkanim/vkanim.h")
+grep -q "With number $number there are $functions functions\." "$include/vkanim/version.h" || {
+    echo "vkanim.h declares $functions functions, and version.h says something else of number $number: add a line to its list"
+    exit 1
+}
 readelf --dynamic --wide "$shared" | grep -q "(SONAME) .*\[libvkanim\.so\.$soversion\]" || {
     echo "$shared: its SONAME is not libvkanim.so.$soversion"
     exit 1
