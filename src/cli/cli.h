@@ -136,10 +136,16 @@ vka_status cli_read_file(const char *path, char **data, size_t *size, vka_error 
 /* Serves until a signal comes, which is VKA_E_STOPPED; `job` holds the defaults of jobs. */
 vka_status cli_serve(const struct cli_args *args, const vka_job *job, struct cli_progress *progress, vka_error *err);
 
-/* ---- texts made from the option table (help.c, man.c, complete.c) ------------------------------------------ */
+/* ---- texts made from the option table (help.c, man.c, man_job.c, complete.c) ------------------------------- */
 
 void cli_print_help(FILE *to, enum cli_command command);
-void cli_print_man(FILE *to);
+#define CLI_MAN_DATE "2026-11-22" /* of the manual pages; a constant, so that two builds are alike */
+void cli_print_man(FILE *to);     /* vkanim(1) */
+void cli_print_man_job(FILE *to); /* vkanim-job(5) */
+/* Text with roff's own characters made harmless: backslashes, hyphens, dots and quotes at the start of a line. */
+void cli_put_roff(FILE *to, const char *text);
+/* What an option with a number takes: "1 to 16384". */
+void cli_put_range(FILE *to, const vka_option *option);
 /* "bash", "zsh" or "fish"; false for another shell. */
 bool cli_print_completion(FILE *to, const char *shell);
 /* The choices of an option that can be used, with `between` between them; false when it has none. */

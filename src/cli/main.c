@@ -442,6 +442,8 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "--print") == 0) {
         if (strcmp(argv[2], "man") == 0)
             cli_print_man(stdout);
+        else if (strcmp(argv[2], "man-job") == 0)
+            cli_print_man_job(stdout);
         else if (!cli_print_completion(stdout, argv[2]))
             return VKA_E_USAGE;
         return fflush(stdout) == 0 ? 0 : VKA_E_OUTPUT;

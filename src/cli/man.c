@@ -1,10 +1,10 @@
-/* man.c - the manual page: man(7) macros, the options from the table, the rest from the text below. */
+/* man.c - the manual page vkanim(1): man(7) macros, the options from the table, the rest from the text below.  What a job holds
+ * is told by vkanim-job(5), man_job.c. */
 #include "cli.h"
 
 #include <string.h>
 
-/* Text with roff's own characters made harmless: backslashes, hyphens, dots and quotes at the start of a line. */
-static void put_text(FILE *to, const char *text)
+void cli_put_roff(FILE *to, const char *text)
 {
     if (*text == '.' || *text == '\'')
         fputs("\\&", to);
@@ -20,6 +20,15 @@ static void put_text(FILE *to, const char *text)
     }
 }
 
+void cli_put_range(FILE *to, const vka_option *o)
+{
+    fprintf(to, "%s%.*f", o->least < 0 ? "\\-" : "", o->least > 0 && o->least < 1 ? 2 : 0, o->least < 0 ? -o->least : o->least);
+    if (o->most < 1e15)
+        fprintf(to, " to %.0f", o->most);
+    else
+        fputs(" or more", to);
+}
+
 static void put_option(FILE *to, const vka_option *o)
 {
     char list[256];
@@ -27,47 +36,70 @@ static void put_option(FILE *to, const vka_option *o)
     if (o->letter)
         fprintf(to, "\\fB\\-%c\\fR, ", o->letter);
     fputs("\\fB\\-\\-", to);
-    put_text(to, o->name);
+    cli_put_roff(to, o->name);
     fputs("\\fR", to);
     if (o->value) {
         fputs(" \\fI", to);
-        put_text(to, o->value);
+        cli_put_roff(to, o->value);
         fputs("\\fR", to);
     }
     fputc('\n', to);
-    put_text(to, o->help);
+    cli_put_roff(to, o->help);
     if (cli_choices(o, ", ", list, sizeof list)) {
         fputs("\nOne of: ", to);
-        put_text(to, list);
+        cli_put_roff(to, list);
         fputc('.', to);
     }
     if (o->initial && *o->initial) {
         fputs("\nDefault: ", to);
-        put_text(to, o->initial);
+        cli_put_roff(to, o->initial);
         fputc('.', to);
     }
     if (o->kind == VKA_OPTION_INT || o->kind == VKA_OPTION_REAL) {
-        if (o->most < 1e15)
-            fprintf(to, "\nRange: %.*f to %.0f.", o->least > 0 && o->least < 1 ? 2 : 0, o->least, o->most);
+        if (o->most < 1e15) {
+            fputs("\nRange: ", to);
+            cli_put_range(to, o);
+            fputc('.', to);
+        }
     }
     fputc('\n', to);
 }
 
-static void put_options(FILE *to, unsigned mask, unsigned without)
+static void put_options(FILE *to, unsigned mask)
 {
     size_t count;
     const vka_option *options = vka_options(&count);
     const char *group = NULL;
     for (size_t i = 0; i < count; i++) {
         const vka_option *o = &options[i];
-        if (!(o->commands & mask) || o->commands & without || o->marks & VKA_MARK_LATER)
+        if (!(o->commands & mask) || o->marks & VKA_MARK_LATER)
             continue;
         if (!group || strcmp(group, o->group) != 0) {
             fputs(".SS ", to);
-            put_text(to, o->group);
+            cli_put_roff(to, o->group);
             fputc('\n', to);
         }
         group = o->group;
+        put_option(to, o);
+    }
+}
+
+/* Options that a command has and none before it. */
+static void put_own_options(FILE *to, int command)
+{
+    size_t count;
+    const vka_option *options = vka_options(&count);
+    unsigned before = 0;
+    bool any = false;
+    for (int i = 0; i < command; i++)
+        before |= cli_commands[i].mask;
+    for (size_t i = 0; i < count; i++) {
+        const vka_option *o = &options[i];
+        if (!(o->commands & cli_commands[command].mask) || o->commands & before || o->marks & VKA_MARK_LATER)
+            continue;
+        if (!any)
+            fprintf(to, ".SS Of %s only\n", cli_commands[command].name);
+        any = true;
         put_option(to, o);
     }
 }
@@ -231,9 +263,9 @@ static const char json_more[] =
 
 static const char formats[] =
     ".SS Job files\n"
-    "\\fB\\-\\-job\\fR reads one object with long option names as keys: texts, numbers, true and false; arrays for "
-    "options\n"
-    "that may be repeated; sizes as numbers of bytes or as texts such as \"6G\".\n"
+    "\\fB\\-\\-job\\fR reads one object with long option names as keys, which\n"
+    ".BR vkanim\\-job (5)\n"
+    "lists with their types and defaults, and says what texts such as those of \\fB\\-\\-control\\fR hold.\n"
     "Options on the command line win over \\fB\\-\\-job\\fR, and that over \\fB\\-\\-from\\fR.\n"
     ".SS Animations\n"
     "Every animation but .y4m carries {\"schema\", \"vkanim\", \"settings\", \"models\":[{\"name\", \"kind\", "
@@ -466,6 +498,10 @@ static const char rest[] =
     ".TP\n.B VKANIM_MODEL_PATH\nFolders with models, separated by colons, searched before the data folders.\n"
     ".TP\n.B VKANIM_CACHE_DIR\nWhere compiled pipelines and hashes of models are kept, and jobs.\n"
     ".TP\n.B NO_COLOR\nWhen set and not empty, no colours.\n"
+    ".TP\n.BR XDG_DATA_HOME \", \" XDG_DATA_DIRS \", \" XDG_CACHE_HOME \", \" XDG_STATE_HOME\n"
+    "The folders of the XDG base directory specification, with its defaults; see FILES.\n"
+    ".PP\n"
+    "The Vulkan loader and the drivers have variables of their own, such as VK_DRIVER_FILES and MESA_SHADER_CACHE_DIR.\n"
     ".SH MEMORY\n"
     "What a render takes of the device is planned to the byte before it starts.\n"
     "The budget is \\fB\\-\\-vram\\fR, a hard limit: where it is more than what is free at the moment, or than the device has, one\n"
@@ -516,6 +552,8 @@ static const char files[] =
     ".SH FILES\n"
     ".TP\n.I $XDG_DATA_HOME/vkanim/models, $XDG_DATA_DIRS/vkanim/models\n"
     "Models that can be named without a path.\n"
+    ".TP\n.I $XDG_DATA_HOME/vkanim/clip\\-vit\\-large\\-patch14\n"
+    "CLIP\\(aqs vocabulary (vocab.json and merges.txt), for checkpoint files, which do not carry it.\n"
     ".TP\n.I $XDG_CACHE_HOME/vkanim\n"
     "The cache; it may be deleted at any time.\n"
     ".TP\n.I $XDG_STATE_HOME/vkanim/jobs\n"
@@ -540,33 +578,54 @@ static const char files[] =
     "The same clip again with more steps, from the animation alone:\n"
     ".PP\n.EX\n"
     "vkanim \\-\\-from boat.webp \\-\\-steps 40 \\-o better.webp\n"
+    ".EE\n.PP\n"
+    "A longer clip that closes, in context windows:\n"
+    ".PP\n.EX\n"
+    "vkanim \\-f 64 \\-\\-loop always \\-p \\(dqa white sailboat sailing to the left on the sea at dawn\\(dq \\-o loop.webp\n"
+    ".EE\n.PP\n"
+    "From noon to night within a clip:\n"
+    ".PP\n.EX\n"
+    "vkanim \\-f 32 \\-o dusk.webp \\-\\-travel \\(aq{\\(dq0\\(dq: \\(dqa red ball on a beach on a sunny day\\(dq,\n"
+    "    \\(dq31\\(dq: \\(dqa red ball on a beach at night\\(dq}\\(aq\n"
+    ".EE\n.PP\n"
+    "A picture that begins to move, and a video as the blueprint of another clip:\n"
+    ".PP\n.EX\n"
+    "vkanim \\-\\-init boat.png \\-p \\(dqa white sailboat on the sea at dawn\\(dq \\-o alive.webp\n"
+    "vkanim \\-\\-init\\-video alive.webp \\-\\-strength 0.6 \\-p \\(dqa black sailboat on the sea at sunset\\(dq \\-o sunset.webp\n"
+    ".EE\n.PP\n"
+    "The same job kept in a file, and what was rendered as a job again:\n"
+    ".PP\n.EX\n"
+    "vkanim \\-\\-job boat.json\n"
+    "vkanim inspect \\-\\-json boat.webp | jq .metadata.settings >boat.json\n"
     ".EE\n"
     ".SH NOTES\n"
     "Names of samplers, schedules, kernel paths, options and commands that other versions have and this one has not "
     "are refused\n"
     "with exit status 2; nothing is replaced in silence.\n"
     ".SH SEE ALSO\n"
+    ".BR vkanim\\-job (5),\n"
+    ".BR libvkanim (3),\n"
     ".BR vulkaninfo (1),\n"
     ".BR ffmpeg (1)\n";
 
 void cli_print_man(FILE *to)
 {
     fprintf(to,
-            ".\\\" Made by vkanim --print man from the option table.\n.TH VKANIM 1 \"\" \"vkanim %s\" \"User "
+            ".\\\" Made by vkanim --print man from the option table.\n.TH VKANIM 1 " CLI_MAN_DATE " \"vkanim %s\" \"User "
             "Commands\"\n.nh\n",
             vka_version());
     fputs(".SH NAME\nvkanim \\- AnimateDiff animations on any Vulkan GPU\n.SH SYNOPSIS\n", to);
     for (int i = 0; i < CLI_COMMANDS; i++) {
         fprintf(to, "%s.B vkanim %s%s\n", i ? ".br\n" : "", i ? cli_commands[i].name : "",
                 i ? "" : "\\fR[\\fBrender\\fR]");
-        put_text(to, cli_commands[i].arguments);
+        cli_put_roff(to, cli_commands[i].arguments);
         fputc('\n', to);
     }
     fputs(description, to);
     fputs(".SH COMMANDS\n", to);
     for (int i = 0; i < CLI_COMMANDS; i++) {
         fprintf(to, ".TP\n.B %s\n", cli_commands[i].name);
-        put_text(to, cli_commands[i].help);
+        cli_put_roff(to, cli_commands[i].help);
         fputc('\n', to);
     }
     fputs(".SH OPTIONS\n"
@@ -576,21 +635,9 @@ void cli_print_man(FILE *to)
           "Defaults are those of a model that does not bring its own.\n"
           "Where a command has no use for an option, it refuses it.\n",
           to);
-    put_options(to, VKA_FOR_RENDER, 0);
-    fputs(".SS Of plan only\n", to);
-    size_t count;
-    const vka_option *options = vka_options(&count);
-    for (size_t i = 0; i < count; i++)
-        if (options[i].commands == VKA_FOR_PLAN && !(options[i].marks & VKA_MARK_LATER))
-            put_option(to, &options[i]);
-    fputs(".SS Of net only\n", to);
-    for (size_t i = 0; i < count; i++)
-        if (options[i].commands == VKA_FOR_NET && !(options[i].marks & VKA_MARK_LATER))
-            put_option(to, &options[i]);
-    fputs(".SS Of serve only\n", to);
-    for (size_t i = 0; i < count; i++)
-        if (options[i].commands == VKA_FOR_SERVE && !(options[i].marks & VKA_MARK_LATER))
-            put_option(to, &options[i]);
+    put_options(to, VKA_FOR_RENDER);
+    for (int i = 1; i < CLI_COMMANDS; i++)
+        put_own_options(to, i);
     fputs(prompts, to);
     fputs(travel, to);
     fputs(pictures_in, to);

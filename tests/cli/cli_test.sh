@@ -436,7 +436,7 @@ for option in --prompt --output --sampler --vram --json; do says "^ .*$option ";
 "$vkanim" plan --json --device-memory 4G >/dev/full 2>err
 [ $? = 7 ] || bad 'a report to a full disk'
 
-for kind in man bash zsh fish; do
+for kind in man man-job bash zsh fish; do
     run 0 --print $kind
     silent
     # roff writes hyphens as \-
