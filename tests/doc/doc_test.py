@@ -18,8 +18,8 @@ VKANIM, BENCH, SOURCES, BUILD = sys.argv[1:5]
 MOST_PICTURE = 60_000  # bytes
 COMMANDS = ("plan", "devices", "inspect", "net", "resume", "convert", "models")
 OWN = {"dry-run", "from", "help", "job", "json", "progress", "quiet", "verbose", "version"}  # of the command, in no job
-# Options of other programs that the documents name: run, cmake, ctest, pkg-config, git.
-FOREIGN = {"all", "preset", "test-dir", "cflags", "libs", "make", "root", "table", "readme"}
+# Options of other programs that the documents name: run, cmake, ctest, pkg-config.
+FOREIGN = {"all", "cflags", "install", "libs", "preset", "test-dir"}
 failures = 0
 
 
