@@ -152,7 +152,13 @@ static void post_later(struct srv *s, const struct srv_request *request, struct 
     char id[SRV_ID];
     json_t *job = srv_body_object(request, &err);
     unsigned status = job ? srv_queue_add(s, job, id, &err) : 400;
+    bool late = strcmp(json_string_value(json_object_get(job, "prompt")), "late") == 0;
     json_decref(job);
+    if (late) { /* the job is over, and everybody told, before anybody waits for it */
+        struct timespec moment = {0, 50000000};
+        srv_queue_wait(s, id, 10);
+        nanosleep(&moment, NULL);
+    }
     if (status == 202)
         srv_reply_when(reply, id, finish_later, strdup(id));
     else
@@ -438,7 +444,9 @@ static void test_events(void **state)
     assert_string_equal(name, "done");
     assert_non_null(json_object_get(o, "outputs"));
     json_decref(o);
+    double told = srv_now();
     assert_null(events_next(&one, name)); /* which is the stream's end */
+    assert_true(srv_now() - told < 5);
     while (!done && (o = events_next(&all, name))) {
         done = strcmp(name, "done") == 0;
         assert_string_equal(json_string_value(json_object_get(o, "id")), id);
@@ -513,6 +521,7 @@ static void test_later(void **state)
     pthread_t threads[2 * SRV_HANDLERS]; /* more than there are threads for handlers */
     struct timespec moment = {0, 200000000};
     clear_fake();
+    assert_int_equal(client_json(port, "POST", "/test/later", "{\"prompt\":\"late\"}", NULL), 200);
     for (size_t i = 0; i < 2 * SRV_HANDLERS; i++)
         pthread_create(&threads[i], NULL, ask_later, &port);
     nanosleep(&moment, NULL);
