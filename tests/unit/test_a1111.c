@@ -133,6 +133,9 @@ static const struct {
     {"{\"steps\": 20.0, \"cfg_scale\": 4.5}", A1111_TXT2IMG, "steps", "20"},
     {"{\"cfg_scale\": 4.5}", A1111_TXT2IMG, "cfg", "4.5"},
     {"{\"styles\": [\"mine\"]}", A1111_TXT2IMG, "steps", "50"},
+    {"{\"s_noise\": 1, \"s_churn\": 0, \"s_tmax\": 0, \"seed_resize_from_w\": 0, \"firstphase_width\": 0, \"restore_faces\": "
+     "false}",
+     A1111_TXT2IMG, "steps", "50"}, /* what webuiapi always says */
     /* samplers and schedules */
     {"{\"sampler_name\": \"DPM++ 2M\"}", A1111_TXT2IMG, "sampler", "\"dpmpp-2m\""},
     {"{\"sampler_name\": \"DPM++ 2M\"}", A1111_TXT2IMG, "schedule", "\"karras\""},
@@ -240,7 +243,13 @@ static const struct {
      A1111_IMG2IMG, "init-last", "\"upload:0.bin\""},
     {FROM(", \"alwayson_scripts\": {\"AnimateDiff\": {\"args\": [{\"enable\": true, \"last_frame\": \"aGVsbG8=\"}]}}"),
      A1111_IMG2IMG, "latent-scale-last", "32"},
+    {FROM(", \"alwayson_scripts\": {\"AnimateDiff\": {\"args\": [true]}}"), A1111_IMG2IMG, "latent-scale", "32"},
+    {FROM(", \"alwayson_scripts\": {\"AnimateDiff\": {\"args\": [true]}}"), A1111_IMG2IMG, "latent-power", "1"},
+    {FROM(", \"denoising_strength\": null"), A1111_IMG2IMG, "strength", "0.75"},
     /* ControlNet */
+    {UNIT(", \"resize_mode\": \"Crop and Resize\""), A1111_TXT2IMG, "resize", "\"crop\""},
+    {UNIT(", \"control_mode\": \"My prompt is more important\""), A1111_TXT2IMG, "control",
+     "[\"controlnet/canny,source=upload:0.bin,weight=1,start=0,end=1,mode=prompt\"]"},
     {UNIT(""), A1111_TXT2IMG, "control", "[\"controlnet/canny,source=upload:0.bin,weight=1,start=0,end=1,mode=balanced\"]"},
     {UNIT(", \"module\": \"canny\", \"weight\": 0.5, \"guidance_end\": 0.75, \"control_mode\": 2"), A1111_TXT2IMG, "control",
      "[\"controlnet/canny,source=upload:0.bin,weight=0.5,start=0,end=0.75,mode=control,process=canny\"]"},
@@ -364,6 +373,8 @@ static void refusals(void **state)
                      refused[i].status, refused[i].field, refused[i].word);
         json_t *o = srv_a1111_error_json(&m.err);
         assert_non_null(o);
+        const char *kind = json_string_value(json_object_get(o, "error"));
+        assert_string_equal(kind, m.err.status == 422 ? "ValidationError" : "HTTPException");
         if (m.err.status == 422) { /* FastAPI's list */
             json_t *first = json_array_get(json_object_get(o, "detail"), 0);
             assert_string_equal(json_string_value(json_object_get(first, "msg")), m.err.text);
@@ -517,7 +528,8 @@ static void base64(void **state)
         const char *bytes, *text;
     } pairs[] = {{"f", "Zg=="},        {"fo", "Zm8="},        {"foo", "Zm9v"},
                  {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
-    static const char *const bad[] = {"", "Z", "Zg", "Zg=", "Zg===", "Z=g=", "Zm9v=", "Zm9v!", "data:image/png,Zm9v", "data:"};
+    static const char *const bad[] = {
+        "", "Z", "Zg", "Zg=", "Zg===", "Zm9v====", "Zm9vY===", "Z=g=", "Zm9v=", "Zm9v!", "data:image/png,Zm9v", "data:"};
     size_t size;
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) { /* RFC 4648, section 10 */
         char *text = srv_a1111_base64(pairs[i].bytes, strlen(pairs[i].bytes));
@@ -546,8 +558,10 @@ static bool take_png(void *user, unsigned char *png, size_t size)
 {
     struct pngs *p = user;
     static const unsigned char end[4] = {0xae, 0x42, 0x60, 0x82};
+    static const unsigned char sum[4] = {0xb2, 0xc4, 0x87, 0xdc}; /* zlib's crc32 of "IDATxy" */
     assert_memory_equal(png + 1, "PNG", 3);
     assert_memory_equal(png + size - 4, end, 4);
+    assert_memory_equal(png + size - 16, sum, 4);
     p->count++;
     p->bytes += size;
     free(png);
