@@ -86,12 +86,16 @@ class Browser:
                 self.events.append(message)
         return True
 
-    def send(self, method, session=None, timeout=60, **params):
+    def tell(self, method, session=None, **params):
+        """Sends and waits for nothing."""
         self.last += 1
         message = {"id": self.last, "method": method, "params": params}
         if session:
             message["sessionId"] = session
         os.write(self.write_end, json.dumps(message).encode() + b"\0")
+
+    def send(self, method, session=None, timeout=60, **params):
+        self.tell(method, session, **params)
         end = time.monotonic() + timeout
         while self.last not in self.answers:
             if not self.pump(end - time.monotonic()) and time.monotonic() > end:
@@ -206,10 +210,11 @@ class Page:
 
     def touch_drag(self, selector, dx):
         x, y = self.middle(selector)[:2]
-        self.do("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
-        for i in range(1, 6):
-            self.do("Input.dispatchTouchEvent", type="touchMove", touchPoints=[{"x": x + dx * i / 5, "y": y}])
-        self.do("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        for i in range(7):  # answers come only when the page has said whether it takes the gesture, now and then never
+            kind = "touchStart" if i == 0 else "touchEnd" if i == 6 else "touchMove"
+            self.browser.tell("Input.dispatchTouchEvent", self.session, type=kind,
+                              touchPoints=[] if i == 6 else [{"x": x + dx * i / 5, "y": y}])
+            self.pause(0.05)
 
     def drop(self, selector, files, at=0.5):
         """Files from outside onto an element, at a share of its width."""
