@@ -554,6 +554,8 @@ static const char files[] =
     "Models that can be named without a path.\n"
     ".TP\n.I $XDG_DATA_HOME/vkanim/clip\\-vit\\-large\\-patch14\n"
     "CLIP\\(aqs vocabulary (vocab.json and merges.txt), for checkpoint files, which do not carry it.\n"
+    ".TP\n.I $XDG_DATA_HOME/vkanim/results\n"
+    "Clips that\n.B vkanim serve\nhas made, where \\fB\\-\\-results\\fR names no other folder.\n"
     ".TP\n.I $XDG_CACHE_HOME/vkanim\n"
     "The cache; it may be deleted at any time.\n"
     ".TP\n.I $XDG_STATE_HOME/vkanim/jobs\n"
@@ -605,6 +607,7 @@ static const char files[] =
     ".SH SEE ALSO\n"
     ".BR vkanim\\-job (5),\n"
     ".BR libvkanim (3),\n"
+    ".BR vkanim\\-bench (1),\n"
     ".BR vulkaninfo (1),\n"
     ".BR ffmpeg (1)\n";
 
