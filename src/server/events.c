@@ -6,12 +6,15 @@
  * srv_events_ping, whose comment finds out clients that are gone.
  *
  * The stream of one job ends behind its "done"; that of all begins with jobs that have not ended. */
+#define _POSIX_C_SOURCE 200809L
 #include "server/inside.h"
 
+#include <errno.h>
 #include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum { BLOCK = 16384 };
 
@@ -193,6 +196,26 @@ void srv_events_ping(struct srv *s)
     pthread_mutex_lock(&s->events.lock);
     resume_all(s, true);
     pthread_mutex_unlock(&s->events.lock);
+}
+
+/* Nobody reads a suspended connection, so that its end is not seen: a client that is gone would keep its place until the next
+ * event or comment. */
+void srv_events_look(struct srv *s)
+{
+    struct srv_events *e = &s->events;
+    char byte;
+    pthread_mutex_lock(&e->lock);
+    for (struct srv_stream *st = e->first; st; st = st->next) {
+        const union MHD_ConnectionInfo *info =
+            st->asleep ? MHD_get_connection_info(st->connection, MHD_CONNECTION_INFO_CONNECTION_FD) : NULL;
+        ssize_t n = info ? recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : 1;
+        if (n == 0 || (n < 0 && errno == ECONNRESET)) {
+            st->over = true;
+            st->asleep = false;
+            MHD_resume_connection(st->connection);
+        }
+    }
+    pthread_mutex_unlock(&e->lock);
 }
 
 void srv_events_end(struct srv *s)

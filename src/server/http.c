@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@ struct srv_connection {
     struct srv_connection *next, *before;
     int fd;
     double deadline; /* srv_now's; 0: none */
+    bool reading;    /* its request is not whole yet */
 };
 
 /* ---- connections ---------------------------------------------------------------------------------------------- */
@@ -34,13 +36,14 @@ static struct srv_connection *connection_of(struct MHD_Connection *c)
     return info ? info->socket_context : NULL;
 }
 
-void http_give_time(struct srv *s, struct MHD_Connection *c, double seconds)
+void http_give_time(struct srv *s, struct MHD_Connection *c, double seconds, bool reading)
 {
     struct srv_connection *own = connection_of(c);
     if (!own)
         return;
     pthread_mutex_lock(&s->http.lock);
     own->deadline = seconds > 0 ? srv_now() + seconds : 0;
+    own->reading = reading;
     pthread_mutex_unlock(&s->http.lock);
 }
 
@@ -56,6 +59,7 @@ static void on_connection(void *cls, struct MHD_Connection *c, void **context, e
         if (own) {
             own->fd = info->connect_fd;
             own->deadline = srv_now() + SRV_HEADER_S;
+            own->reading = true;
             own->next = s->http.first;
             if (own->next)
                 own->next->before = own;
@@ -71,12 +75,20 @@ static void on_connection(void *cls, struct MHD_Connection *c, void **context, e
     pthread_mutex_unlock(&s->http.lock);
 }
 
+/* Whether the client has gone before its request was whole.  libmicrohttpd learns of data and their end as one event, and then
+ * reads the data alone: the connection would keep its place until its time is over. */
+static bool is_cut(const struct srv_connection *c)
+{
+    char byte;
+    return c->reading && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 void srv_http_tick(struct srv *s)
 {
     double now = srv_now();
     pthread_mutex_lock(&s->http.lock);
     for (struct srv_connection *c = s->http.first; c; c = c->next)
-        if (c->deadline > 0 && c->deadline < now) {
+        if ((c->deadline > 0 && c->deadline < now) || is_cut(c)) {
             c->deadline = 0;
             shutdown(c->fd, SHUT_RDWR);
         }
@@ -332,13 +344,18 @@ static unsigned check(struct http_request *r, const char *method, bool *redirect
         srv_reply_refuse(&r->reply, 413, "the body of the request is too large");
         return 413;
     }
-    bool body = (length && strtoull(length, NULL, 10)) || MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Transfer-Encoding");
+    const char *coding = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Transfer-Encoding");
+    if (coding && strcasecmp(coding, "chunked") != 0) { /* nobody could tell where the body ends */
+        srv_reply_refuse(&r->reply, 501, "the body of the request has a transfer coding that is not known here");
+        return 501;
+    }
+    bool body = (length && strtoull(length, NULL, 10)) || coding;
     take_type(r, MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Content-Type"));
     if (body && !upload && !r->route->raw && strcmp(r->type, "application/json") != 0) {
         srv_reply_refuse(&r->reply, 415, "the body of the request must be application/json");
         return 415;
     }
-    http_give_time(s, c, SRV_IDLE_S + (length ? strtod(length, NULL) : (double)r->most_body) / SRV_SLOWEST);
+    http_give_time(s, c, SRV_IDLE_S + (length ? strtod(length, NULL) : (double)r->most_body) / SRV_SLOWEST, true);
     return 0;
 }
 
@@ -389,7 +406,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
     if (r->stage == HTTP_DONE || r->spoilt)
         return http_send(r);
     r->stage = HTTP_WORKING;
-    http_give_time(r->s, c, 0);
+    http_give_time(r->s, c, 0, false);
     MHD_suspend_connection(c);
     if (!srv_pool_add(r->s, r)) {
         srv_reply_refuse(&r->reply, 503, "the server has too much to do");
@@ -420,7 +437,7 @@ static void forget(void *cls, struct MHD_Connection *c, void **context, enum MHD
     *context = NULL;
     if (!r)
         return;
-    http_give_time(s, c, SRV_HEADER_S);
+    http_give_time(s, c, SRV_HEADER_S, true);
     http_free(r);
     atomic_fetch_sub(&s->http.busy, 1);
 }

@@ -30,8 +30,9 @@ struct http_request {
 
 /* Queues the reply; MHD_NO closes the connection. */
 enum MHD_Result http_send(struct http_request *r);
-/* The connection's time from now on; 0: all it wants. */
-void http_give_time(struct srv *s, struct MHD_Connection *c, double seconds);
+/* The connection's time from now on; 0: all it wants.  reading: its request is not whole yet, so that it is useless once the
+ * client has ended it. */
+void http_give_time(struct srv *s, struct MHD_Connection *c, double seconds, bool reading);
 /* Puts a body that lies in a file into memory's reach. */
 bool http_map_body(struct http_request *r);
 void http_free(struct http_request *r);

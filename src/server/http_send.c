@@ -3,6 +3,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "server/http.h"
 
+#include "server/range.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -103,43 +105,7 @@ static void put_headers(const struct http_request *r, struct MHD_Response *respo
     }
 }
 
-/* ---- files in parts (RFC 9110, 14.2) -------------------------------------------------------------------------- */
-
-/* One range "bytes=A-B", "bytes=A-" or "bytes=-N" of `size` bytes: 206 with where it lies, 416 when it lies outside, 200 for
- * anything else. */
-static unsigned range(const char *text, uint64_t size, uint64_t *from, uint64_t *count)
-{
-    char *end;
-    *from = 0;
-    *count = size;
-    if (!text || strncmp(text, "bytes=", 6) != 0 || strchr(text, ',') || strlen(text) > 46)
-        return 200;
-    text += 6;
-    if (*text == '-') {
-        uint64_t last = strtoull(text + 1, &end, 10);
-        if (end == text + 1 || *end || text[1] == '-')
-            return 200;
-        if (!last || !size)
-            return 416;
-        *count = last < size ? last : size;
-        *from = size - *count;
-        return 206;
-    }
-    uint64_t first = strtoull(text, &end, 10), last = size - 1;
-    if (end == text || *end != '-')
-        return 200;
-    const char *second = end + 1;
-    if (*second) {
-        last = strtoull(second, &end, 10);
-        if (*end || *second == '-' || last < first)
-            return 200;
-    }
-    if (first >= size)
-        return 416;
-    *from = first;
-    *count = (last < size ? last + 1 : size) - first;
-    return 206;
-}
+/* ---- files in parts ---------------------------------------------------------------------------------------------------- */
 
 static struct MHD_Response *file_response(struct http_request *r, unsigned *status)
 {
@@ -147,7 +113,7 @@ static struct MHD_Response *file_response(struct http_request *r, unsigned *stat
     uint64_t from = 0, count = p->size;
     char text[96];
     const char *asked = *status == 200 ? MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Range") : NULL;
-    *status = asked ? range(asked, p->size, &from, &count) : *status;
+    *status = asked ? srv_range(asked, p->size, &from, &count) : *status;
     if (*status == 416) {
         struct MHD_Response *none = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
         snprintf(text, sizeof text, "bytes */%zu", p->size);
@@ -201,7 +167,7 @@ enum MHD_Result http_send(struct http_request *r)
     if (!response)
         return MHD_NO;
     put_headers(r, response, status);
-    http_give_time(r->s, r->connection, p->stream && status == 200 ? 0 : seconds);
+    http_give_time(r->s, r->connection, p->stream && status == 200 ? 0 : seconds, false);
     enum MHD_Result sent = MHD_queue_response(r->connection, status, response);
     MHD_destroy_response(response);
     return sent;

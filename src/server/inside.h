@@ -76,6 +76,7 @@ struct MHD_Response *srv_stream_open(struct srv *s, struct MHD_Connection *conne
 /* Something about a job has changed; not to be called with the queue locked. */
 void srv_events_wake(struct srv *s);
 void srv_events_ping(struct srv *s); /* every SRV_PING_S */
+void srv_events_look(struct srv *s); /* every second: for clients that are gone */
 /* Streams end once they have told what there is to tell. */
 void srv_events_end(struct srv *s);
 

@@ -38,6 +38,7 @@ static void *tick(void *server)
         until.tv_sec += 1;
         pthread_cond_timedwait(&s->tick, &s->tick_lock, &until);
         srv_http_tick(s);
+        srv_events_look(s);
         if (srv_now() - pinged >= SRV_PING_S) {
             pinged = srv_now();
             srv_events_ping(s);
