@@ -22,7 +22,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Texts that no request can say: paths that were made here are known by them. */
-#define MODELS  "/\x01models/"
+#define MODELS "/\x01models/"
 #define RESULTS "/\x01results"
 
 static char *joined(const char *a, const char *b)
@@ -39,7 +39,7 @@ static char *joined(const char *a, const char *b)
 static char *model(void *user, const char *kind, const char *name, vka_error *err)
 {
     (void)user;
-    if (!kind || !srv_name_is_model(name) || name[0] == '/' || strstr(name, "../"))
+    if (!kind || !srv_name_is_model(name) || name[0] == '/' || strncmp(name, "../", 3) == 0 || strstr(name, "/../"))
         abort();
     if (strlen(name) % 2)
         return joined(MODELS, name);
@@ -174,7 +174,8 @@ static void guard(char *text)
                                  .authorization = lines[4],
                                  .cookie = lines[5],
                                  .query_token = lines[6]};
-    struct srv_guard open = {.listen = "127.0.0.1", .loopback = true, .port = 7860}, closed = {.listen = "0.0.0.0", .any = true, .port = 7860};
+    struct srv_guard open = {.listen = "127.0.0.1", .loopback = true, .port = 7860},
+                     closed = {.listen = "0.0.0.0", .any = true, .port = 7860};
     memcpy(closed.token, token, sizeof token);
     const char *why = NULL;
     unsigned status = srv_guard_check(&open, &in, &why);

@@ -1,7 +1,7 @@
 /* hostile_table.c - see hostile.h. */
 #include "hostile.h"
 
-#define JSON    "Content-Type: application/json\r\n"
+#define JSON "Content-Type: application/json\r\n"
 #define COUNT(x) ((unsigned)(sizeof(x) / sizeof *(x)))
 
 const char *const hostile_paths[] = {
@@ -177,8 +177,8 @@ const struct hostile hostile_table[] = {
     {"Origin of a file", "POST /api/v1/plan HTTP/1.1\r\nOrigin: file://\r\n" JSON, "{}", "403", 0},
     {"a form of another site", "POST /api/v1/plan HTTP/1.1\r\nSec-Fetch-Site: cross-site\r\n" JSON, "{}", "403", 0},
     {"a form of a site beside", "DELETE /api/v1/results/a.webp HTTP/1.1\r\nSec-Fetch-Site: same-site\r\n", 0, "403", 0},
-    {"another site asks first", "OPTIONS /api/v1/jobs HTTP/1.1\r\nOrigin: http://evil.example\r\nAccess-Control-Request-Method: POST\r\n", 0,
-     "403", 0},
+    {"another site asks first",
+     "OPTIONS /api/v1/jobs HTTP/1.1\r\nOrigin: http://evil.example\r\nAccess-Control-Request-Method: POST\r\n", 0, "403", 0},
     /* bodies of the wrong kind */
     {"a form", "POST /api/v1/jobs HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n", "prompt=a", "415", 0},
     {"plain text", "POST /api/v1/jobs HTTP/1.1\r\nContent-Type: text/plain\r\n", "{\"prompt\":\"a\"}", "415", 0},
@@ -191,23 +191,31 @@ const struct hostile hostile_table[] = {
     {"no UTF-8", "POST /api/v1/jobs HTTP/1.1\r\n" JSON, "{\"prompt\":\"\xff\xfe\"}", "400", 0},
     {"two objects", "POST /api/v1/jobs HTTP/1.1\r\n" JSON, "{}{}", "400", 0},
     {"an upload of nothing", "POST /api/v1/uploads HTTP/1.1\r\n", "", "400 415", 0},
-    {"an upload of a page", "POST /api/v1/uploads?name=a.png HTTP/1.1\r\n", "<!DOCTYPE html><script>alert(1)</script>", "415", 0},
-    {"an upload of a drawing with scripts", "POST /api/v1/uploads?name=a.png HTTP/1.1\r\n", "<svg xmlns='http://www.w3.org/2000/svg'/>", "415",
+    {"an upload of a page", "POST /api/v1/uploads?name=a.png HTTP/1.1\r\n", "<!DOCTYPE html><script>alert(1)</script>", "415",
      0},
-    {"an upload of a list of files", "POST /api/v1/uploads?name=a.mp4 HTTP/1.1\r\n", "#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "415", 0},
+    {"an upload of a drawing with scripts", "POST /api/v1/uploads?name=a.png HTTP/1.1\r\n",
+     "<svg xmlns='http://www.w3.org/2000/svg'/>", "415", 0},
+    {"an upload of a list of files", "POST /api/v1/uploads?name=a.mp4 HTTP/1.1\r\n",
+     "#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "415", 0},
     {"an upload of a program", "POST /api/v1/uploads?name=../../a.png HTTP/1.1\r\n", "#!/bin/sh\nrm -r /\nexit 0\n", "415", 0},
     {"settings of nothing", "POST /api/v1/inspect HTTP/1.1\r\n", "", "400", 0},
     {"settings of a page", "POST /api/v1/inspect HTTP/1.1\r\n", "<!DOCTYPE html><script>alert(1)</script>", "400", 0},
     {"settings of half a picture", "POST /api/v1/inspect HTTP/1.1\r\n", "\x89PNG\r\n\x1a\n....IHDR........", "400", 0},
     {"settings that climb", "POST /api/v1/inspect HTTP/1.1\r\n",
-     "a cat\nNegative prompt: b\nSteps: 5, Sampler: DDIM, CFG scale: 7, Seed: 1, Size: 64x64, Model: ../../../etc/passwd", "200", 0},
+     "a cat\nNegative prompt: b\nSteps: 5, Sampler: DDIM, CFG scale: 7, Seed: 1, Size: 64x64, Model: ../../../etc/passwd",
+     "200", 0},
     /* sizes */
-    {"a body that is announced as huge", "POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:$\r\n" JSON "Content-Length: 99999999999\r\n\r\n{", 0, "413", 1},
-    {"an upload that is announced as huge", "POST /api/v1/uploads HTTP/1.1\r\nHost: 127.0.0.1:$\r\nContent-Length: 99999999999\r\n\r\nx", 0, "413", 1},
-    {"a length beyond 64 bits", "POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:$\r\n" JSON "Content-Length: 99999999999999999999999\r\n\r\n{", 0,
+    {"a body that is announced as huge",
+     "POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:$\r\n" JSON "Content-Length: 99999999999\r\n\r\n{", 0, "413", 1},
+    {"an upload that is announced as huge",
+     "POST /api/v1/uploads HTTP/1.1\r\nHost: 127.0.0.1:$\r\nContent-Length: 99999999999\r\n\r\nx", 0, "413", 1},
+    {"a length beyond 64 bits",
+     "POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:$\r\n" JSON "Content-Length: 99999999999999999999999\r\n\r\n{", 0,
      "400 413", 1},
-    {"a negative length", "POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:$\r\n" JSON "Content-Length: -1\r\n\r\n{}", 0, "400", 1},
-    {"a length that is none", "POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:$\r\n" JSON "Content-Length: ten\r\n\r\n{}", 0, "400", 1},
+    {"a negative length", "POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:$\r\n" JSON "Content-Length: -1\r\n\r\n{}", 0, "400",
+     1},
+    {"a length that is none", "POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:$\r\n" JSON "Content-Length: ten\r\n\r\n{}", 0,
+     "400", 1},
     {"a body for what takes none", "GET /api/v1/about HTTP/1.1\r\n" JSON, "{}", "413", 0},
     /* what HTTP is not */
     {"noise", "\x01\x02\x03\x04\r\n\r\n", 0, "400 403 405 0", 1},
@@ -217,12 +225,15 @@ const struct hostile hostile_table[] = {
     {"HTTP/9.9", "GET /api/v1/about HTTP/9.9\r\nHost: 127.0.0.1:$\r\n\r\n", 0, "200 400 505", 1},
     {"an HTTP that is none", "GET /api/v1/about JUNK/1.1\r\nHost: 127.0.0.1:$\r\n\r\n", 0, "400 403 505", 1},
     {"a header without a colon", "GET /api/v1/about HTTP/1.1\r\nHost: 127.0.0.1:$\r\nnonsense\r\n\r\n", 0, "200 400", 1},
-    {"a chunk that is none", "POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:$\r\n" JSON "Transfer-Encoding: chunked\r\n\r\nxyz\r\n{}\r\n0\r\n\r\n", 0,
+    {"a chunk that is none",
+     "POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:$\r\n" JSON "Transfer-Encoding: chunked\r\n\r\nxyz\r\n{}\r\n0\r\n\r\n", 0,
      "400 0", 1},
     {"a chunk beyond all measure",
-     "POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:$\r\n" JSON "Transfer-Encoding: chunked\r\n\r\nffffffffffffffffffff\r\n{", 0, "400 413 0", 1},
+     "POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:$\r\n" JSON "Transfer-Encoding: chunked\r\n\r\nffffffffffffffffffff\r\n{",
+     0, "400 413 0", 1},
     {"a coding that is none",
-     "POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:$\r\n" JSON "Transfer-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 0, "202 400 501", 1},
+     "POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1:$\r\n" JSON "Transfer-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 0,
+     "202 400 501", 1},
     /* queries */
     {"an offset that is none", "GET /api/v1/results?offset=-1&limit=x HTTP/1.1\r\n", 0, "200", 0},
     {"an offset beyond the end", "GET /api/v1/results?offset=999999999&limit=99999999999999 HTTP/1.1\r\n", 0, "200", 0},
@@ -232,9 +243,11 @@ const struct hostile hostile_table[] = {
     {"a part behind the end", "GET /results/warm.webp HTTP/1.1\r\nRange: bytes=999999999-\r\n", 0, "416", 0},
     {"a part of nothing", "GET /results/warm.webp HTTP/1.1\r\nRange: bytes=-0\r\n", 0, "416", 0},
     {"a part backwards", "GET /results/warm.webp HTTP/1.1\r\nRange: bytes=9-1\r\n", 0, "200", 0},
-    {"a part of 64 bits", "GET /results/warm.webp HTTP/1.1\r\nRange: bytes=18446744073709551615-18446744073709551615\r\n", 0, "200 416", 0},
+    {"a part of 64 bits", "GET /results/warm.webp HTTP/1.1\r\nRange: bytes=18446744073709551615-18446744073709551615\r\n", 0,
+     "200 416", 0},
     {"a part from 0 to beyond", "GET /results/warm.webp HTTP/1.1\r\nRange: bytes=0-18446744073709551615\r\n", 0, "200 206", 0},
-    {"a thousand parts", "GET /results/warm.webp HTTP/1.1\r\nRange: bytes=0-0,1-1,2-2,3-3,4-4,5-5,6-6,7-7,8-8,9-9\r\n", 0, "200", 0},
+    {"a thousand parts", "GET /results/warm.webp HTTP/1.1\r\nRange: bytes=0-0,1-1,2-2,3-3,4-4,5-5,6-6,7-7,8-8,9-9\r\n", 0,
+     "200", 0},
     {"parts in other units", "GET /results/warm.webp HTTP/1.1\r\nRange: lines=1-2\r\n", 0, "200", 0},
     {"one part", "GET /results/warm.webp HTTP/1.1\r\nRange: bytes=0-9\r\n", 0, "206", 0},
     {"HEAD", "HEAD /results/warm.webp HTTP/1.1\r\n", 0, "200", 0},
@@ -243,8 +256,11 @@ const struct hostile hostile_table[] = {
     {"events of a job that is none", "GET /api/v1/jobs/0123456789abcdef/events HTTP/1.1\r\n", 0, "404", 0},
     {"cancelling a job that is none", "POST /api/v1/jobs/nothing/cancel HTTP/1.1\r\n", 0, "404", 0},
     {"a name of a job that is too long",
-     "GET /api/v1/jobs/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\n", 0,
-     "404", 0},
+     "GET "
+     "/api/v1/jobs/"
+     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa "
+     "HTTP/1.1\r\n",
+     0, "404", 0},
     {"%n in a name", "GET /api/v1/jobs/%25n%25n%25s HTTP/1.1\r\n", 0, "404", 0},
 };
 const unsigned hostile_count = COUNT(hostile_table);

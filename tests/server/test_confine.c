@@ -12,8 +12,8 @@
 /* cmocka wants the headers above first */
 #include <cmocka.h>
 
-#define UPLOAD  "upload-0123456789abcdef01234567.png"
-#define FOLDER  "/srv/results"
+#define UPLOAD "upload-0123456789abcdef01234567.png"
+#define FOLDER "/srv/results"
 #define UPLOADS FOLDER "/.uploads/"
 
 /* ---- names that lead somewhere ------------------------------------------------------------------------------------- */
@@ -84,8 +84,7 @@ static void good(void **state)
         {"{\"travel\":\"0: a\\n8: b\"}", "{\"travel\":\"0: a\\n8: b\"}"},
         {"{\"travel\":\"/etc/passwd\"}", "{\"travel\":\"/etc/passwd\\n\"}"}, /* a text, whatever it says */
         {"{\"model\":\"ink\"}", "{\"model\":\"/models/checkpoint/ink\"}"},
-        {"{\"model\":\"Dream Shaper_8 [879db523c3]\"}",
-         "{\"model\":\"/models/checkpoint/Dream Shaper_8 [879db523c3]\"}"},
+        {"{\"model\":\"Dream Shaper_8 [879db523c3]\"}", "{\"model\":\"/models/checkpoint/Dream Shaper_8 [879db523c3]\"}"},
         {"{\"motion\":\"none\",\"vae\":\"style/ink\"}", "{\"motion\":\"none\",\"vae\":\"/models/vae/style/ink\"}"},
         {"{\"motion\":\"ink\"}", "{\"motion\":\"/models/motion-module/ink\"}"},
         {"{\"lora\":[\"ink\",\"ink:0.8\",\"style/ink:0.8:-.5\"]}",
@@ -100,8 +99,7 @@ static void good(void **state)
          "{\"init\":\"" UPLOADS UPLOAD "\",\"mask\":\"" FOLDER "/boat.webp\"}"},
         {"{\"keyframe\":[\"0=upload:" UPLOAD "\",\"-1=result:boat.webp\"]}",
          "{\"keyframe\":[\"0=" UPLOADS UPLOAD "\",\"-1=" FOLDER "/boat.webp\"]}"},
-        {"{\"control\":[\"ink,source=upload:" UPLOAD
-         ",weight=0:1, 8:0.5,process=canny\",\"ink\",\"ink,source=previous\"]}",
+        {"{\"control\":[\"ink,source=upload:" UPLOAD ",weight=0:1, 8:0.5,process=canny\",\"ink\",\"ink,source=previous\"]}",
          "{\"control\":[\"/models/controlnet/ink,source=" UPLOADS UPLOAD ",weight=0:1, 8:0.5,process=canny\","
          "\"/models/controlnet/ink\",\"/models/controlnet/ink,source=previous\"]}"},
         {"{\"ip-adapter\":[\"ink,image=upload:" UPLOAD ";result:boat.webp,frames=0;8\"],\"vision\":\"ink\"}",
@@ -274,8 +272,8 @@ static void refuses_files(void **state)
                     json_decref(value);
                     continue;
                 }
-                json_t *out = confine(
-                    form ? json_pack("{s:[o]}", with_files[o], value) : json_pack("{s:o}", with_files[o], value), &err);
+                json_t *out =
+                    confine(form ? json_pack("{s:[o]}", with_files[o], value) : json_pack("{s:o}", with_files[o], value), &err);
                 if (out)
                     fail_msg("--%s '%s' becomes %s", with_files[o], hostile[i], json_dumps(out, 0));
                 assert_true(err.status == VKA_E_USAGE || err.status == VKA_E_INPUT);
@@ -298,12 +296,11 @@ static void refuses_among_good(void **state)
 static void refuses_outputs(void **state)
 {
     (void)state;
-    static const char *const names[] = {
-        "",          "a",         "a.txt",    "a.webp.sh",   ".webp",         "a/b.webp",
-        "a%05d.png", "%s.webp",   "a:b.webp", "a\nb.webp",   "\xc3\xa9.webp", "a*.webp",
-        "a?.webp",   "a\"b.webp", "a<b.webp", "a|b.webp",    "a;b.webp",      "a&b.webp",
-        "a'b.webp",  "a$b.webp",  "-",        "/dev/stdout", "frames/",       "a.html",
-        "a.svg",     "a.webp\\",  "~a.webp",  "a.jpg",       "a.safetensors", "a.json"};
+    static const char *const names[] = {"",          "a",         "a.txt",    "a.webp.sh",   ".webp",         "a/b.webp",
+                                        "a%05d.png", "%s.webp",   "a:b.webp", "a\nb.webp",   "\xc3\xa9.webp", "a*.webp",
+                                        "a?.webp",   "a\"b.webp", "a<b.webp", "a|b.webp",    "a;b.webp",      "a&b.webp",
+                                        "a'b.webp",  "a$b.webp",  "-",        "/dev/stdout", "frames/",       "a.html",
+                                        "a.svg",     "a.webp\\",  "~a.webp",  "a.jpg",       "a.safetensors", "a.json"};
     vka_error err;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         json_t *out = confine(json_pack("{s:[s]}", "output", names[i]), &err);
