@@ -451,28 +451,12 @@ static void get_results(struct srv *s, const struct srv_request *request, struct
 
 const struct srv_route srv_files_routes[] = {
     {"POST", "/api/v1/uploads", post_upload, SRV_BODY_UPLOAD, false, true},
-    {"DELETE",
-     "/api/v1/uploads/"
-     "*",
-     delete_upload, 0, false, false},
-    {"GET",
-     "/uploads/"
-     "*",
-     get_upload, 0, false, false},
+    {"DELETE", "/api/v1/uploads/*", delete_upload, 0, false, false},
+    {"GET", "/uploads/*", get_upload, 0, false, false},
     {"GET", "/api/v1/results", get_results, 0, true, false},
-    {"GET",
-     "/api/v1/results/"
-     "*"
-     "/job",
-     get_result_job, 0, true, false},
-    {"DELETE",
-     "/api/v1/results/"
-     "*",
-     delete_result, 0, false, false},
-    {"GET",
-     "/results/"
-     "*",
-     get_result, 0, false, false},
+    {"GET", "/api/v1/results/*/job", get_result_job, 0, true, false},
+    {"DELETE", "/api/v1/results/*", delete_result, 0, false, false},
+    {"GET", "/results/*", get_result, 0, false, false},
     {"POST", "/api/v1/inspect", post_inspect, SRV_BODY_UPLOAD, true, true},
     {0},
 };

@@ -173,8 +173,7 @@ static json_t *facts_of(struct srv_gallery *g, struct srv *s, const struct entry
 
 /* ---- the list ------------------------------------------------------------------------------------------------------ */
 
-/* "/results/" and the name with everything escaped that is not plain in a URL. */
-static char *url_of(const char *name)
+char *srv_result_url(const char *name)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~",
                       hex[] = "0123456789ABCDEF";
@@ -198,7 +197,7 @@ static char *url_of(const char *name)
 static json_t *describe(struct srv_gallery *g, struct srv *s, const struct entry *e)
 {
     json_t *o = facts_of(g, s, e);
-    char *url = url_of(e->name);
+    char *url = srv_result_url(e->name);
     bool good = o && url && json_object_set_new(o, "name", json_string(e->name)) == 0 &&
                 json_object_set_new(o, "url", json_string(url)) == 0 &&
                 json_object_set_new(o, "bytes", json_integer((json_int_t)e->st.st_size)) == 0 &&

@@ -13,4 +13,7 @@ void srv_gallery_destroy(struct srv_gallery *g);
  * of it.  Any thread. */
 json_t *srv_gallery_list(struct srv_gallery *g, struct srv *s, size_t offset, size_t limit, vka_error *err);
 
+/* "/results/" and the name with everything escaped that is not plain in a URL; malloc'd, NULL when memory is short. */
+char *srv_result_url(const char *name);
+
 #endif

@@ -6,6 +6,7 @@
 #define _DEFAULT_SOURCE
 #define _POSIX_C_SOURCE 200809L
 #include "server/files.h"
+#include "server/gallery.h"
 #include "server/inside.h"
 
 #include <signal.h>
@@ -105,9 +106,11 @@ static json_t *outputs_json(struct srv *s, const json_t *report)
         const char *path = json_string_value(json_object_get(output, "path"));
         if (!path || strncmp(path, folder, n) != 0 || path[n] != '/')
             continue;
-        json_t *bytes = json_object_get(output, "bytes"), *url = json_sprintf("/results/%s", path + n + 1);
-        json_array_append_new(list, json_pack("{s:s, s:o, s:O}", "name", path + n + 1, "url", url, "bytes",
+        json_t *bytes = json_object_get(output, "bytes");
+        char *url = srv_result_url(path + n + 1);
+        json_array_append_new(list, json_pack("{s:s, s:s?, s:O}", "name", path + n + 1, "url", url, "bytes",
                                               bytes ? bytes : json_null()));
+        free(url);
     }
     return list;
 }
