@@ -107,7 +107,9 @@ class Browser:
 
     def open(self, url, width, height, **more):
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
-        return Page(self, self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"], url, width, height, **more)
+        page = Page(self, self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"], url, width, height, **more)
+        page.target = target
+        return page
 
 
 class Page:
@@ -121,6 +123,11 @@ class Page:
         browser.send("Browser.grantPermissions", origin=origin, permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
         self.do("Page.navigate", url=url)
         self.until("document.readyState === 'complete'", "the page is loaded")
+
+    def close(self, back_to):
+        """Closes it; a page that is not in front draws and counts time seldom, so another one comes there."""
+        self.browser.send("Target.closeTarget", targetId=self.target)
+        back_to.do("Page.bringToFront")
 
     def do(self, method, **params):
         result = self.browser.send(method, self.session, **params)
