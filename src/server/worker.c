@@ -37,6 +37,8 @@ static void on_progress(void *user, const vka_progress *progress)
     snprintf(j->stage, sizeof j->stage, "%s", progress->stage ? progress->stage : "");
     j->progress.stage = NULL; /* the library's, as long as the call runs */
     srv_job_changed(c->s, &j->serial_progress);
+    if (j->cancelled && j->cx) /* a call forgets a cancellation that came before it began */
+        c->s->queue.engine.cancel(j->cx);
     pthread_mutex_unlock(&c->s->queue.lock);
     srv_events_wake(c->s);
 }
@@ -188,8 +190,6 @@ static void work(struct srv *s, struct srv_job *j)
     if (status == VKA_OK) {
         pthread_mutex_lock(&s->queue.lock);
         j->cx = cx;
-        if (j->cancelled) /* before there was a context to tell */
-            s->queue.engine.cancel(cx);
         pthread_mutex_unlock(&s->queue.lock);
         srv_log(s, VKA_LEVEL_INFO, "job %s begins", j->id);
         status = j->folder ? s->queue.engine.resume(cx, &params, j->folder, &text, &err)

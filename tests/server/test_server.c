@@ -68,6 +68,11 @@ static vka_status fake_work(vka_context *cx, const vka_context_params *hooks, co
                             char **report, vka_error *err)
 {
     static const unsigned char rgb[2 * 4 * 4 * 3] = {255, 0, 0, 9, 9, 9};
+    pthread_mutex_lock(&fake.lock);
+    while (strstr(prompt, "early") && fake.cancelled != cx)
+        pthread_cond_wait(&fake.moved, &fake.lock);
+    fake.cancelled = NULL; /* a call forgets what was before it, as the library's do */
+    pthread_mutex_unlock(&fake.lock);
     for (unsigned step = 1; step <= 3; step++) {
         vka_progress p = {.stage = "steps", .clips = 1, .done = step, .total = 3, .eta_s = -1};
         vka_preview v = {.step = step, .steps = 3, .frames = 2, .width = 4, .height = 4, .fps = 8, .rgb = rgb};
@@ -390,6 +395,24 @@ static void test_queue(void **state)
     assert_true(srv_queue_wait(s, second, 10));
     assert_state(port, second, "done");
     assert_int_equal(change(port, "POST", "00000000", "/cancel"), 404);
+    srv_end(&s);
+}
+
+/* A cancellation that reaches the context before the call has begun. */
+static void test_early_cancel(void **state)
+{
+    (void)state;
+    struct srv *s = start(2, NULL);
+    unsigned port = port_of(s);
+    char id[SRV_ID], running[SRV_ID];
+    clear_fake();
+    add(port, "early hold", id);
+    for (int i = 0; i < 1000 && !srv_queue_running(s, running); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    assert_string_equal(running, id);
+    assert_int_equal(change(port, "POST", id, "/cancel"), 200);
+    assert_true(srv_queue_wait(s, id, 10));
+    assert_state(port, id, "stopped");
     srv_end(&s);
 }
 
@@ -845,7 +868,7 @@ int main(void)
         cmocka_unit_test(test_queue),     cmocka_unit_test(test_memory_of_jobs), cmocka_unit_test(test_events),
         cmocka_unit_test(test_previews),  cmocka_unit_test(test_later),          cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_bodies),    cmocka_unit_test(test_token),          cmocka_unit_test(test_restart),
-        cmocka_unit_test(test_no_start),  cmocka_unit_test(test_crowd),
+        cmocka_unit_test(test_no_start),  cmocka_unit_test(test_crowd),          cmocka_unit_test(test_early_cancel),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
