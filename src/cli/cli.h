@@ -144,6 +144,8 @@ void cli_print_man(FILE *to);     /* vkanim(1) */
 void cli_print_man_job(FILE *to); /* vkanim-job(5) */
 /* Text with roff's own characters made harmless: backslashes, hyphens, dots and quotes at the start of a line. */
 void cli_put_roff(FILE *to, const char *text);
+/* The heading of an option's group where another than *group begins, which becomes that; NULL before the first. */
+void cli_put_group(FILE *to, const vka_option *o, const char **group);
 /* What an option with a number takes: "1 to 16384". */
 void cli_put_range(FILE *to, const vka_option *option);
 /* "bash", "zsh" or "fish"; false for another shell. */

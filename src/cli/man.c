@@ -20,6 +20,16 @@ void cli_put_roff(FILE *to, const char *text)
     }
 }
 
+void cli_put_group(FILE *to, const vka_option *o, const char **group)
+{
+    if (!*group || strcmp(*group, o->group) != 0) {
+        fputs(".SS ", to);
+        cli_put_roff(to, o->group);
+        fputc('\n', to);
+    }
+    *group = o->group;
+}
+
 void cli_put_range(FILE *to, const vka_option *o)
 {
     fprintf(to, "%s%.*f", o->least < 0 ? "\\-" : "", o->least > 0 && o->least < 1 ? 2 : 0, o->least < 0 ? -o->least : o->least);
@@ -74,12 +84,7 @@ static void put_options(FILE *to, unsigned mask)
         const vka_option *o = &options[i];
         if (!(o->commands & mask) || o->marks & VKA_MARK_LATER)
             continue;
-        if (!group || strcmp(group, o->group) != 0) {
-            fputs(".SS ", to);
-            cli_put_roff(to, o->group);
-            fputc('\n', to);
-        }
-        group = o->group;
+        cli_put_group(to, o, &group);
         put_option(to, o);
     }
 }

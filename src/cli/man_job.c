@@ -269,12 +269,7 @@ void cli_print_man_job(FILE *to)
         const vka_option *o = &options[i];
         if (!(o->commands & (VKA_FOR_RENDER | VKA_FOR_PLAN)) || o->marks & (VKA_MARK_COMMAND | VKA_MARK_LATER))
             continue;
-        if (!group || strcmp(group, o->group) != 0) {
-            fputs(".SS ", to);
-            cli_put_roff(to, o->group);
-            fputc('\n', to);
-        }
-        group = o->group;
+        cli_put_group(to, o, &group);
         put_key(to, o);
     }
     fputs(forms_values, to);

@@ -13,6 +13,7 @@
 
 #include "harness.h"
 #include "networks.h"
+#include "../sanitized.h"
 
 #include "base/file.h"
 #include "render/stages.h"
@@ -26,17 +27,6 @@ enum { NUMBERS = 1 << 21, MOST_PLANS = 4096, STEPS = 2, TOKENS = 20, HASH_TEXT =
 
 static vka_gpu *gpu;
 
-/* Not under a sanitizer, which is slow: gcc tells of it by a macro, clang by a feature. */
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED true
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED false
-#endif
 
 static bool thorough(void)
 {

@@ -11,6 +11,7 @@
  * Exit status: 0, 1 for what went wrong (each on a line), 77 where there is no device. */
 #define _DEFAULT_SOURCE
 #define _POSIX_C_SOURCE 200809L
+#include "../sanitized.h"
 #include "hostile.h"
 
 #include <arpa/inet.h>
@@ -32,16 +33,6 @@
 #include <unistd.h>
 
 enum { MOST = 16 << 20, GROWTH_KB = 12 << 10, AGAIN_KB = 2 << 10, THOUSAND = 1000 };
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED true /* it keeps what is freed for a while */
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED true
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED false
-#endif
 #define SECRET "nobody outside may read this"
 #define PROMPT "a red ball moving left"
 #define STEPS "20"
