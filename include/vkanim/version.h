@@ -8,9 +8,9 @@
  *
  *   1  contexts, jobs and their options; render, resume, jobs, plan, devices, models, inspect, convert; this number
  *   2  previews of a render and their encoder; options of serve, and which options name files; models by name;
- *      infotext by itself and A1111's names for options
+ *      infotext by itself and A1111's names for options; jobs forgotten
  *
- * With number 2 there are 26 functions. */
+ * With number 2 there are 27 functions. */
 #ifndef VKANIM_VERSION_H
 #define VKANIM_VERSION_H
 

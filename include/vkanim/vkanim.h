@@ -185,6 +185,9 @@ VKA_API vka_status vka_render(vka_context *cx, const vka_job *job, char **report
  * VKA_E_INPUT: no such job, a damaged folder, other model files.  VKA_E_USAGE: another process is at it, or device, driver
  * or version are not those that it began with. */
 VKA_API vka_status vka_resume(vka_context *cx, const char *name, const vka_job *changes, char **report, vka_error *err);
+/* Removes what was kept of such a render, which cannot be resumed then; outputs that are written stay.  VKA_E_INPUT and
+ * VKA_E_USAGE as above. */
+VKA_API vka_status vka_forget(vka_context *cx, const char *name, vka_error *err);
 /* The jobs that can be resumed, and those running. */
 VKA_API vka_status vka_jobs(vka_context *cx, char **report, vka_error *err);
 /* The memory plan and estimate of the same job.  With --device-memory no device is touched.  The report is set for

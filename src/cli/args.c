@@ -95,6 +95,7 @@ static vka_status take_own(struct cli_args *a, const vka_option *o, const char *
           {"json", offsetof(struct cli_args, json)},       {"quiet", offsetof(struct cli_args, quiet)},
           {"help", offsetof(struct cli_args, help)},       {"version", offsetof(struct cli_args, version)},
           {"dry-run", offsetof(struct cli_args, dry_run)}, {"hash", offsetof(struct cli_args, hash)},
+          {"forget", offsetof(struct cli_args, forget)},
       };
     if (o->kind == VKA_OPTION_FLAG) {
         for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)

@@ -47,7 +47,7 @@ struct cli_args {
     size_t count;
     const char **words; /* arguments that are no options */
     size_t word_count;
-    bool json, quiet, help, version, dry_run, hash, bare; /* bare: nothing at all was given */
+    bool json, quiet, help, version, dry_run, hash, forget, bare; /* bare: nothing at all was given */
     unsigned verbose;
     const char *progress, *job, *from, *in, *out, *kind;                    /* NULL: not given */
     const char *listen, *port, *token_file, *results, *queue, *upload_limit; /* of serve */

@@ -189,7 +189,14 @@ static vka_status run_resume(struct run *r, vka_error *err)
     char *report = NULL;
     vka_status status;
     cli_signals_ignore_pipe();
-    if (r->args.word_count) {
+    if (r->args.forget && !r->args.word_count) {
+        status = cli_fail(err, VKA_E_USAGE, "--forget wants a job");
+        cli_hint(err, "'vkanim resume' lists them");
+    } else if (r->args.forget) {
+        status = vka_forget(r->context, r->args.words[0], err);
+        if (status == VKA_OK && r->args.json)
+            status = put_object(json_pack("{s:i, s:s, s:s}", "schema", 1, "command", "resume", "forgotten", r->args.words[0]), err);
+    } else if (r->args.word_count) {
         status = vka_resume(r->context, r->args.words[0], r->job, &report, err);
         if (status == VKA_OK)
             status = put_render(r, report, err);

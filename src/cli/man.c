@@ -202,7 +202,7 @@ static const char json[] =
     ".TP\n.B resume\n"
     "With a job what\n"
     ".B render\n"
-    "has; without one \"jobs\":[{\"id\", \"folder\", \"state\", \"created\", \"prompt\", \"outputs\"}], "
+    "has, or with \\fB\\-\\-forget\\fR \"forgotten\", what it was called by; without one \"jobs\":[{\"id\", \"folder\", \"state\", \"created\", \"prompt\", \"outputs\"}], "
     "the state being stopped,\n"
     "running or damaged.\n";
 
@@ -534,7 +534,9 @@ static const char rest[] =
     ".B vkanim resume\n"
     "lists it and\n"
     ".B vkanim resume \\fIID\\fR\n"
-    "goes on.\n"
+    "goes on, and\n"
+    ".B vkanim resume \\fIID\\fR \\-\\-forget\n"
+    "removes it.\n"
     "The clip comes out with the same bits as without the stop.\n"
     ".PP\n"
     "So a job is refused where the bits would differ: with other model files (exit status 3), with another device, driver or "

@@ -79,7 +79,7 @@ static const vka_option table[] = {
      0},
     {"tokenizer", 0, VKA_OPTION_PATH, "PATH", NULL, NULL, 0, 0, JOB | NET, g_models,
      "A folder with vocab.json and merges.txt, for checkpoint files, which do not carry them.", LOCAL | FILES},
-    {"kind", 0, VKA_OPTION_CHOICE, "KIND", NULL, "checkpoint vae motion-module lora motion-lora embedding controlnet unknown", 0, 0,
+    {"kind", 0, VKA_OPTION_CHOICE, "KIND", NULL, "checkpoint vae motion-module lora motion-lora embedding controlnet ip-adapter vision unknown", 0, 0,
      MODELS, g_models, "List models of this kind only.", VKA_MARK_COMMAND},
     {"hash", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, MODELS, g_models,
      "Hash the files whose hash is not known yet, which reads all of them.", VKA_MARK_COMMAND},
@@ -316,6 +316,9 @@ static const vka_option table[] = {
      VKA_MARK_COMMAND | FILES},
     {"dry-run", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RENDER, g_job,
      "Print the plan and stop, like 'vkanim plan'.", VKA_MARK_COMMAND},
+
+    {"forget", 0, VKA_OPTION_FLAG, NULL, NULL, NULL, 0, 0, RESUME, g_job, "Remove what was kept of the job in place of going on with it.",
+     VKA_MARK_COMMAND},
 
     {"listen", 0, VKA_OPTION_TEXT, "ADDRESS", "127.0.0.1", NULL, 0, 0, SERVE, g_server,
      "Address to serve at, in numbers; any but one of this machine's own (127.0.0.1, ::1) needs --token-file.",

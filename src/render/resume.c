@@ -463,6 +463,15 @@ vka_status vka_resume(vka_context *cx, const char *name, const vka_job *changes,
     return st;
 }
 
+vka_status vka_forget(vka_context *cx, const char *name, vka_error *err)
+{
+    struct vka_state state;
+    vka_status st = vka_state_open(&state, name, &cx->log, err);
+    if (st == VKA_OK)
+        vka_state_close(&state, true);
+    return st;
+}
+
 vka_status vka_jobs(vka_context *cx, char **report, vka_error *err)
 {
     (void)cx;

@@ -35,6 +35,7 @@ struct srv_engine {
     vka_status (*resume)(vka_context *cx, const vka_context_params *hooks, const char *name, char **report, vka_error *err);
     vka_status (*jobs)(vka_context *cx, char **report, vka_error *err);
     void (*cancel)(vka_context *cx);
+    vka_status (*forget)(vka_context *cx, const char *name, vka_error *err);
 };
 
 /* ---- the pool of handlers (pool.c) ---------------------------------------------------------------------------- */

@@ -397,6 +397,16 @@ unsigned srv_queue_resume(struct srv *s, const char *id, vka_error *err)
     return status;
 }
 
+/* What the library has kept of a stopped job. */
+static void forget_folder(struct srv *s, const struct srv_job *j)
+{
+    vka_context *cx = NULL;
+    vka_error err = {0};
+    if (vka_context_create(&cx, NULL, &err) != VKA_OK || s->queue.engine.forget(cx, j->folder, &err) != VKA_OK)
+        srv_log(s, VKA_LEVEL_WARN, "job %s: %s", j->id, err.what);
+    vka_context_destroy(&cx);
+}
+
 unsigned srv_queue_forget(struct srv *s, const char *id, vka_error *err)
 {
     unsigned status = 404;
@@ -415,6 +425,8 @@ unsigned srv_queue_forget(struct srv *s, const char *id, vka_error *err)
         gone = j;
     }
     pthread_mutex_unlock(&s->queue.lock);
+    if (gone && gone->folder) /* else the next server would list it again */
+        forget_folder(s, gone);
     srv_job_free(gone);
     if (status == 404)
         unknown(id, err);

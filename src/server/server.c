@@ -140,7 +140,7 @@ static vka_status library_resume(vka_context *cx, const vka_context_params *hook
 
 vka_status srv_start(struct srv **out, const struct srv_config *config, vka_error *err)
 {
-    static const struct srv_engine library = {library_render, library_resume, vka_jobs, vka_cancel};
+    static const struct srv_engine library = {library_render, library_resume, vka_jobs, vka_cancel, vka_forget};
     return srv_start_with(out, config, &library, err);
 }
 

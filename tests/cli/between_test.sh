@@ -82,5 +82,17 @@ elif ! [ -e killed.webp ]; then
 fi
 cmp -s killed.webp three.webp || bad 'another file after the kill'
 
+# ---- stopped and forgotten ----
+"$vkanim" --progress json -p 'a red ball' -s 7 --steps 200 -f 4 -W $side -H $side -o gone.webp >out 2>err &
+pid=$!
+while ! grep -q '"stage":"steps"' err && kill -0 "$pid" 2>/dev/null; do sleep 0.01; done
+kill -INT "$pid" 2>/dev/null
+wait "$pid" 2>/dev/null
+job=$(ls cache/jobs 2>/dev/null)
+[ -n "$job" ] || bad 'nothing is kept of what was stopped'
+"$vkanim" resume "$job" --forget --json >out 2>err || bad 'resume --forget'
+[ "$(value forgotten out)" = "$job" ] || bad 'what was forgotten is not told'
+[ -z "$(ls cache/jobs)" ] || bad 'the forgotten job is still there'
+
 [ "$failures" = 0 ] && echo 'between: all good'
 exit $((failures > 0))

@@ -71,6 +71,8 @@ fails 2 'takes no --steps' convert a b --steps 5
 fails 2 'unexpected' resume one two
 fails 2 'takes no --steps' resume --steps 5
 fails 3 'there is no job' resume nope
+fails 3 'there is no job' resume nope --forget
+fails 2 'wants a job' resume --forget
 fails 3 'there is no job' resume /nonexistent
 fails 3 'there is no job' resume ''
 run 0 resume

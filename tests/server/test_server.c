@@ -140,7 +140,15 @@ static vka_status fake_jobs(vka_context *cx, char **report, vka_error *err)
     return VKA_OK;
 }
 
-static const struct srv_engine engine = {fake_render, fake_resume, fake_jobs, fake_cancel};
+static vka_status fake_forget(vka_context *cx, const char *name, vka_error *err)
+{
+    (void)cx, (void)err;
+    assert_string_equal(name, "01234567");
+    fake.kept[0] = '\0';
+    return VKA_OK;
+}
+
+static const struct srv_engine engine = {fake_render, fake_resume, fake_jobs, fake_cancel, fake_forget};
 
 /* ---- a route that answers later ------------------------------------------------------------------------------- */
 
@@ -413,6 +421,9 @@ static void test_early_cancel(void **state)
     assert_int_equal(change(port, "POST", id, "/cancel"), 200);
     assert_true(srv_queue_wait(s, id, 10));
     assert_state(port, id, "stopped");
+    assert_true(fake.kept[0]); /* and what it leaves goes with it */
+    assert_int_equal(change(port, "DELETE", id, ""), 200);
+    assert_false(fake.kept[0]);
     srv_end(&s);
 }
 

@@ -5,6 +5,7 @@
 #include "sample/sample.h"
 #include "sample/noise_kind.h"
 #include "sample/windows.h"
+#include "weights/inspect.h"
 
 #include <jansson.h>
 #include <locale.h>
@@ -57,7 +58,7 @@ static const struct {
     {"cfg-rescale", 0, true, false},  {"pag", 0, true, false},           {"eta", 0, true, false},
     {"original-steps", 0, true, false}, {"subseed", 0, true, false},     {"subseed-strength", 0, true, false},
     {"plays", 0, true, false},        {"ping-pong", 0, false, false},    {"quality", 0, true, false},
-    {"kind", 0, true, false},         {"hash", 0, false, false},
+    {"kind", 0, true, false},         {"hash", 0, false, false},         {"forget", 0, false, false},
     {"lossless", 0, false, false},    {"colors", 0, true, false},        {"dither", 0, true, false},
     {"travel", 0, true, false}, {"travel-blend", 0, true, false}, {"travel-ease", 0, true, false},
     {"lora-frames", 0, true, true}, {"loop", 0, true, false}, {"noise-kind", 0, true, false},
@@ -171,6 +172,12 @@ static void choices_are_what_the_rooms_know(void **state)
     vka_noise_layout layout;
     for (i = 0; i < n; i++)
         assert_true(vka_noise_layout_from_name(words[i], &layout));
+    n = words_of(vka_option_find("kind")->choices, words, built);
+    for (int kind_of = 0; kind_of < VKA_FILE_KINDS; kind_of++) {
+        for (i = 0; i < n && strcmp(words[i], vka_file_kind_name((enum vka_file_kind)kind_of)) != 0; i++)
+            continue;
+        assert_in_range(i, 0, n - 1);
+    }
 }
 
 /* A program that lets strangers choose options (a server) goes by the mark: what is missing here would let them name any file of
