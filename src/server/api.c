@@ -40,8 +40,7 @@ static void get_page(struct srv *s, const struct srv_request *request, struct sr
     reply->status = 200;
     reply->type = "text/html; charset=utf-8";
     reply->size = (size_t)(to - out);
-    reply->body = realloc(out, reply->size + 1);
-    reply->body = reply->body ? reply->body : out;
+    reply->body = out;
 }
 
 /* ---- what there is -------------------------------------------------------------------------------------------- */

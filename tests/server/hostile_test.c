@@ -32,7 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST = 16 << 20, GROWTH_KB = 12 << 10, AGAIN_KB = 2 << 10, THOUSAND = 1000 };
+enum { MOST = 16 << 20, GROWTH_KB = 40 << 10, AGAIN_KB = 2 << 10, THOUSAND = 1000 };
 #define SECRET "nobody outside may read this"
 #define PROMPT "a red ball moving left"
 #define STEPS "20"
@@ -921,7 +921,7 @@ int main(int argc, char **argv)
     late_jobs();
     rest(1);
     long after = resident_kb("after");
-    /* a driver keeps some megabytes more from a second and a third render on: 7 with lavapipe */
+    /* a driver keeps more from a second and a third render on: 7 MB with lavapipe of Mesa 22.3, 19 with that of 25.0 */
     if (!SANITIZED && (before < 0 || after - before > GROWTH_KB))
         wrong("the server has grown by %ld kB", after - before);
     hurry(id); /* the same again, with nothing else to do */
