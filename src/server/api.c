@@ -158,7 +158,7 @@ static char *list_models(struct srv *s, vka_error *err)
 json_t *srv_models(struct srv *s, const char *kind, vka_error *err)
 {
     pthread_mutex_lock(&s->context_lock);
-    if (!s->models || srv_now() - s->models_at > MODELS_S) {
+    if (!s->models || srv_now() - s->models_at > (double)MODELS_S) {
         char *fresh = list_models(s, err);
         free(s->models);
         s->models = fresh;

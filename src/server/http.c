@@ -58,7 +58,7 @@ static void on_connection(void *cls, struct MHD_Connection *c, void **context, e
         *context = own; /* without memory there is only libmicrohttpd's clock */
         if (own) {
             own->fd = info->connect_fd;
-            own->deadline = srv_now() + SRV_HEADER_S;
+            own->deadline = srv_now() + (double)SRV_HEADER_S;
             own->reading = true;
             own->next = s->http.first;
             if (own->next)
@@ -355,7 +355,8 @@ static unsigned check(struct http_request *r, const char *method, bool *redirect
         srv_reply_refuse(&r->reply, 415, "the body of the request must be application/json");
         return 415;
     }
-    http_give_time(s, c, SRV_IDLE_S + (length ? strtod(length, NULL) : (double)r->most_body) / SRV_SLOWEST, true);
+    double most = length ? strtod(length, NULL) : (double)r->most_body;
+    http_give_time(s, c, (double)SRV_IDLE_S + most / (double)SRV_SLOWEST, true);
     return 0;
 }
 

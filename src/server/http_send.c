@@ -153,7 +153,7 @@ enum MHD_Result http_send(struct http_request *r)
             srv_reply_refuse(p, 503, "too many event streams are open");
     }
     unsigned status = p->status ? p->status : 500;
-    double seconds = SRV_IDLE_S + (double)p->size / SRV_SLOWEST;
+    double seconds = (double)SRV_IDLE_S + (double)p->size / (double)SRV_SLOWEST;
     if (client_has_it(r)) {
         status = 304;
         response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);

@@ -39,7 +39,7 @@ static void *tick(void *server)
         pthread_cond_timedwait(&s->tick, &s->tick_lock, &until);
         srv_http_tick(s);
         srv_events_look(s);
-        if (srv_now() - pinged >= SRV_PING_S) {
+        if (srv_now() - pinged >= (double)SRV_PING_S) {
             pinged = srv_now();
             srv_events_ping(s);
         }
@@ -148,7 +148,7 @@ vka_status srv_start(struct srv **out, const struct srv_config *config, vka_erro
 static void await_clients(struct srv *s)
 {
     struct timespec moment = {0, 10000000};
-    for (double until = srv_now() + END_S; atomic_load(&s->http.busy) && srv_now() < until;)
+    for (double until = srv_now() + (double)END_S; atomic_load(&s->http.busy) && srv_now() < until;)
         nanosleep(&moment, NULL);
 }
 

@@ -204,7 +204,7 @@ static void long_clips_are_thinned(void **state)
     assert_int_equal(seen.calls, 1);
     assert_int_equal(seen.is.frames, VKA_PREVIEW_FRAMES);
     assert_true(seen.is.clip == 3 && seen.is.step == 7 && seen.is.steps == 20 && seen.is.width == 3 && seen.is.height == 2);
-    assert_true(fabs(seen.is.fps - 8.0 * VKA_PREVIEW_FRAMES / LONG) < 1e-9);
+    assert_true(fabs(seen.is.fps - 8.0 * (double)VKA_PREVIEW_FRAMES / (double)LONG) < 1e-9);
     for (int i = 0; i < VKA_PREVIEW_FRAMES; i++)
         assert_int_equal(seen.first[i], i * LONG / VKA_PREVIEW_FRAMES % 250);
     /* one frame after the other: two that are done, one at work, the others not there */
