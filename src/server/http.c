@@ -298,6 +298,14 @@ static void take_type(struct http_request *r, const char *header)
     r->request.type = r->type;
 }
 
+/* What a 401 asks for: a password, for which browsers open their own dialog.  Requests of scripts are asked for a bearer
+ * instead, which browsers leave to the page: it has a dialog of its own, and a request that waits for theirs never ends. */
+static const char *challenge(struct MHD_Connection *c)
+{
+    const char *mode = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Sec-Fetch-Mode");
+    return mode && strcmp(mode, "navigate") != 0 ? "Bearer realm=\"vkanim\"" : "Basic realm=\"vkanim\", charset=\"UTF-8\"";
+}
+
 static unsigned check(struct http_request *r, const char *method, bool *redirect)
 {
     struct srv *s = r->s;
@@ -319,7 +327,7 @@ static unsigned check(struct http_request *r, const char *method, bool *redirect
     if (status) {
         srv_reply_refuse(&r->reply, status, "%s", why);
         if (status == 401)
-            r->reply.basic = "vkanim";
+            r->reply.challenge = challenge(c);
         return status;
     }
     if (atomic_load(&s->ending)) {

@@ -91,10 +91,8 @@ static void put_headers(const struct http_request *r, struct MHD_Response *respo
     }
     if (status == 405 || (status == 204 && r->allow[0]))
         header(response, "Allow", r->allow);
-    if (p->basic) {
-        snprintf(text, sizeof text, "Basic realm=\"%.60s\", charset=\"UTF-8\"", p->basic);
-        header(response, "WWW-Authenticate", text);
-    }
+    if (p->challenge)
+        header(response, "WWW-Authenticate", p->challenge);
     if (status == 429 || status == 503)
         header(response, "Retry-After", "5");
     if (r->cookie) {

@@ -62,7 +62,7 @@ struct srv_reply {
     const char *caching; /* Cache-Control, static; NULL: no-store, or no-cache where there is an etag */
     /* for this file's owner alone */
     char nonce[40];          /* of the page */
-    const char *basic;       /* not NULL: 401 asks for a password with this realm */
+    const char *challenge;   /* not NULL: the WWW-Authenticate of a 401, static */
     bool stream;             /* an event stream instead, of this job or "" of all */
     char stream_of[SRV_ID];
     struct srv_later *later; /* srv_reply_when's */

@@ -709,7 +709,19 @@ static void test_token(void **state)
     assert_int_equal(ask(port, "GET", "/api/v1/about", right, NULL), 200);
     assert_int_equal(ask(port, "GET", "/api/v1/about", wrong, NULL), 401);
     assert_int_equal(ask(port, "GET", "/api/v1/about?token=correct-horse-battery", NULL, NULL), 401);
-    struct reply r = client_ask(port, "GET", "/?token=correct-horse-battery", NULL, NULL);
+    /* browsers ask for the page's password themselves; what the page asks for is the page's matter */
+    static const char *const asked[][3] = {{"/", "Sec-Fetch-Mode: navigate\r\n", "Basic "},
+                                           {"/api/v1/about", NULL, "Basic "},
+                                           {"/api/v1/about", "Sec-Fetch-Mode: cors\r\n", "Bearer "}};
+    struct reply r;
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        r = client_ask(port, "GET", asked[i][0], asked[i][1], NULL);
+        assert_int_equal(r.status, 401);
+        reply_header(&r, "WWW-Authenticate", value, sizeof value);
+        assert_int_equal(strncmp(value, asked[i][2], strlen(asked[i][2])), 0);
+        reply_free(&r);
+    }
+    r = client_ask(port, "GET", "/?token=correct-horse-battery", NULL, NULL);
     assert_int_equal(r.status, 303);
     reply_header(&r, "Set-Cookie", value, sizeof value);
     assert_non_null(strstr(value, "HttpOnly"));
