@@ -114,7 +114,7 @@ static struct entry *read_folder(const struct srv_gallery *g, size_t *count, vka
 
 /* ---- what a clip is ---------------------------------------------------------------------------------------------- */
 
-/* {"id", "frames", "width", "height", "fps", "kind"} of a file. */
+/* {"id", "frames", "width", "height", "fps", "kind", "prompt"} of a file. */
 static json_t *inspect(const struct srv_gallery *g, struct srv *s, const struct entry *e, const char *id)
 {
     size_t size = strlen(g->path) + strlen(e->name) + 2;
@@ -142,6 +142,8 @@ static json_t *inspect(const struct srv_gallery *g, struct srv *s, const struct 
     const struct srv_file_type *type = srv_type_of(e->name);
     json_object_set_new(facts, "kind", json_string(frames == 1 ? "image" : type->kind));
     json_object_set_new(facts, "id", json_string(id));
+    json_t *prompt = json_object_get(json_object_get(json_object_get(about, "metadata"), "settings"), "prompt");
+    json_object_set_new(facts, "prompt", known && json_is_string(prompt) ? json_incref(prompt) : json_null());
     json_decref(about);
     vka_free(report);
     free(path);

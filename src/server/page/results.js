@@ -127,6 +127,7 @@ function card(r) {
                   }
               },
                  clipView(r.name, r.url, '')),
+              r.prompt ? el('p', {class: 'card-prompt', text: r.prompt, title: r.prompt}) : null,
               el('div', {class: 'card-line'}, el('span', {class: 'card-name', text: r.name, title: r.name}),
                  el('span', {class: 'muted', text: clock(r.made)})),
               el('div', {class: 'card-line'}, el('button', {
