@@ -3,7 +3,7 @@
 
 Options that are named exist; commands that are shown are understood (as dry runs); messages that are quoted stand in the
 sources; links and pictures are there; the manual pages name every public function and every key of a job, and roff has no
-complaint.
+complaint; the server's interface is told, route by route.
 Every rule is first shown text that breaks it.  Needs nothing but Python's standard library; no device."""
 import glob
 import os
@@ -191,6 +191,28 @@ def check_pages():
                 bad(name, said)
 
 
+# ---- the server's interface --------------------------------------------------------------------------------------------------
+
+def routes_in_sources():
+    text = "".join(read(path) for path in glob.glob(os.path.join(SOURCES, "src", "server", "*.c")))
+    return {(method, re.sub(r"\*", "NAME", path)) for method, path in re.findall(r'\{"(GET|POST|DELETE)", "(/[^"]+)"', text)
+            if not path.startswith(("/sdapi", "/controlnet"))}
+
+
+def routes_in(text):
+    return {(method, re.sub(r"\bID\b", "NAME", path)) for method, path in re.findall(r"`(GET|POST|DELETE) (/[^`?]+)`", text)}
+
+
+def check_routes():
+    wanted, told = routes_in_sources(), routes_in(read(SOURCES, "doc", "http-api.md"))
+    if len(wanted) < 20:
+        bad("src/server", f"only {len(wanted)} routes were found")
+    for method, path in sorted(wanted - told):
+        bad("doc/http-api.md", f"lacks {method} {path}")
+    for method, path in sorted(told - wanted):
+        bad("doc/http-api.md", f"there is no {method} {path}")
+
+
 # ---- all ---------------------------------------------------------------------------------------------------------------------
 
 def check_rules(known, texts):
@@ -205,6 +227,7 @@ def check_rules(known, texts):
         ([bool(refusal(["-p", "x", "--stepz", "5"])), bool(refusal(["-p", "x", "--steps", "5"]))], [True, False]),
         (shown_commands("text vkanim a\n\n    build/vkanim -p \"a\n    b\" \\\n        -s 1\n    ls\n"),
          [["-p", "a\nb", "-s", "1"]]),
+        (routes_in("`GET /a/ID/b`, `POST /c` | `?d=1`"), {("GET", "/a/NAME/b"), ("POST", "/c")}),
     )
     for got, wanted in samples:
         if got != wanted:
@@ -236,6 +259,7 @@ def main():
         if os.path.getsize(picture) > MOST_PICTURE:
             bad(os.path.relpath(picture, SOURCES), f"is larger than {MOST_PICTURE} bytes")
     check_pages()
+    check_routes()
     print(f"doc: {commands} commands, {len(quotes)} lines of messages, {failures} complaints")
     return 1 if failures else 0
 
