@@ -89,7 +89,7 @@ static void what_cannot_be(void **state)
     } cases[] = {
         {"@models/ip-plain.safetensors", "is shown no picture", VKA_E_USAGE},
         {"@models/ip-plain.safetensors,image=@nowhere.png", "nowhere", VKA_E_INPUT},
-        {"@models/ip-plain.safetensors,image=@models/ip-plain.safetensors", "neither a picture", VKA_E_INPUT},
+        {"@models/ip-plain.safetensors,image=@models/motion-v2.safetensors", "motion-v2.safetensors'", VKA_E_INPUT},
         {"@models/ip-plain.safetensors,image=@wide.png,frames=6", "none of the clip's 6 frames", VKA_E_USAGE},
         {"@models/ip-plain.safetensors,image=@wide.png;@high.png,frames=3;2", "do not rise", VKA_E_USAGE},
         {"@models/ip-plain.safetensors,image=@wide.png;@high.png,frames=3", "2 pictures for 1 key frames", VKA_E_USAGE},
