@@ -73,7 +73,7 @@ fails 2 'takes no --steps' resume --steps 5
 fails 3 'there is no job' resume nope
 fails 3 'there is no job' resume nope --forget
 fails 2 'wants a job' resume --forget
-fails 3 'there is no job' resume /nonexistent
+fails 3 'there is no job' resume /no-such-place
 fails 3 'there is no job' resume ''
 run 0 resume
 says 'no job to resume'
@@ -188,10 +188,10 @@ grep -q warning err && bad 'a warning of a list that fits'
 run 0 plan --sampler unipc --beta squaredcos_cap_v2 --device-memory 4G
 
 # ---- files ----
-fails 3 'nonexistent' -p x -m /nonexistent
-fails 3 'nonexistent' -p x --motion /nonexistent
-fails 3 'nonexistent' --job /nonexistent
-fails 3 'nonexistent' --from /nonexistent
+fails 3 'no-such-place' -p x -m /no-such-place
+fails 3 'no-such-place' -p x --motion /no-such-place
+fails 3 'no-such-place' --job /no-such-place
+fails 3 'no-such-place' --from /no-such-place
 fails 3 'it is a folder' --job .
 echo 'not a model' >text.safetensors
 fails 3 'text.safetensors' inspect text.safetensors
@@ -266,7 +266,7 @@ fails 3 'truncated' -p x --motion cut.safetensors -o clip.webp
 fails 3 'empty' -p x -m empty.safetensors -o clip.webp
 
 # ---- outputs are tried before a device is ----
-fails 7 'cannot write' -p x -o /nonexistent/clip.webp
+fails 7 'cannot write' -p x -o /no-such-place/clip.webp
 fails 2 'clip.xyz' -p x -o clip.xyz
 : >there.webp
 fails 7 'there already' -p x -o there.webp
@@ -288,7 +288,7 @@ object
 run 4 devices --json
 object
 says '"command": *"devices"'
-run 3 -p x -m /nonexistent --json
+run 3 -p x -m /no-such-place --json
 object
 run 2 plan --json -W 7 --device-memory 4G
 object
@@ -360,7 +360,7 @@ run 0 inspect --json "$sources/models/miniature/motion.safetensors"
 object
 silent
 says '"kind": *"motion-module"'
-run 3 inspect --json /nonexistent "$sources/models/miniature/motion.safetensors" text.safetensors
+run 3 inspect --json /no-such-place "$sources/models/miniature/motion.safetensors" text.safetensors
 object
 says '"kind": *"motion-module"'
 says '"error": *{"code": *3'
@@ -397,7 +397,7 @@ printf '{"weight_map":{"not.there":"x.safetensors"}}' >all.safetensors.index.jso
 fails 3 'not.there' convert all.safetensors.index.json zz.safetensors
 
 # ---- --progress json: stderr is objects only ----
-"$vkanim" -p x -m /nonexistent --progress json >out 2>err </dev/null
+"$vkanim" -p x -m /no-such-place --progress json >out 2>err </dev/null
 [ $? = 3 ] || bad 'exit code with --progress json'
 grep -qv '^{.*}$' err && bad 'stderr is not NDJSON'
 grep -q '"event": *"error"' err || bad 'no error event'

@@ -245,7 +245,7 @@ static void whole_files(void **state)
     vka_error_clear(&err);
     assert_int_equal(vka_write_file(folder, "x", 1, &err), VKA_E_OUTPUT);
     vka_error_clear(&err);
-    assert_int_equal(vka_write_file("/nonexistent/folder/x", "x", 1, &err), VKA_E_OUTPUT);
+    assert_int_equal(vka_write_file("/no-such-place/folder/x", "x", 1, &err), VKA_E_OUTPUT);
 }
 
 static void paths(void **state)

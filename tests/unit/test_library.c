@@ -161,7 +161,7 @@ static void a1111(void **state)
     finds(CHECKPOINT, "dreamshapr", NULL, "'dreamshaper_8'");
     finds(CHECKPOINT, "dreamshaper", NULL, "'dreamshaper_8'"); /* half of a name is no name, but is told */
     finds(LORA, "nothing like it", NULL, "VKANIM_MODEL_PATH");
-    finds(CHECKPOINT, "/nonexistent", NULL, "there is no model '/nonexistent'");
+    finds(CHECKPOINT, "/no-such-place", NULL, "there is no model '/no-such-place'");
     finds(CHECKPOINT, "", NULL, "no model");
 }
 

@@ -373,7 +373,7 @@ static void one_at_a_time(void **state)
     assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "state")), "damaged");
     json_decref(list);
     vka_folder_remove(path);
-    static const char *const nothing[] = {"", ".", "..", "/", "no-such-job", "/nonexistent/folder", "../../etc"};
+    static const char *const nothing[] = {"", ".", "..", "/", "no-such-job", "/no-such-place/folder", "../../etc"};
     for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++) {
         err = (vka_error){0};
         assert_int_equal(vka_state_open(&other, nothing[i], &log, &err), VKA_E_INPUT);
@@ -642,7 +642,7 @@ static void files_at_offsets(void **state)
     assert_int_equal(vka_disk_read(&f, 0, back, 500, NULL), VKA_OK);
     assert_memory_equal(data + 10, back, 500);
     vka_disk_close(&f);
-    assert_int_equal(vka_disk_open(&f, "/nonexistent/spool", NULL), VKA_E_OUTPUT);
+    assert_int_equal(vka_disk_open(&f, "/no-such-place/spool", NULL), VKA_E_OUTPUT);
     vka_disk_file full;
     if (vka_path_exists("/dev/full")) {
         vka_error err = {0};
