@@ -203,6 +203,11 @@ def routes_in(text):
     return {(method, re.sub(r"\bID\b", "NAME", path)) for method, path in re.findall(r"`(GET|POST|DELETE) (/[^`?]+)`", text)}
 
 
+def webui_routes():
+    text = read(SOURCES, "src", "server", "a1111.c")
+    return {path.rstrip("/*") for path in re.findall(r'\.path = (?:V1 )?"(?:/controlnet/)?([^"]+)"', text)} - {""}
+
+
 def check_routes():
     wanted, told = routes_in_sources(), routes_in(read(SOURCES, "doc", "http-api.md"))
     if len(wanted) < 20:
@@ -211,6 +216,11 @@ def check_routes():
         bad("doc/http-api.md", f"lacks {method} {path}")
     for method, path in sorted(told - wanted):
         bad("doc/http-api.md", f"there is no {method} {path}")
+    names, told = webui_routes(), re.findall(r"`(?:/controlnet/)?([a-z0-9_-]+)(?:/\.\.\.)?`", read(SOURCES, "doc", "webui-api.md"))
+    if len(names) < 30:
+        bad("src/server/a1111.c", f"only {len(names)} routes were found")
+    for name in sorted(names - set(told)):
+        bad("doc/webui-api.md", f"lacks {name}")
 
 
 # ---- all ---------------------------------------------------------------------------------------------------------------------
